@@ -1,0 +1,1 @@
+"""Where does it run? Every client and server: object stores, logs, catalogue, delivery, runtimes, command line, deployment."""

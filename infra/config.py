@@ -1,0 +1,163 @@
+"""The configuration: the ``sluice:`` section of ``lithops_config.yaml``; environment variables ``SLUICE_*`` override.
+
+Nothing else is read. ``SLUICE_HTTP_PORT=0`` overrides ``http: {port: ...}``; a value is YAML (``SLUICE_WORKERS=4``).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+CONFIG_FILE = "lithops_config.yaml"
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the text names the file and the setting."""
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part of the configuration. A setting nobody knows is an error: a misspelt one must not be silent."""
+
+
+class Http(Section):
+    """The event endpoint and API. With a ``token``, every request but the health probes must carry it as a bearer token."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    token: str = ""
+
+
+class Door(Section):
+    """The embedded S3 endpoint. Without keys, a pair is made at the first start and kept in ``DATA/credentials``."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = 9000
+    region: str = "us-east-1"
+    access_key: str = ""
+    secret_key: str = ""
+    notify: bool = True
+    targets: dict[str, str] = {}
+
+
+class Objects(Section):
+    """The object store that functions read. Without an endpoint it is the embedded door."""
+
+    endpoint: str = ""
+    region: str = "us-east-1"
+    access_key: str = ""
+    secret_key: str = ""
+
+
+class Repository(Section):
+    """A model repository: everything below ``prefix`` of ``bucket`` named ``NAME/model.onnx`` or ``NAME.onnx``."""
+
+    name: str
+    bucket: str
+    prefix: str = ""
+
+
+class Planner(Section):
+    """What plans may choose from: worker sizes, their largest number, and the price of a MB-second and of a request."""
+
+    max_workers: int = 2
+    memory_mb: list[int] = [512, 1024, 2048, 4096]
+    mb_per_vcpu: int = 1769
+    price_per_gb_s: float = 0.0000166667
+    price_per_request: float = 0.0000002
+
+
+class Delivery(Section):
+    """Retries and leases: attempts before a dead letter, first and longest back-off, and how long a worker may be silent."""
+
+    attempts: int = 5
+    backoff_s: float = 0.5
+    backoff_max_s: float = 60.0
+    lease_s: float = 10.0
+
+
+class Config(Section):
+    """All settings. ``data`` is the folder of the embedded profile; ``bucket`` is the lake's own, for indexes and results."""
+
+    data: str = "sluice-data"
+    bucket: str = "sluice"
+    digest: str = "sha256"
+    threads: int = 2
+    functions: list[str] = []
+    http: Http = Http()
+    door: Door = Door()
+    objects: Objects = Objects()
+    models: list[Repository] = [Repository(name="models", bucket="models")]
+    planner: Planner = Planner()
+    delivery: Delivery = Delivery()
+
+    @property
+    def folder(self) -> Path:
+        """``data`` as an absolute path."""
+        return Path(self.data).expanduser().resolve()
+
+
+def load(path: str | Path | None = None, environment: dict[str, str] | None = None) -> Config:
+    """The configuration from ``path`` (else ``LITHOPS_CONFIG_FILE``, else ``./lithops_config.yaml`` if there) and environment.
+
+    Raises:
+        ConfigError: a file that cannot be read, an unknown setting, or a value of the wrong type.
+
+    """
+    env = dict(os.environ) if environment is None else environment
+    named = path or env.get("LITHOPS_CONFIG_FILE")
+    file = Path(named or CONFIG_FILE)
+    document: dict[str, Any] = {}
+    if named or file.exists():
+        try:
+            document = (yaml.safe_load(file.read_text()) or {}).get("sluice") or {}
+        except (OSError, yaml.YAMLError, AttributeError) as error:
+            raise ConfigError(f"cannot read the configuration {file}: {error}") from error
+    _override(document, Config, "SLUICE_", env)
+    try:
+        return msgspec.convert(document, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{file}, section 'sluice': {error}") from error
+
+
+def _override(document: dict[str, Any], kind: type[msgspec.Struct], prefix: str, env: dict[str, str]) -> None:
+    for field in msgspec.structs.fields(kind):
+        name = prefix + field.name.upper()
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            part = dict(document.get(field.name) or {})
+            _override(part, field.type, name + "_", env)
+            if part:
+                document[field.name] = part
+        elif name in env:
+            document[field.name] = env[name] if field.type is str else yaml.safe_load(env[name])
+
+
+def door_keys(config: Config) -> tuple[str, str]:
+    """The door's access and secret key: configured, or from ``DATA/credentials``, which is made if it is missing.
+
+    The file has the AWS tools' own form, so ``AWS_SHARED_CREDENTIALS_FILE`` may point at it. Only its owner can read it.
+    """
+    if config.door.access_key and config.door.secret_key:
+        return config.door.access_key, config.door.secret_key
+    file = config.folder / "credentials"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        text = (
+            "[default]\n"
+            f"aws_access_key_id = {secrets.token_hex(10).upper()}\n"
+            f"aws_secret_access_key = {secrets.token_urlsafe(30)}\n"
+        )
+        temporary = file.with_name(f".credentials.{os.getpid()}")
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+            out.write(text)
+        temporary.rename(file)
+    pairs = dict(line.split(" = ", 1) for line in file.read_text().splitlines() if " = " in line)
+    try:
+        return pairs["aws_access_key_id"], pairs["aws_secret_access_key"]
+    except KeyError as error:
+        raise ConfigError(f"{file} has no {error.args[0]}; delete it to have new keys made") from error
