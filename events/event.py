@@ -5,16 +5,19 @@ Source: CloudEvents specification 1.0.2, sections "Context Attributes" and "Even
 
 from __future__ import annotations
 
+import builtins
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from enum import Enum
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
+from events.attributes import SPECVERSION, legal
 from events.errors import BadEvent, Reject
+from events.media import media_type
 
-SPECVERSION = "1.0"
 #: A context attribute's value in memory. Binary, URI and Timestamp values travel as their canonical strings.
 Attribute = str | int | bool
 T = TypeVar("T")
@@ -25,9 +28,18 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+class _Null(Enum):
+    NULL = "null"
+
+
+#: Data that are the JSON value ``null``, which is not the same as no data (CloudEvents JSON format, 3.1.1).
+NULL: Final = _Null.NULL
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A CloudEvent. ``data`` is a JSON value, text for ``text/*``, ``bytes`` for anything else, or ``None`` without data.
 
+    A JSON ``null`` is ``NULL``. Text of another type (XML) is ``str`` where the JSON format brought it as a string.
     ``time`` stays the RFC 3339 string it arrived as: nothing of its precision or offset is lost.
     """
 
@@ -66,10 +78,18 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def moment(self) -> datetime | None:
-        """``time`` as an aware datetime, or ``None`` when the event has none."""
-        return datetime.fromisoformat(self.time) if self.time else None
+        """``time`` as an aware datetime, cut to microseconds, or ``None`` when the event has none.
 
-    def read(self, kind: type[T]) -> T:
+        A leap second, which ``datetime`` does not know, is the first one of the next minute.
+        """
+        if not self.time:
+            return None
+        time = self.time.upper()
+        if time[17:19] == "60":
+            return datetime.fromisoformat(f"{time[:17]}59{time[19:]}") + timedelta(seconds=1)
+        return datetime.fromisoformat(time)
+
+    def read(self, kind: builtins.type[T]) -> T:
         """The data as ``kind`` (a msgspec Struct or any typed value).
 
         Raises:
@@ -77,8 +97,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
         """
         try:
-            return msgspec.convert(self.data, kind, strict=True)
-        except msgspec.ValidationError as error:
+            if isinstance(self.data, bytes) and self.datacontenttype and media_type(self.datacontenttype).is_json:
+                return msgspec.json.decode(self.data, type=kind, strict=True)
+            return msgspec.convert(None if self.data is NULL else self.data, kind, strict=True)
+        except (msgspec.MsgspecError, UnicodeError) as error:
             raise Reject(f"the data of event {self.id!r} ({self.type}) do not fit {kind.__name__}: {error}") from error
 
     def reply(
@@ -89,7 +111,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         Args:
             data: a Struct of ``events.types`` (its event type is known) or any JSON value (give ``type``).
             type: the event type, where ``data`` does not tell it.
-            subject: what it is about; this event's subject unless given.
+            subject: what it is about; this event's subject unless given. Characters no attribute may hold get percent-encoded.
             by: the function that answers. The runtime restamps both ``by`` and ``ordinal`` on what a function yields.
             ordinal: 0 for the first event a function yields for this cause, 1 for the second, ...
 
@@ -106,7 +128,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             id=reply_id(self, by, ordinal),
             source=f"/sluice/{by}",
             type=kind,
-            subject=subject if subject is not None else self.subject,
+            subject=legal(subject) if subject is not None else self.subject,
             time=now(),
             datacontenttype="application/json",
             extensions=inherited,

@@ -1,7 +1,7 @@
 """The ports: what a function may ask the world for. Each is a small Protocol; ``infra`` wires the backend by its type.
 
 A port's writes belong to the event being handled: they commit with its inbox mark and its outgoing events, or not at all.
-The object store is the exception (no store has transactions): a function writes there only what a repetition writes again alike.
+The object store is the exception (no store has transactions): what a function writes there, a repetition writes again alike.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
-from events.types import ModelPublished
+from events.types import ModelPublished, WorkerSize
 
 
 class ObjectInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,9 +144,14 @@ class Profiles(Protocol):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What functions may know of the configuration (``sluice:`` in ``lithops_config.yaml``)."""
+    """What functions may know of the configuration (``sluice:`` in ``lithops_config.yaml``).
+
+    ``workers`` are the worker sizes that plans may choose, ``cores`` the vCPUs of the whole cluster (0 = no limit).
+    """
 
     bucket: str = "sluice"
     digest: str = "sha256"
-    workers: list[dict[str, Any]] = []
-    prices: dict[str, float] = {}
+    workers: list[WorkerSize] = []
+    cores: float = 0.0
+    price_per_gb_s: float = 0.0
+    price_per_request: float = 0.0

@@ -13,6 +13,9 @@ from typing import Any
 import msgspec
 import yaml
 
+from events.ports import Settings
+from events.types import WorkerSize
+
 CONFIG_FILE = "lithops_config.yaml"
 
 
@@ -24,7 +27,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A part of the configuration. A setting nobody knows is an error: a misspelt one must not be silent."""
 
 
-class Http(Section):
+class Http(Section, frozen=True, kw_only=True):
     """The event endpoint and API. With a ``token``, every request but the health probes must carry it as a bearer token."""
 
     host: str = "127.0.0.1"
@@ -32,7 +35,7 @@ class Http(Section):
     token: str = ""
 
 
-class Door(Section):
+class Door(Section, frozen=True, kw_only=True):
     """The embedded S3 endpoint. Without keys, a pair is made at the first start and kept in ``DATA/credentials``."""
 
     enabled: bool = True
@@ -45,7 +48,7 @@ class Door(Section):
     targets: dict[str, str] = {}
 
 
-class Objects(Section):
+class Objects(Section, frozen=True, kw_only=True):
     """The object store that functions read. Without an endpoint it is the embedded door."""
 
     endpoint: str = ""
@@ -54,7 +57,7 @@ class Objects(Section):
     secret_key: str = ""
 
 
-class Repository(Section):
+class Repository(Section, frozen=True, kw_only=True):
     """A model repository: everything below ``prefix`` of ``bucket`` named ``NAME/model.onnx`` or ``NAME.onnx``."""
 
     name: str
@@ -62,26 +65,44 @@ class Repository(Section):
     prefix: str = ""
 
 
-class Planner(Section):
-    """What plans may choose from: worker sizes, their largest number, and the price of a MB-second and of a request."""
+class Planner(Section, frozen=True, kw_only=True):
+    """What plans may choose from: up to ``max_workers`` workers, of one of these memory sizes, at these prices.
 
-    max_workers: int = 2
-    memory_mb: list[int] = [512, 1024, 2048, 4096]
-    mb_per_vcpu: int = 1769
+    A worker has ``vcpus``, or one for every ``mb_per_vcpu`` of its memory where processors come with memory (1769 on AWS
+    Lambda). ``cores`` limits the vCPUs of all workers together. 0 means: this machine's for ``max_workers`` and ``cores``.
+    """
+
+    max_workers: int = 0
+    memory_mb: list[int] = msgspec.field(default_factory=lambda: [512, 1024, 2048, 4096])
+    vcpus: float = 1.0
+    mb_per_vcpu: int = 0
+    cores: float = 0.0
     price_per_gb_s: float = 0.0000166667
     price_per_request: float = 0.0000002
 
+    @property
+    def sizes(self) -> list[WorkerSize]:
+        """The worker configurations to choose from, smallest first."""
+        most = self.max_workers or cores()
+        return [
+            WorkerSize(memory_mb=mb, vcpus=mb / self.mb_per_vcpu if self.mb_per_vcpu else self.vcpus, max_workers=most)
+            for mb in sorted(self.memory_mb)
+        ]
 
-class Delivery(Section):
-    """Retries and leases: attempts before a dead letter, first and longest back-off, and how long a worker may be silent."""
+
+class Delivery(Section, frozen=True, kw_only=True):
+    """Retries and leases: attempts before a dead letter (of functions, of subscribers' sinks), first and longest back-off,
+    and for how long a worker may be silent before another takes over.
+    """
 
     attempts: int = 5
+    sink_attempts: int = 20
     backoff_s: float = 0.5
     backoff_max_s: float = 60.0
     lease_s: float = 10.0
 
 
-class Config(Section):
+class Config(Section, frozen=True, kw_only=True):
     """All settings. ``data`` is the folder of the embedded profile; ``bucket`` is the lake's own, for indexes and results."""
 
     data: str = "sluice-data"
@@ -92,7 +113,7 @@ class Config(Section):
     http: Http = Http()
     door: Door = Door()
     objects: Objects = Objects()
-    models: list[Repository] = [Repository(name="models", bucket="models")]
+    models: list[Repository] = msgspec.field(default_factory=lambda: [Repository(name="models", bucket="models")])
     planner: Planner = Planner()
     delivery: Delivery = Delivery()
 
@@ -100,6 +121,23 @@ class Config(Section):
     def folder(self) -> Path:
         """``data`` as an absolute path."""
         return Path(self.data).expanduser().resolve()
+
+    @property
+    def settings(self) -> Settings:
+        """The part of the configuration that functions may know."""
+        return Settings(
+            bucket=self.bucket,
+            digest=self.digest,
+            workers=self.planner.sizes,
+            cores=self.planner.cores or max(cores(), self.planner.max_workers),
+            price_per_gb_s=self.planner.price_per_gb_s,
+            price_per_request=self.planner.price_per_request,
+        )
+
+
+def cores() -> int:
+    """How many cores this process may run on."""
+    return len(os.sched_getaffinity(0))
 
 
 def load(path: str | Path | None = None, environment: dict[str, str] | None = None) -> Config:

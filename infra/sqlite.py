@@ -1,7 +1,7 @@
 """SQLite as every embedded store here uses it: write-ahead log, durable commits, and one writer that groups them.
 
-A commit with ``synchronous=FULL`` costs one disk flush, whatever it holds. ``Writer`` therefore runs the work of all who wait in
-one transaction and answers them only once it is on the disk: durable for each, at the price of one flush for all.
+A commit with ``synchronous=FULL`` costs one disk flush, whatever it holds. ``Writer`` therefore runs the work of all who
+wait in one transaction and answers them only once it is on the disk: durable for each, at the price of one flush for all.
 """
 
 from __future__ import annotations

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 from events.ports import ObjectStore
 
 
 class Source:
-    """One object at one ETag. Every range read carries the ETag, so a changed object is refused, never mixed up."""
+    """One object at one ETag. Every range read carries the ETag, so a changed object is refused, never mixed up.
+
+    ``memo`` is for a format's own use between ``describe`` and ``index``, so that nothing is read twice.
+    """
 
     def __init__(self, objects: ObjectStore, bucket: str, key: str, size: int, etag: str) -> None:
         self.objects, self.bucket, self.key, self.size, self.etag = objects, bucket, key, size, etag
+        self.memo: dict[str, Any] = {}
 
     @property
     def name(self) -> str:

@@ -1,0 +1,179 @@
+"""CloudEvents over HTTP, both ways: binary, structured and batched mode.
+
+Source: CloudEvents HTTP Protocol Binding 1.0.2. Headers are pairs of bytes, as ASGI gives and takes them. ``to_json`` and
+``from_json`` are the JSON format without HTTP around it (``events/json_format.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from events.attributes import CORE, REQUIRED, check
+from events.errors import BadEvent, UnsupportedMediaType
+from events.event import NULL, Attribute, Event
+from events.json_format import from_batch, from_json, parse_json, render_json, to_batch, to_json
+from events.media import decode_text, media_type
+
+__all__ = ["Headers", "decode", "encode_batch", "encode_binary", "encode_structured", "from_json", "to_json"]
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+CLOUDEVENTS = "application/cloudevents"
+STRUCTURED = "application/cloudevents+json"
+BATCHED = "application/cloudevents-batch+json"
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL).fullmatch
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+#: What a header value may hold as it is: printable ASCII without space, double quote and percent.
+_SAFE = bytes(code for code in range(0x21, 0x7F) if chr(code) not in '"%')
+
+
+def decode(headers: Headers, body: bytes) -> list[Event]:
+    """The events of one HTTP message: one in binary and structured mode, any number in batched mode.
+
+    ``ce-`` headers beside a structured body are copies for others to route by; they are not read, as the binding allows.
+
+    Raises:
+        BadEvent: the message breaks the specification (answer 400); the text names the attribute.
+        UnsupportedMediaType: an event format or character set that nobody here reads (answer 415).
+
+    """
+    pairs = [(name.lower(), value) for name, value in headers]
+    content_types = [value for name, value in pairs if name == b"content-type"]
+    if len(content_types) > 1:
+        raise BadEvent("the header 'content-type' is there more than once")
+    content_type = content_types[0].decode("latin-1").strip(" \t") if content_types else None
+    if content_type is not None and content_type[: len(CLOUDEVENTS)].lower() == CLOUDEVENTS:
+        return _decode_format(content_type, body)
+    return [_decode_binary(pairs, content_type, body)]
+
+
+def encode_binary(event: Event) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body of ``event`` in binary mode. ``BadEvent`` if the event breaks the specification."""
+    headers = [
+        (b"ce-specversion", _header("specversion", event.specversion)),
+        (b"ce-id", _header("id", event.id)),
+        (b"ce-source", _header("source", event.source)),
+        (b"ce-type", _header("type", event.type)),
+    ]
+    if event.subject is not None:
+        headers.append((b"ce-subject", _header("subject", event.subject)))
+    if event.time is not None:
+        headers.append((b"ce-time", _header("time", event.time)))
+    if event.dataschema is not None:
+        headers.append((b"ce-dataschema", _header("dataschema", event.dataschema)))
+    for name, value in event.extensions.items():
+        if name in CORE:
+            raise BadEvent(f"{name!r} is an attribute of its own and cannot be an extension of event {event.id!r}")
+        headers.append((b"ce-" + name.encode(), _header(name, value)))
+    content_type, body = _body(event)
+    if content_type is not None:
+        headers.append((b"content-type", content_type.encode()))
+    return headers, body
+
+
+def encode_structured(event: Event) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body of ``event`` in structured mode (``application/cloudevents+json``)."""
+    return [(b"content-type", STRUCTURED.encode())], to_json(event)
+
+
+def encode_batch(events: Iterable[Event]) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body of any number of events in batched mode. Send it only to who asked for batches."""
+    return [(b"content-type", BATCHED.encode())], to_batch(events)
+
+
+def _decode_format(content_type: str, body: bytes) -> list[Event]:
+    media = media_type(content_type)
+    if media.essence not in (STRUCTURED, BATCHED):
+        raise UnsupportedMediaType(f"the event format {media.essence!r} is not read here; {STRUCTURED!r} is")
+    text = decode_text(media, body)
+    return [from_json(text)] if media.essence == STRUCTURED else from_batch(text)
+
+
+def _decode_binary(headers: list[tuple[bytes, bytes]], content_type: str | None, body: bytes) -> Event:
+    core: dict[str, Any] = {}
+    extensions: dict[str, Attribute] = {}
+    for header, raw in headers:
+        if header[:3] != b"ce-":
+            continue
+        name = header[3:].decode("latin-1")
+        value = _unescape(name, raw)
+        check(name, value)
+        attributes = core if name in CORE else extensions
+        if name in attributes:
+            raise BadEvent(f"the attribute {name!r} is there more than once")
+        attributes[name] = value
+    for name in REQUIRED:
+        if name not in core:
+            raise BadEvent(f"the attribute {name!r} is required: the header 'ce-{name}' is missing")
+    if "datacontenttype" in core:
+        raise BadEvent(
+            "the attribute 'datacontenttype' travels as 'content-type'; the header 'ce-datacontenttype' is not allowed"
+        )
+    if content_type is not None:
+        check("datacontenttype", content_type)
+        core["datacontenttype"] = content_type
+    return Event(**core, extensions=extensions, data=_data(content_type, body))
+
+
+def _data(content_type: str | None, body: bytes) -> Any:
+    """The body in memory. HTTP cannot tell an empty body from none: both are no data."""
+    if not body:
+        return None
+    if content_type is None:
+        return bytes(body)
+    media = media_type(content_type)
+    if not (media.is_json or media.is_text):
+        return bytes(body)
+    text = decode_text(media, body)
+    if not media.is_json:
+        return text
+    value = parse_json(text, "the data")
+    return NULL if value is None else value
+
+
+def _body(event: Event) -> tuple[str | None, bytes]:
+    """Content type and body. JSON data without a content type get the one they imply, as the JSON format asks for."""
+    data, content_type = event.data, event.datacontenttype
+    if content_type is not None:
+        check("datacontenttype", content_type)
+    if data is None:
+        return content_type, b""
+    if isinstance(data, bytes | bytearray | memoryview):
+        return content_type, bytes(data)
+    media = media_type(content_type or "application/json")
+    if media.is_json:
+        return content_type or "application/json", render_json(None if data is NULL else data)
+    if not isinstance(data, str):
+        raise BadEvent(f"the data of event {event.id!r} must be text or bytes, because its type is {content_type!r}")
+    try:
+        return content_type, data.encode(media.charset or "utf-8")
+    except (UnicodeError, LookupError) as error:
+        raise BadEvent(f"the data of event {event.id!r} cannot be written as {content_type!r}: {error}") from error
+
+
+def _unescape(name: str, raw: bytes) -> str:
+    """A header's value as the attribute's: without quotes, percent-decoded once (binding, 3.1.3.2)."""
+    try:
+        value = raw.decode().strip(" \t")
+        if value[:1] == '"':
+            quoted = _QUOTED(value)
+            if quoted is None:
+                raise BadEvent(f"the header of the attribute {name!r} begins with a quote that is not closed")
+            value = _ESCAPE.sub(r"\1", quoted[1])
+        return unquote_to_bytes(value).decode() if "%" in value else value
+    except UnicodeDecodeError as error:
+        raise BadEvent(f"the attribute {name!r} is not UTF-8: {error}") from error
+
+
+def _header(name: str, value: Attribute) -> bytes:
+    """An attribute's value as a header's: every character that HTTP or the binding does not let through percent-encoded."""
+    check(name, value)
+    if not isinstance(value, str):
+        return str(value).lower().encode()
+    raw = value.encode()
+    if not raw.translate(None, _SAFE):
+        return raw
+    return "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in raw).encode()

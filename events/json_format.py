@@ -1,0 +1,144 @@
+"""The JSON event format: an Event as one JSON object, and a batch as an array of them. The event log keeps this form too.
+
+Source: CloudEvents JSON Event Format 1.0.2. Of a member that a JSON object repeats, the last one counts.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64encode
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from events.attributes import CORE, REQUIRED, check
+from events.errors import BadEvent
+from events.event import NULL, Event
+from events.media import media_type
+
+_JSON_ERRORS = (msgspec.MsgspecError, UnicodeError, RecursionError)
+_OPTIONAL = ("subject", "time", "datacontenttype", "dataschema")
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+def parse_json(body: bytes | str, what: str = "the body") -> Any:
+    """A JSON value. ``BadEvent`` for anything else: bad UTF-8, surrogates, NaN, endless numbers, bottomless nesting."""
+    try:
+        return _decode(body)
+    except _JSON_ERRORS as error:
+        raise BadEvent(f"{what} is not JSON that can be read here: {error}") from error
+
+
+def render_json(value: Any, what: str = "the data") -> bytes:
+    """``value`` as JSON in UTF-8. ``BadEvent`` for what JSON cannot hold."""
+    try:
+        return _encode(value)
+    except (*_JSON_ERRORS, TypeError, ValueError, OverflowError) as error:
+        raise BadEvent(f"{what} cannot be written as JSON: {error}") from error
+
+
+def from_json(body: bytes | str) -> Event:
+    """The event that a JSON object describes. ``BadEvent`` tells what is wrong with it."""
+    return from_document(parse_json(body))
+
+
+def from_batch(body: bytes | str) -> list[Event]:
+    """The events of a JSON array. One bad event spoils the batch, as the format demands."""
+    documents = parse_json(body)
+    if not isinstance(documents, list):
+        raise BadEvent("a batch of CloudEvents must be a JSON array")
+    events = []
+    for number, document in enumerate(documents):
+        try:
+            events.append(from_document(document))
+        except BadEvent as error:
+            raise type(error)(f"event {number} of the batch (counted from 0): {error}") from error
+    return events
+
+
+def to_json(event: Event) -> bytes:
+    """The event as one JSON object; ``from_json`` gives an equal one back. ``BadEvent`` if it breaks the specification."""
+    return render_json(to_document(event), f"event {event.id!r}")
+
+
+def to_batch(events: Iterable[Event]) -> bytes:
+    """The events as a JSON array."""
+    return render_json([to_document(event) for event in events], "a batch of events")
+
+
+def from_document(document: Any) -> Event:
+    """The event in an already parsed JSON object."""
+    if not isinstance(document, dict):
+        raise BadEvent("a CloudEvent in JSON must be an object")
+    core: dict[str, Any] = {}
+    extensions: dict[str, Any] = {}
+    for name, value in document.items():
+        if value is None or name in ("data", "data_base64"):
+            continue
+        check(name, value)
+        (core if name in CORE else extensions)[name] = value
+    for name in REQUIRED:
+        if name not in core:
+            raise BadEvent(f"the attribute {name!r} is required and missing")
+    return Event(**core, extensions=extensions, data=_data_in(document, core.get("datacontenttype")))
+
+
+def to_document(event: Event) -> dict[str, Any]:
+    """The event as an object for any JSON encoder."""
+    document: dict[str, Any] = {
+        "specversion": event.specversion,
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+    }
+    for name in _OPTIONAL:
+        value = getattr(event, name)
+        if value is not None:
+            document[name] = value
+    for name, value in event.extensions.items():
+        if name in CORE:
+            raise BadEvent(f"{name!r} is an attribute of its own and cannot be an extension of event {event.id!r}")
+        document[name] = value
+    for name, value in document.items():
+        check(name, value)
+    _data_out(event, document)
+    return document
+
+
+def _data_in(document: dict[str, Any], content_type: str | None) -> Any:
+    encoded = document.get("data_base64")
+    if "data" not in document:
+        return None if encoded is None else _binary(encoded)
+    if encoded is not None:
+        raise BadEvent("'data' and 'data_base64' exclude each other")
+    data = document["data"]
+    if content_type is None or media_type(content_type).is_json:
+        return NULL if data is None else data
+    if data is not None and not isinstance(data, str):
+        raise BadEvent(f"'data' of the type {content_type!r} must be a JSON string (or use 'data_base64')")
+    return data
+
+
+def _data_out(event: Event, document: dict[str, Any]) -> None:
+    data, content_type = event.data, event.datacontenttype
+    if data is None:
+        return
+    if isinstance(data, bytes | bytearray | memoryview):
+        document["data_base64"] = b64encode(data).decode()
+    elif content_type is None or media_type(content_type).is_json:
+        document["data"] = None if data is NULL else data
+    elif isinstance(data, str):
+        document["data"] = data
+    else:
+        raise BadEvent(f"the data of event {event.id!r} must be text or bytes, because its type is {content_type!r}")
+
+
+def _binary(text: Any) -> bytes:
+    if not isinstance(text, str):
+        raise BadEvent("'data_base64' must be a JSON string")
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError as error:
+        raise BadEvent(f"'data_base64' is not Base64 (RFC 4648): {error}") from error

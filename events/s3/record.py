@@ -1,0 +1,121 @@
+"""One S3 record as an event, by the CloudEvents adapter for S3, for every store alike.
+
+Source: CloudEvents ``adapters/aws-s3.md``. The data are the record in one normal form, which ``event.read(S3Record)`` takes:
+``s3.object.key`` is plain text, ``eventName`` has no ``s3:`` prefix, ``eTag`` no quotes, and a member of ``s3.object`` that was
+``null`` is left out. Everything else stays as the store sent it.
+
+Two things go beyond the adapter. Its id, ``request-id.id-2``, is the same for every key of one batch delete, so a digest of
+what tells the records apart follows it. A control character in a key stands percent-encoded in ``subject`` and
+``partitionkey``, because no attribute may hold it; ``s3.object.key`` has it as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from events.attributes import check, legal
+from events.errors import BadEvent
+from events.event import Event
+from events.s3.stores import Store, store_of
+from events.types import S3Record
+
+TYPE_PREFIX = "com.amazonaws.s3."
+_URI_CHARACTERS = "!$&'()*+,;=:@/-._~"
+
+
+def to_event(record: Any, path: str, store: Store | None = None, base_id: str = "") -> Event:
+    """The event of one record.
+
+    Args:
+        record: one element of ``Records``.
+        path: where it stands in the message, for the error text: ``Records[3]``.
+        store: how it is written; told by ``eventSource`` unless given.
+        base_id: an id of the message itself, where the record has none.
+
+    Raises:
+        BadEvent: the record is malformed; the text has the path of the problem.
+
+    """
+    try:
+        return _to_event(record, store, base_id)
+    except msgspec.ValidationError as error:
+        raise BadEvent(str(error).replace("`$", f"`{path}") if "`$" in str(error) else f"{error} - at `{path}`") from error
+    except BadEvent as error:
+        raise BadEvent(f"{error} - at `{path}`") from error
+
+
+def _to_event(record: Any, store: Store | None, base_id: str) -> Event:
+    msgspec.convert(record, _Wire)
+    source = record["eventSource"]
+    store = store or store_of(source)
+    thing = {name: value for name, value in record["s3"]["object"].items() if value is not None}
+    thing["key"] = store.key(thing["key"])
+    if isinstance(thing.get("eTag"), str):
+        thing["eTag"] = thing["eTag"].strip('"')
+    store.tidy(thing)
+    normal = {**record, "eventName": record["eventName"].removeprefix("s3:"), "s3": {**record["s3"], "object": thing}}
+    read = msgspec.convert(normal, S3Record)
+    bucket, key = read.s3.bucket.name, read.s3.object.key
+    if not (bucket and key and read.eventName):
+        raise BadEvent("the bucket, the key and the event name must not be empty")
+    name = legal(f"{bucket}/{key}")
+    sequence = store.sequence(read.eventTime, read.s3.object.sequencer)
+    event = Event(
+        id=f"{base_id or _request(record) or _digest(msgspec.json.encode(record, order='deterministic'))}.{_distinction(read)}",
+        source=quote(f"{source}.{record.get('awsRegion') or ''}.{bucket}", safe=_URI_CHARACTERS),
+        type=TYPE_PREFIX + read.eventName,
+        subject=legal(key),
+        time=read.eventTime,
+        datacontenttype="application/json",
+        extensions={"partitionkey": name, "sequence": sequence},
+        data=normal,
+    )
+    for attribute in ("id", "source", "type", "time"):
+        check(attribute, getattr(event, attribute))
+    return event
+
+
+class _Named(msgspec.Struct):
+    name: str
+
+
+class _Keyed(msgspec.Struct):
+    key: str
+
+
+class _Entity(msgspec.Struct):
+    bucket: _Named
+    object: _Keyed
+
+
+class _Wire(msgspec.Struct):
+    """What must be there, and a string, before a record can be normalised."""
+
+    eventSource: str
+    eventName: str
+    eventTime: str
+    s3: _Entity
+    awsRegion: str | None = None
+
+
+def _request(record: dict[str, Any]) -> str:
+    """The adapter's id, or what there is of it."""
+    answer = record.get("responseElements")
+    if not isinstance(answer, dict):
+        return ""
+    parts = (answer.get("x-amz-request-id"), answer.get("x-amz-id-2"))
+    return legal(".".join(part for part in parts if isinstance(part, str) and part))
+
+
+def _distinction(record: S3Record) -> str:
+    thing = record.s3.object
+    parts = (record.s3.bucket.name, thing.key, thing.versionId, record.eventName, thing.sequencer, thing.eTag)
+    return _digest("\x1f".join(parts).encode())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()

@@ -1,0 +1,58 @@
+"""The catalogue follows the lake: described objects are entered, removed ones leave, broken ones are shown as failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from events.event import Event, now
+from events.ports import Catalog, Entry
+from events.route import on
+from events.types import S3_REMOVED, CatalogUpdated, DeliveryFailed, MetadataExtracted, ObjectVersion, S3Record
+
+#: The functions without which an object cannot be catalogued.
+NEEDED = ("ingest", "metadata")
+
+
+@on("dev.sluice.metadata.extracted.v1", "dev.sluice.delivery.failed.v1", S3_REMOVED)
+def catalog(event: Event, catalog: Catalog) -> Iterator[Event]:
+    """Enter one change, unless the catalogue already knows a newer one of this object."""
+    if event.type.startswith("com.amazonaws.s3."):
+        change, entry = "removed", _removed(event)
+    elif event.type == "dev.sluice.metadata.extracted.v1":
+        data = event.read(MetadataExtracted)
+        fields = {name: getattr(data, name) for name in data.__struct_fields__}
+        change, entry = "upserted", Entry(**fields, updated=now())
+    else:
+        failed = event.read(DeliveryFailed)
+        if failed.object is None or failed.function not in NEEDED:
+            return
+        change, entry = "failed", Entry(**_version(failed.object), state="failed", cause=failed.cause, updated=now())
+    before = catalog.get(entry.bucket, entry.key)
+    if entry.state == "removed" and (before is None or before.state == "removed"):
+        catalog.upsert(entry)  # remembered all the same: an older change may still be under way
+        return
+    if catalog.upsert(entry):
+        yield event.reply(
+            CatalogUpdated(**_version(entry), change=change, digest=entry.digest, format=entry.format, metadata=entry.metadata),
+            subject=f"{entry.bucket}/{entry.key}",
+        )
+
+
+def _removed(event: Event) -> Entry:
+    record = event.read(S3Record)
+    return Entry(
+        bucket=record.s3.bucket.name,
+        key=record.s3.object.key,
+        state="removed",
+        version=record.s3.object.versionId,
+        sequence=str(event.extensions.get("sequence", "")),
+        modified=record.eventTime,
+        updated=now(),
+    )
+
+
+def _version(of: msgspec.Struct) -> dict[str, str | int]:
+    """The fields that an entry and an event share: which version of which object."""
+    return {name: getattr(of, name) for name in ObjectVersion.__struct_fields__}

@@ -1,0 +1,243 @@
+"""casacore in a process of its own: a broken table may crash or block its C++, which then harms no one else.
+
+It also keeps casacore out of processes that load DP3 (the two libraries cannot share one), and its talk off our output.
+The process starts with the first call, serves JSON lines, and ends by itself when idle or when its caller is gone. This file
+is both sides; the child runs it as a script, so it imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import math
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+MEMORY = 4 << 30  # bytes of address space: a header that claims more is broken
+IDLE = 60.0  # seconds without a call after which the process ends
+CHUNK = 1 << 20  # rows read at once
+
+
+class Failed(Exception):
+    """casacore could not do what was asked; the text is its own, or says that it crashed or did not answer."""
+
+
+class Casacore:
+    """The caller's side. One call at a time: casacore is not thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._owner = 0
+        atexit.register(self.close)
+
+    def warm(self) -> None:
+        """Start the process, without waiting for it to be ready."""
+        with self._lock:
+            self._running()
+
+    def call(self, do: str, timeout: float = 120.0, **arguments: Any) -> dict[str, Any]:
+        """Let casacore ``do`` something (a function of ``_DO`` below) within ``timeout`` seconds.
+
+        Raises:
+            Failed: it cannot, it crashed, or it took too long.
+
+        """
+        line = json.dumps({"do": do, **arguments}).encode() + b"\n"
+        with self._lock:
+            child = self._running()
+            assert child.stdin is not None  # noqa: S101 - for the type checker
+            try:
+                child.stdin.write(line)
+                child.stdin.flush()
+                answer = json.loads(self._line(child, timeout))
+            except (OSError, ValueError) as error:
+                self._end(kill=True)
+                raise Failed(f"casacore crashed on it ({error})") from error
+        if "error" in answer:
+            raise Failed(answer["error"])
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def close(self) -> None:
+        """End the process, if this one started it."""
+        with self._lock:
+            self._end(kill=False)
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._owner != os.getpid():  # a fork inherits the pipes of its parent's child: leave those alone
+            self._forget()
+        if self._child is None or self._child.poll() is not None:
+            self._end(kill=False)
+            self._child = subprocess.Popen(
+                [sys.executable, "-P", __file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+            )
+            self._owner = os.getpid()
+        return self._child
+
+    def _line(self, child: subprocess.Popen[bytes], timeout: float) -> bytes:
+        assert child.stdout is not None  # noqa: S101 - for the type checker
+        end = time.monotonic() + timeout
+        data = bytearray()
+        while not data.endswith(b"\n"):
+            ready, _, _ = select.select([child.stdout], [], [], max(0.0, end - time.monotonic()))
+            if not ready:
+                raise OSError(f"no answer within {timeout:g} s")
+            part = os.read(child.stdout.fileno(), 1 << 20)
+            if not part:
+                raise OSError("the process ended")
+            data += part
+        return bytes(data)
+
+    def _end(self, *, kill: bool) -> None:
+        child = self._child
+        if child is None or self._owner != os.getpid():
+            return
+        self._child = None
+        if kill:
+            child.kill()
+        for pipe in (child.stdin, child.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()  # type: ignore[union-attr]
+        try:
+            child.wait(5)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+    def _forget(self) -> None:
+        if self._child is not None:
+            for pipe in (self._child.stdin, self._child.stdout):
+                with contextlib.suppress(OSError):
+                    pipe.close()  # type: ignore[union-attr]
+            self._child.returncode = 0  # it is the parent's to wait for
+            self._child = None
+
+
+CASACORE = Casacore()
+
+
+# The child's side ----------------------------------------------------------------------------------------------------------
+
+
+def _describe(path: str, main: bool) -> dict[str, Any]:
+    """What the catalogue wants of the MeasurementSet at ``path``; of its subtables only unless ``main``."""
+    found: dict[str, Any] = {}
+    for name, read in _SUBTABLES.items():
+        if os.path.exists(os.path.join(path, name, "table.dat")):  # noqa: PTH110, PTH118 - the child loads as little as it can
+            with _table(os.path.join(path, name)) as table:  # noqa: PTH118
+                found.update(read(table))
+    if main:
+        with _table(path) as table:
+            found.update(_main(table))
+    return found
+
+
+def _table(path: str) -> Any:
+    from casacore import tables
+
+    return tables.table(path, ack=False, lockoptions="usernoread")
+
+
+def _main(table: Any) -> dict[str, Any]:
+    import numpy as np
+
+    managers = {column: entry["TYPE"] for entry in table.getdminfo().values() for column in entry["COLUMNS"]}
+    rows, columns = table.nrows(), table.colnames()
+    found: dict[str, Any] = {"rows": rows, "columns": {name: managers.get(name, "") for name in columns}}
+    if "TIME" not in columns or managers.get("TIME", "").startswith("Tiled"):
+        return found
+    starts, times, before = [], [], -math.inf
+    found["ordered"] = True
+    for first in range(0, rows, CHUNK):
+        column = np.asarray(table.getcol("TIME", first, min(CHUNK, rows - first)), dtype="f8")
+        step = np.diff(column, prepend=before)
+        if not (step >= 0).all():  # also false for values that are no numbers
+            found["ordered"] = False
+        new = np.flatnonzero(step > 0)
+        starts += (new + first).tolist()
+        times += column[new].tolist()
+        before = column[-1]
+    return found | {"starts": starts, "times": [_number(value) for value in times]}
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _windows(table: Any) -> dict[str, Any]:
+    windows = []
+    for row in range(min(table.nrows(), 1000)):
+        frequencies = table.getcell("CHAN_FREQ", row)
+        widths = table.getcell("CHAN_WIDTH", row)
+        ends = (frequencies.min(), frequencies.max(), abs(widths).max()) if frequencies.size else (math.nan,) * 3
+        low, high, width = map(_number, ends)
+        windows.append({"channels": int(frequencies.size), "min_hz": low, "max_hz": high, "width_hz": width})
+    return {"windows": windows}
+
+
+_STOKES = {1: "I", 2: "Q", 3: "U", 4: "V", 5: "RR", 6: "RL", 7: "LR", 8: "LL", 9: "XX", 10: "XY", 11: "YX", 12: "YY"}
+_SUBTABLES: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "ANTENNA": lambda table: {"antennas": list(table.getcol("NAME"))},
+    "FIELD": lambda table: {"fields": list(table.getcol("NAME"))},
+    "OBSERVATION": lambda table: {
+        key: table.getcell(column, 0) if table.nrows() else ""
+        for key, column in (("telescope", "TELESCOPE_NAME"), ("observer", "OBSERVER"), ("project", "PROJECT"))
+    },
+    "POLARIZATION": lambda table: {
+        "correlations": [_STOKES.get(int(code), str(code)) for code in table.getcell("CORR_TYPE", 0)] if table.nrows() else []
+    },
+    "SPECTRAL_WINDOW": _windows,
+}
+
+
+def _select(path: str, first: int, end: int, to: str) -> dict[str, Any]:
+    """Write at ``to`` the reference table that shows rows ``first`` to ``end`` (exclusive) of the table at ``path``."""
+    from casacore import tables
+
+    with _table(path) as table:
+        chosen = tables.taql(f"select from $1 limit {end - first} offset {first}", tables=[table])
+        chosen.copy(to, deep=False).close()
+        chosen.close()
+    return {}
+
+
+_DO: dict[str, Callable[..., dict[str, Any]]] = {"describe": _describe, "select": _select}
+
+
+def _serve() -> None:
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard), hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # casacore prints to the standard output, which here means answers
+    import casacore.tables  # noqa: F401 - loaded before the first call
+
+    while select.select([0], [], [], IDLE)[0]:
+        line = sys.stdin.buffer.readline()
+        if not line:
+            return
+        request = json.loads(line)
+        try:
+            answer = {"result": _DO[request.pop("do")](**request)}
+        except Exception as error:  # whatever casacore says goes to the caller
+            answer = {"error": " ".join(f"{error or type(error).__name__}".split())[:500]}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    _serve()

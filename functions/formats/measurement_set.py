@@ -1,0 +1,391 @@
+"""MeasurementSets of radio telescopes, each a casacore table (a folder) in one zip without compression.
+
+The index holds a skeleton: every file but those of tiled columns (nearly all the bytes). A slice is a run of time steps; its
+reader unpacks the skeleton, lays sparse files beside it, and fills in only the slice's bytes, at their own offsets. So nothing
+is rewritten, and any casacore program opens the result; a reference table shows it the slice's rows only.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import msgspec
+import numpy as np
+import zstandard
+
+from events.errors import Reject
+from events.ports import Changed, ObjectStore
+from functions.formats import zip_members
+from functions.formats.casacore_process import CASACORE, Failed
+from functions.formats.casacore_table import MAGIC, TILED, TILED_FILE, BadHeader, Manager, parse
+from functions.formats.format import Broken, Index, Slice, spans
+from functions.formats.source import Source
+from functions.formats.zip_members import CONNECTIONS, PART, Member
+
+#: Storage managers whose files are small enough for the skeleton, and engines that only compute on other columns.
+PLAIN = ("StandardStMan", "IncrementalStMan", "StManAipsIO", "CompressFloat", "CompressComplex", "CompressComplexSD")
+ENGINES = ("MappedArrayEngine", "ScaledArrayEngine", "ScaledComplexData", "RetypedArrayEngine", "BitFlagsEngine")
+#: Managers that put a column's data into a file that casacore alone cannot read in parts.
+WHOLE = (b"DyscoStMan", b"LofarStMan", b"Adios2StMan", b"SisCoStMan")
+LARGE = 64 << 20  # bytes of untiled files that are always fine in a skeleton; beyond, at most a tenth of the object
+EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
+
+
+@dataclass
+class Survey:
+    """What one look at a MeasurementSet told: the metadata, why it cannot be sliced (or ""), and the index's parts."""
+
+    description: dict[str, Any]
+    reason: str
+    starts: list[int] = field(default_factory=list)
+    managers: list[Manager] = field(default_factory=list)
+    sparse: dict[str, tuple[int, int]] = field(default_factory=dict)
+    skeleton: bytes = b""
+
+
+class MeasurementSet:
+    """A stored zip of a ``.ms`` folder; sliced by time."""
+
+    name = "measurementset"
+    media_type = "application/x-measurementset+zip"
+    suffixes: tuple[str, ...] = (".ms.zip",)
+
+    def sniff(self, head: bytes, name: str) -> bool:
+        named = name.lower().endswith(self.suffixes)
+        if not head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+            return named and not head
+        first = head[30 : 30 + int.from_bytes(head[26:28], "little")].lower()
+        return named or b".ms/" in first or b"table.dat" + MAGIC in head
+
+    def scanner(self) -> None:
+        return None
+
+    def describe(self, source: Source, scan: dict[str, Any]) -> dict[str, Any]:
+        """Telescope, antennas, times, frequencies, columns; ``unsliceable`` says why where it cannot be cut."""
+        survey = _survey(source)
+        return survey.description | ({"unsliceable": survey.reason} if survey.reason else {})
+
+    def index(self, source: Source, scan: dict[str, Any]) -> Index | None:
+        """``None`` for a MeasurementSet that cannot be cut; ``describe`` tells the reason."""
+        survey = _survey(source)
+        if survey.reason:
+            return None
+        starts = np.asarray([*survey.starts, survey.description["rows"]], dtype="<i8")
+        return Index(
+            format=self.name,
+            size=source.size,
+            etag=source.etag,
+            units=len(survey.starts),
+            unit="time steps",
+            data={
+                "align": 1,
+                "starts": zstandard.compress(np.diff(starts, prepend=0).astype("<i8").tobytes()),
+                "managers": msgspec.to_builtins(survey.managers),
+                "sparse": {name: list(place) for name, place in survey.sparse.items()},
+                "skeleton": survey.skeleton,
+            },
+        )
+
+    def slices(self, index: Index, count: int, *, bucket: str, key: str, index_at: str = "") -> list[Slice]:
+        """Cut at time steps, and only at multiples of ``index.data["align"]`` of them (1 unless a caller sets it).
+
+        A tool that averages or flags over several time steps gives the same result for every number of slices when
+        ``align`` is a multiple of its window.
+        """
+        align = max(1, int(index.data.get("align", 1)))
+        starts, managers = _starts(index), _managers(index)
+        cuts = [(low * align, min(high * align, index.units)) for low, high in spans(-(-index.units // align), count)]
+        result = []
+        for number, (low, high) in enumerate(cuts):
+            rows = (int(starts[low]), int(starts[high]))
+            places = [place for _, _, place in _places(index, managers, rows)]
+            result.append(
+                Slice(
+                    bucket=bucket,
+                    key=key,
+                    etag=index.etag,
+                    size=index.size,
+                    format=self.name,
+                    number=number,
+                    of=len(cuts),
+                    ranges=sorted(places),
+                    units=high - low,
+                    data={"rows": list(rows), "times": [low, high]},
+                    index=index_at,
+                )
+            )
+        return result
+
+    def open(self, part: Slice, objects: ObjectStore) -> AbstractContextManager[str]:
+        """The path of a local MeasurementSet that shows the slice's rows. It is gone when the context ends; do not write to it.
+
+        Raises:
+            Changed: the object, or the index beside it, is of another version.
+
+        """
+        return _opened(part, objects)
+
+
+def _survey(source: Source) -> Survey:
+    found = source.memo.get("measurementset")
+    if not isinstance(found, Survey):
+        CASACORE.warm()
+        with tempfile.TemporaryDirectory(prefix="sluice-ms-") as folder:
+            found = source.memo["measurementset"] = _look(source, Path(folder))
+    return found
+
+
+def _look(source: Source, folder: Path) -> Survey:
+    """Read the small files into ``folder`` and ask casacore about them."""
+    if not source.size:
+        raise Broken(f"{source} is empty: a MeasurementSet is a zip of its folder")
+    root, files = _root(source, zip_members.members(source))
+    reason = _refusal(source, root, files)
+    tiled = {name: member for name, member in files.items() if TILED_FILE.fullmatch(name)}
+    if reason:  # the main table is not opened: leave out whatever may be large
+        tiled |= {name: member for name, member in files.items() if name.startswith("table.") and name != "table.dat"}
+    small = {name: member for name, member in files.items() if name not in tiled}
+    untiled = sum(member.size for member in small.values())
+    if untiled > max(LARGE, source.size // 10):
+        reason = reason or f"{untiled} of its bytes are not in tiled columns"
+        tiled |= {name: member for name, member in small.items() if "/" not in name and name != "table.dat"}
+        small = {name: member for name, member in small.items() if name not in tiled}
+    _fetch(source, root, small, folder)
+    for name, member in tiled.items():
+        _sparse(folder / name, member.size)
+    skeleton = b"" if reason else _pack(folder, sorted(small))
+    try:
+        told = CASACORE.call("describe", path=str(folder), main=not reason)
+    except Failed as error:
+        raise Broken(f"{source} holds a MeasurementSet that casacore cannot read: {_public(str(error), folder)}") from error
+    description, starts = _description(source, told, files)
+    reason = reason or _unordered(told)
+    if reason:
+        return Survey(description, reason)
+    managers = _tiled_managers(source, folder, told, tiled)
+    located = zip_members.locate(source, sorted(tiled.values(), key=lambda member: member.header))
+    by_name = {member.name: (member.offset, member.size) for member in located}
+    sparse = {name: by_name[member.name] for name, member in tiled.items()}
+    return Survey(description, "", starts, managers, sparse, skeleton)
+
+
+def _root(source: Source, members: list[Member]) -> tuple[str, dict[str, Member]]:
+    """The folder of the main table in the zip, and the files below it by their path there."""
+    folders = [PurePosixPath(member.name).parent for member in members if PurePosixPath(member.name).name == "table.dat"]
+    if not folders:
+        some = ", ".join(member.name for member in members[:5]) or "none"
+        more = f" and {len(members) - 5} more" if len(members) > 5 else ""
+        raise Broken(f"{source} is named like a MeasurementSet but holds no table.dat; its members are {some}{more}")
+    depth = min(len(folder.parts) for folder in folders)
+    roots = sorted({str(folder) for folder in folders if len(folder.parts) == depth})
+    if len(roots) > 1:
+        raise Broken(f"{source} holds several tables ({', '.join(roots[:5])}); put one MeasurementSet into one object")
+    prefix = "" if roots[0] == "." else roots[0] + "/"
+    return prefix, {member.name.removeprefix(prefix): member for member in members if member.name.startswith(prefix)}
+
+
+def _refusal(source: Source, root: str, files: dict[str, Member]) -> str:
+    """Why the main table cannot be read in parts, as far as its description and file names tell; "" if it can."""
+    if {"table.mf", "table.mfh5"} & set(files):
+        return "it is stored as a MultiFile (table.mf)"
+    parts: list[bytes] = []
+    zip_members.locate(source, [files["table.dat"]], read=lambda member, position, data: parts.append(data))
+    table = b"".join(parts)
+    if not table.startswith(MAGIC):
+        raise Broken(f"{source} has a {root}table.dat that is no casacore table")
+    for manager in WHOLE:
+        if manager in table:
+            return f"it has columns stored by {manager.decode()}"
+    return ""
+
+
+def _fetch(source: Source, root: str, files: dict[str, Member], folder: Path) -> None:
+    known: dict[str, Path] = {member.name: folder / name for name, member in files.items()}
+    making = threading.Lock()
+
+    def write(member: Member, position: int, data: bytes) -> None:
+        path = known[member.name]
+        with making:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("r+b" if position else "wb") as out:
+            out.seek(position)
+            out.write(data)
+
+    try:
+        zip_members.locate(source, sorted(files.values(), key=lambda member: member.header), read=write)
+    except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+        raise Broken(f"{source} has a member below {root!r} that is both a file and a folder") from error
+
+
+def _sparse(path: Path, size: int) -> None:
+    with path.open("wb") as out:
+        out.truncate(size)
+
+
+def _pack(folder: Path, names: list[str]) -> bytes:
+    """The files as a compressed tar: the same files give the same bytes."""
+    target = io.BytesIO()
+    with (
+        zstandard.ZstdCompressor(level=3).stream_writer(target, closefd=False) as packed,
+        tarfile.open(fileobj=packed, mode="w|") as archive,
+    ):
+        for name in names:
+            path = folder / name
+            entry = tarfile.TarInfo(name)
+            entry.size = path.stat().st_size
+            with path.open("rb") as content:
+                archive.addfile(entry, content)
+    return target.getvalue()
+
+
+def _unpack(skeleton: bytes, folder: Path) -> None:
+    with (
+        zstandard.ZstdDecompressor().stream_reader(skeleton) as packed,
+        tarfile.open(fileobj=packed, mode="r|") as archive,
+    ):
+        archive.extractall(folder, filter="data")
+
+
+def _description(source: Source, told: dict[str, Any], files: dict[str, Member]) -> tuple[dict[str, Any], list[int]]:
+    starts, times = told.pop("starts", []), told.pop("times", [])
+    told = dict(told)
+    told.pop("ordered", None)
+    if "columns" in told:
+        missing = [name for name in ("TIME", "ANTENNA1", "ANTENNA2") if name not in told["columns"]]
+        if missing or "ANTENNA" not in {name.split("/")[0] for name in files}:
+            raise Broken(f"{source} holds a casacore table that is no MeasurementSet: no {(*missing, 'ANTENNA')[0]}")
+    if times and times[0] is not None and times[-1] is not None:
+        told |= {"start": _moment(times[0]), "end": _moment(times[-1]), "times": len(times)}
+    windows = told.get("windows", [])
+    told["channels"] = sum(window["channels"] for window in windows)
+    for key, choose in (("min_hz", min), ("max_hz", max)):
+        if values := [window[key] for window in windows if window[key] is not None]:
+            told[key] = choose(values)
+    return told, starts
+
+
+def _moment(seconds: float) -> str:
+    """A casacore time (seconds of the modified Julian date, UTC) as RFC 3339."""
+    try:
+        return (EPOCH + timedelta(seconds=seconds)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except OverflowError:
+        return ""
+
+
+def _unordered(told: dict[str, Any]) -> str:
+    """Why the rows cannot be cut by time, as far as casacore tells; "" if they can."""
+    for column, manager in told["columns"].items():
+        if manager not in (*PLAIN, *TILED) and not manager.startswith(ENGINES):
+            return f"its column {column} is stored by {manager or 'nothing known'}"
+    if not told["rows"]:
+        return "it has no rows"
+    if "ordered" not in told:
+        return "its column TIME is tiled"
+    return "" if told["ordered"] else "its rows are not in time order; sort it by TIME first"
+
+
+def _tiled_managers(source: Source, folder: Path, told: dict[str, Any], tiled: dict[str, Member]) -> list[Manager]:
+    managers = []
+    for name in sorted({name.split("_TSM")[0] for name in tiled}):
+        path = folder / name
+        try:
+            if not path.is_file():
+                raise BadHeader("it is missing")
+            manager = parse(path.read_bytes(), name)
+            for file, _, end in manager.ranges(0, told["rows"]):
+                if file not in tiled or tiled[file].size < end:
+                    raise BadHeader(f"{file} should have {end} bytes, but has {tiled[file].size if file in tiled else 'none'}")
+        except BadHeader as error:
+            raise Broken(f"{source} has a storage manager ({name}) that cannot be read: {error}") from error
+        managers.append(manager)
+    return managers
+
+
+def _public(text: str, folder: Path) -> str:
+    """The message of casacore without the place of our temporary files."""
+    return text.replace(str(folder) + "/", "").replace(str(folder), "the main table")
+
+
+def _starts(index: Index) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The first row of every time step, and behind the last one the number of rows."""
+    counts = np.frombuffer(zstandard.decompress(index.data["starts"]), dtype="<i8")
+    return np.cumsum(counts)
+
+
+def _managers(index: Index) -> list[Manager]:
+    return msgspec.convert(index.data["managers"], list[Manager])
+
+
+def _places(index: Index, managers: list[Manager], rows: tuple[int, int]) -> Iterator[tuple[str, int, tuple[int, int]]]:
+    """(file, position in it, range of the object) for the tiled bytes of these rows."""
+    for manager in managers:
+        for file, start, end in manager.ranges(*rows):
+            offset = index.data["sparse"][file][0]
+            yield file, start, (offset + start, offset + end)
+
+
+@contextmanager
+def _opened(part: Slice, objects: ObjectStore) -> Iterator[str]:
+    CASACORE.warm()
+    index = _index_of(part, objects)
+    rows = (int(part.data["rows"][0]), int(part.data["rows"][1]))
+    with tempfile.TemporaryDirectory(prefix="sluice-ms-") as folder:
+        base, shown = Path(folder) / "base.ms", Path(folder) / "slice.ms"
+        base.mkdir()
+        _unpack(index.data["skeleton"], base)
+        for name, (_, size) in index.data["sparse"].items():
+            _sparse(base / name, size)
+        _fill(part, objects, base, list(_places(index, _managers(index), rows)))
+        try:
+            CASACORE.call("select", path=str(base), first=rows[0], end=rows[1], to=str(shown))
+        except Failed as error:
+            raise Broken(f"s3://{part.bucket}/{part.key}: {_public(str(error), base)}") from error
+        yield str(shown)
+
+
+def _index_of(part: Slice, objects: ObjectStore) -> Index:
+    from functions.formats.format import decode_index
+
+    bucket, _, key = part.index.partition("/")
+    if not key:
+        raise Reject(f"a slice of the MeasurementSet s3://{part.bucket}/{part.key} does not say where its index is stored")
+    info = objects.head(bucket, key)
+    index = decode_index(objects.read(bucket, key, 0, info.size, etag=info.etag))
+    if index.etag != part.etag:
+        raise Changed(f"the index s3://{part.index} is of another version of s3://{part.bucket}/{part.key}; plan again")
+    return index
+
+
+def _fill(part: Slice, objects: ObjectStore, base: Path, places: list[tuple[str, int, tuple[int, int]]]) -> None:
+    """Write the slice's bytes at their own offsets into the sparse files, several ranges at once."""
+    source = Source(objects, part.bucket, part.key, part.size, part.etag)
+    pieces = [
+        (file, position + at - start, at, min(at + PART, end)) for file, position, (start, end) in places
+        for at in range(start, end, PART)
+    ]  # fmt: skip
+
+    def copy(piece: tuple[str, int, int, int]) -> None:
+        file, position, start, end = piece
+        data = source.read(start, end)
+        if len(data) != end - start:
+            raise Changed(f"{source} gave {len(data)} of {end - start} bytes at {start}: it was cut off")
+        descriptor = os.open(base / file, os.O_WRONLY)
+        try:
+            os.pwrite(descriptor, data, position)
+        finally:
+            os.close(descriptor)
+
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        for _ in pool.map(copy, pieces):
+            pass

@@ -1,0 +1,108 @@
+"""How to run a task over a data set: how many workers, how large, how many slices, and what that will take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from math import isfinite
+
+from events.errors import Reject
+from events.event import Event
+from events.ports import Catalog, Entry, ObjectStore, Profiles, Settings
+from events.route import on
+from events.types import PlannedObject, PlanReady, PlanRequested, Wave
+from functions.planner.choice import OBJECTIVES
+from functions.planner.dataset import entries, share_out, units
+from functions.planner.decide import Decision, Prices, decide
+from functions.planner.explain import explain
+from functions.planner.grid import Load, configurations
+from functions.planner.history import find
+
+
+@on("dev.sluice.plan.requested.v1")
+def plan(
+    event: Event, data: PlanRequested, catalog: Catalog, profiles: Profiles, objects: ObjectStore, settings: Settings
+) -> Iterator[Event]:
+    """Plan from the task's profile, else from the waves the request brings, else say that nothing is known yet."""
+    _check(data)
+    found = entries(data, catalog)
+    cuts = [units(entry, objects, settings.bucket) for entry in found]
+    format = _main_format(found)
+    history = find(profiles, data.task, data.code, format, data.backend)
+    learned = history.waves if history else []
+    basis = "profile" if learned else "probe" if data.measured else "none"
+    runs: list[list[Wave]] = [data.measured, *learned] if data.measured else learned
+    load = _load(data, settings, found, cuts)
+    prices = Prices(settings.price_per_gb_s, settings.price_per_request)
+    decision = decide(runs, load, prices, objective=data.objective, deadline=data.deadline_s)
+    parts = share_out(found, cuts, decision.choice.slices)
+    yield event.reply(_ready(data, decision, parts, basis, len(learned), format))
+
+
+def _check(data: PlanRequested) -> None:
+    if data.objective not in OBJECTIVES:
+        raise Reject(f"no objective is called {data.objective!r}; there are {', '.join(OBJECTIVES)}")
+    if data.deadline_s is not None and not (isfinite(data.deadline_s) and data.deadline_s > 0):
+        raise Reject(f"a deadline of {data.deadline_s} s cannot be kept: give seconds from now, more than 0")
+    if min(data.workers, data.slices, data.memory_mb) < 0:
+        raise Reject("workers, slices and memory_mb must not be negative; 0 leaves them to the planner")
+    if not 0 <= data.done < 1:
+        raise Reject(f"done must be the part of the data set already processed, from 0 to below 1, not {data.done}")
+
+
+def _main_format(found: list[Entry]) -> str:
+    """The format that holds most of the bytes: the task's behaviour hangs on it."""
+    volume: Counter[str] = Counter()
+    for entry in found:
+        volume[entry.format] += entry.size + 1
+    return volume.most_common(1)[0][0]
+
+
+def _load(data: PlanRequested, settings: Settings, found: list[Entry], cuts: list[int]) -> Load:
+    """The configurations that the request leaves open."""
+    sizes = list(data.sizes or settings.workers)
+    if data.memory_mb:
+        sizes = [size for size in sizes if size.memory_mb == data.memory_mb]
+    if not sizes:
+        what = f"of {data.memory_mb} MB " if data.memory_mb else ""
+        raise Reject(f"no worker size {what}is configured: name some in sluice.planner.memory_mb, or in the request's sizes")
+    volume = sum(entry.size for entry in found)
+    unit_bytes = max(entry.size / cut for entry, cut in zip(found, cuts, strict=True))
+    return configurations(
+        sizes,
+        volume=max(1, int(volume * (1 - data.done))),
+        units=sum(cuts),
+        objects=1 if data.measured else len(found),
+        unit_bytes=unit_bytes,
+        cores=settings.cores if data.cores is None else data.cores,
+        workers=data.workers,
+        slices=min(data.slices, sum(cuts)),
+    )
+
+
+def _ready(
+    data: PlanRequested, decision: Decision, parts: list[PlannedObject], basis: str, runs: int, format: str
+) -> PlanReady:
+    slices = decision.choice.slices if data.measured else sum(part.slices for part in parts)
+    return PlanReady(
+        task=data.task,
+        code=data.code,
+        format=format,
+        backend=data.backend,
+        basis=basis,
+        runs=runs,
+        objective=data.objective,
+        deadline_s=data.deadline_s,
+        workers=min(decision.choice.workers, slices),
+        memory_mb=decision.choice.memory_mb,
+        vcpus=decision.choice.vcpus,
+        slices=slices,
+        bytes=sum(part.size for part in parts),
+        objects=parts,
+        feasible=decision.fits and decision.in_time,
+        time_s=decision.time,
+        cost=decision.cost,
+        peak_mb=decision.peak,
+        front=list(decision.front),
+        explanation=explain(data, decision, basis, runs),
+    )

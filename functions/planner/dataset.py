@@ -1,0 +1,98 @@
+"""The data set of a plan: which objects of the catalogue it names, and how they can be cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from events.errors import Reject
+from events.ports import Catalog, Entry, NotFound, ObjectStore, Query
+from events.types import PlannedObject, PlanRequested
+from functions.formats.format import decode_index
+
+#: Most objects one plan covers: a plan names each of them.
+MOST = 10_000
+PAGE = 1_000
+
+
+def entries(request: PlanRequested, catalog: Catalog) -> list[Entry]:
+    """The catalogue's entries of the objects asked for, in the order asked. Raises ``Reject`` for what is unknown or broken."""
+    if bool(request.objects) == bool(request.query):
+        raise Reject("a plan needs either objects (a list of s3://bucket/key) or a catalogue query, and not both")
+    found = [_entry(address, catalog) for address in request.objects] if request.objects else _search(request, catalog)
+    if not found:
+        raise Reject(f"no object in the catalogue matches the query {msgspec.json.encode(request.query).decode()}")
+    return found
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """Bucket and key of ``s3://bucket/key``. Raises ``Reject``."""
+    bucket, slash, key = address.removeprefix("s3://").partition("/")
+    if not (address.startswith("s3://") and bucket and slash and key):
+        raise Reject(f"{address!r} names no object: write s3://bucket/key")
+    return bucket, key
+
+
+def units(entry: Entry, objects: ObjectStore, bucket: str) -> int:
+    """How many slices the object can be cut into; 1 for one without an index. ``bucket`` is the lake's own."""
+    if not entry.index:
+        return 1
+    told = entry.metadata.get("units")
+    if isinstance(told, int) and not isinstance(told, bool):
+        return max(told, 1)
+    try:
+        info = objects.head(bucket, entry.index)
+        return max(decode_index(objects.read(bucket, entry.index, 0, info.size)).units, 1)
+    except NotFound as error:
+        what = f"the slice index of s3://{entry.bucket}/{entry.key} is missing (s3://{bucket}/{entry.index})"
+        raise Reject(f"{what}: upload the object again") from error
+
+
+def share_out(found: Sequence[Entry], cuts: Sequence[int], slices: int) -> list[PlannedObject]:
+    """``slices`` over the objects by their sizes: at least one each, never more than an object's ``cuts``."""
+    volume = sum(entry.size for entry in found) or 1
+    parts = []
+    for entry, most in zip(found, cuts, strict=True):
+        count = max(1, min(most, round(slices * entry.size / volume)))
+        parts.append(
+            PlannedObject(
+                bucket=entry.bucket,
+                key=entry.key,
+                etag=entry.etag,
+                size=entry.size,
+                format=entry.format,
+                slices=count,
+                units=most,
+                index=entry.index,
+            )
+        )
+    return parts
+
+
+def _entry(address: str, catalog: Catalog) -> Entry:
+    entry = catalog.get(*split_address(address))
+    if entry is None or entry.state == "removed":
+        what = "was removed" if entry else "is not in the catalogue: upload it, or wait until it is ingested"
+        raise Reject(f"{address} {what}")
+    if entry.state != "ready":
+        raise Reject(f"{address} cannot be planned, it is broken: {entry.cause}")
+    return entry
+
+
+def _search(request: PlanRequested, catalog: Catalog) -> list[Entry]:
+    try:
+        query = msgspec.convert(request.query, Query)
+    except msgspec.ValidationError as error:
+        raise Reject(f"the query of the plan does not fit: {error}") from error
+    wanted = query.limit if "limit" in request.query else MOST + 1
+    found: list[Entry] = []
+    while len(found) < wanted:
+        page = catalog.search(msgspec.structs.replace(query, limit=min(PAGE, wanted - len(found))))
+        found += [entry for entry in page if entry.state == "ready"]
+        if not page:
+            break
+        query = msgspec.structs.replace(query, after=f"{page[-1].bucket}/{page[-1].key}")
+    if len(found) > MOST:
+        raise Reject(f"the query matches more than {MOST} objects, the most one plan covers: narrow it, or plan it in parts")
+    return found

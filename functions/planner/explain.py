@@ -1,0 +1,53 @@
+"""A decision in a few sentences, for people."""
+
+from __future__ import annotations
+
+from events.types import PlanRequested
+from functions.planner.decide import Decision
+
+WHY = {
+    "time": "the fastest",
+    "cost": "the cheapest",
+    "balanced": "the best balance of time and cost",
+}
+
+
+def explain(request: PlanRequested, decision: Decision, basis: str, runs: int) -> str:
+    """What was chosen, from what, and what stands against it."""
+    choice = decision.choice
+    what = f"{_count(choice.workers, 'worker')} of {choice.memory_mb} MB for {_count(choice.slices, 'slice')}"
+    if decision.time is None or decision.peak is None:
+        text = (
+            f"{what}: nothing is known of {request.task!r} on such data yet, "
+            "so the first wave will be measured and the rest planned anew."
+        )
+        if request.deadline_s is not None:
+            text += " Whether the deadline can be kept is not known before."
+        return text if decision.fits else f"{text} {_memory(choice.memory_mb)}"
+    source = f"{_count(runs, 'earlier run')}" if basis == "profile" else "the waves of this map measured so far"
+    time = decision.time
+    text = (
+        f"{what}: {WHY[request.objective]}, by {source}; about {time.value:.3g} s ({time.low:.3g} to {time.high:.3g}) "
+        f"and {decision.peak.value:.0f} MB a worker."
+    )
+    if not decision.fits:
+        text += f" {_memory(choice.memory_mb)}"
+    if request.deadline_s is not None:
+        text += f" {_deadline(request.deadline_s, decision)}"
+    return text
+
+
+def _deadline(deadline: float, decision: Decision) -> str:
+    if not decision.in_time:
+        return f"The deadline of {deadline:g} s cannot be kept; this is the nearest."
+    if not decision.surely:
+        return f"The deadline of {deadline:g} s is likely kept, but not sure to be."
+    return f"The deadline of {deadline:g} s is kept."
+
+
+def _memory(memory: int) -> str:
+    return f"Even the smallest slices may need more than the {memory} MB of the largest worker."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

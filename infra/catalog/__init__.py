@@ -1,0 +1,1 @@
+"""Catalogues behind the ``Catalog`` port, one file a backend."""

@@ -1,0 +1,127 @@
+"""A small client of a lake's HTTP API.
+
+Complaint               what the person at the command line must know: one line, no traceback
+└── NotRunning          nothing answers where the lake should be
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from infra.config import Config, ConfigError
+from infra.runtime.endpoints import FILE, Endpoints
+
+#: A plan may read its objects first; everything else answers at once.
+TIMEOUT = httpx.Timeout(60.0, connect=3.0)
+
+
+class Complaint(Exception):
+    """An error for the person at the command line: what was wrong and what to do, in one line."""
+
+
+class NotRunning(Complaint):
+    """No lake answers."""
+
+
+def locate(config: Config) -> Endpoints:
+    """Where the lake of ``config`` runs, as it wrote it down itself. Raises ``NotRunning``."""
+    file = config.folder / FILE
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Endpoints)
+    except FileNotFoundError:
+        raise NotRunning(_not_running(config.folder)) from None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ConfigError(f"cannot read {file}: {error}") from error
+
+
+def _not_running(folder: Path) -> str:
+    return f"no lake is running on {folder}: start one with `sluice up`"
+
+
+class Client:
+    """One lake's API. ``folder`` is only for the message when it does not run. Close it, or use it as a context."""
+
+    def __init__(self, url: str, token: str = "", folder: Path | None = None) -> None:
+        self.url, self._folder = url.rstrip("/"), folder
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT, trust_env=False)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the connections."""
+        self._http.close()
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """The JSON answer to a GET; parameters that are ``None`` or empty are left out. Raises ``Complaint``."""
+        return self._ask("GET", path, params={name: value for name, value in parameters.items() if value not in (None, "", [])})
+
+    def post(self, path: str, document: Any) -> Any:
+        """The JSON answer to a JSON document. Raises ``Complaint``."""
+        return self._ask("POST", path, content=msgspec.json.encode(document), headers={"content-type": "application/json"})
+
+    def delete(self, path: str) -> None:
+        """Raises ``Complaint``, also where there was nothing to delete."""
+        self._ask("DELETE", path)
+
+    def pages(self, **query: Any) -> Iterator[dict[str, Any]]:
+        """Every catalogue entry that matches, page by page; ``limit`` is the most of all pages, 0 for no limit."""
+        left, after = query.pop("limit", 0) or 2**62, query.pop("after", None)
+        while left > 0:
+            page = self.get("/catalog", **query, after=after, limit=min(left, 1000))
+            yield from page["entries"]
+            left, after = left - len(page["entries"]), page["next"]
+            if after is None:
+                return
+
+    def follow(self, after: int = 0, pattern: str = "*") -> Iterator[dict[str, Any]]:
+        """Accepted events behind ``after`` as they come: ``{"seq", "recorded", "event"}``. Ends when the lake stops."""
+        parameters = {"follow": "1", "after": str(after), "type": pattern}
+        try:
+            with self._http.stream("GET", "/events", params=parameters, timeout=httpx.Timeout(3.0, read=None)) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise Complaint(_reason(answer))
+                for line in answer.iter_lines():
+                    if line:
+                        yield json.loads(line)
+        except httpx.ConnectError as error:
+            raise self._missing() from error
+        except httpx.RemoteProtocolError:
+            return  # the lake was stopped in the middle of a line
+
+    def _ask(self, method: str, path: str, **more: Any) -> Any:
+        try:
+            answer = self._http.request(method, path, **more)
+        except httpx.ConnectError as error:
+            raise self._missing() from error
+        except httpx.HTTPError as error:
+            raise Complaint(
+                f"the lake at {self.url} did not answer {method} {path}: {error or type(error).__name__}"
+            ) from error
+        if not answer.is_success:
+            raise Complaint(_reason(answer))
+        try:
+            return answer.json() if answer.content else None
+        except ValueError:
+            raise Complaint(f"{self.url} is no lake: it answers {method} {path} with something that is no JSON") from None
+
+    def _missing(self) -> NotRunning:
+        return NotRunning(_not_running(self._folder) if self._folder else f"no lake answers at {self.url}")
+
+
+def _reason(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"{answer.url} answered {answer.status_code} {answer.reason_phrase}"

@@ -1,0 +1,61 @@
+"""``sluice dead-letters`` and ``sluice replay``: what failed for good, and another chance for it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from infra.console import text
+from infra.console.client import Complaint
+from infra.console.session import Session, command
+
+#: The most that the API hands out at once.
+MOST = 10_000
+
+
+@command
+def dead_letters(
+    session: Session, limit: Annotated[int, typer.Option(min=1, max=MOST, help="The newest so many.")] = 100
+) -> None:
+    """List the events that a function or sink refused for good, with the cause."""
+    with session.api() as api:
+        found = api.get("/dead-letters", limit=limit)
+    if session.json:
+        session.answer(found)
+        return
+    table = Table("id", "when", "function", "attempts", "about", "cause", box=None, pad_edge=False)
+    for letter in found["dead_letters"]:
+        about = about_of(letter)
+        table.add_row(
+            str(letter["id"]), text.clock(letter["at"]), letter["function"], str(letter["attempts"]), Text(about),
+            Text(text.printable(letter["cause"])),
+        )  # fmt: skip
+    session.out.print(table)
+
+
+@command
+def replay(
+    session: Session,
+    ids: Annotated[list[int] | None, typer.Argument(metavar="ID...", help="As `sluice dead-letters` shows them.")] = None,
+    all: Annotated[bool, typer.Option("--all", help="All dead letters that hold an event.", show_default=False)] = False,
+) -> None:
+    """Deliver dead letters again, once their cause is mended. Repeating one is harmless: effects happen once."""
+    if bool(ids) == all:
+        raise Complaint("say which dead letters to replay: their ids, or --all")
+    with session.api() as api:
+        if all:
+            letters = api.get("/dead-letters", limit=MOST)["dead_letters"]
+            ids = [letter["id"] for letter in letters if letter["event"]]
+        done = api.post("/dead-letters/replay", {"ids": ids})
+    session.answer(done) if session.json else typer.echo(f"{len(done['replayed'])} dead letters are delivered again")
+
+
+def about_of(letter: dict[str, Any]) -> str:
+    """What a dead letter is about: its event's type and subject, or the beginning of what never was an event."""
+    event = letter["event"]
+    if event is None:
+        return text.printable(letter["body"][:60])
+    return f"{text.short(event['type'])} {text.printable(event.get('subject') or '')}".rstrip()

@@ -1,0 +1,1 @@
+"""Event logs: durable, de-duplicated, in order; one file a backend."""

@@ -1,0 +1,1 @@
+"""Model repositories behind the ``Models`` port, one file a backend."""

@@ -1,0 +1,1 @@
+"""What maps taught, behind the ``Profiles`` port, one file a backend."""

@@ -1,0 +1,162 @@
+"""The embedded profile: one process hosts the S3 door, the event endpoint with its API, and the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import msgspec
+import uvicorn
+
+from infra.config import Config, ConfigError, door_keys
+from infra.delivery.relay import Relay
+from infra.lake import Lake
+from infra.objects.door import Door
+from infra.objects.s3 import S3Store
+from infra.runtime.api import Api
+from infra.runtime.asgi import Endpoint
+from infra.runtime.endpoints import FILE, Endpoints
+
+logger = logging.getLogger("sluice")
+STOP_SECONDS = 5
+
+
+class _Server(uvicorn.Server):
+    """A server whose signals are handled by who hosts it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises ``ConfigError`` where it cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise ConfigError(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another port in lithops_config.yaml"
+        ) from error
+    bound.listen(2048)
+    return bound
+
+
+def url_of(bound: socket.socket) -> str:
+    """``http://host:port`` of a listening socket."""
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[TextIO]:
+    """Hold the folder for this process. Raises ``ConfigError`` while another one runs on it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError(f"another sluice is running on {folder}; stop it, or choose another SLUICE_DATA") from error
+        yield lock
+
+
+async def serve(config: Config, started: Callable[[Endpoints], None] | None = None) -> None:
+    """Run until SIGINT or SIGTERM; then stop cleanly: no request is cut, no delivery left half done."""
+    with alone(config.folder), contextlib.ExitStack() as stack:
+        http = stack.enter_context(listen(config.http.host, config.http.port))
+        door, s3 = _door(config, stack)
+        objects = _objects(config, url_of(s3) if s3 else "")
+        stack.callback(objects.close)
+        lake = Lake(config, objects)
+        stack.callback(lake.close)
+        endpoints = Endpoints(url_of(http), url_of(s3) if s3 else config.objects.endpoint, os.getpid())
+        state = {"ready": False}
+        api = Api(lake, lambda: state["ready"], endpoints.http)
+        servers = [(_server(Endpoint(lake, api.application(), config.http.token)), http)]
+        if door and s3:
+            servers.insert(0, (_server(door.app), s3))
+        running = [asyncio.create_task(server.serve(sockets=[bound])) for server, bound in servers]
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopping.set)
+        for server, _ in servers:
+            while not server.started:
+                await asyncio.sleep(0.005)
+        await asyncio.to_thread(_own_bucket, objects, config, quiet=door is not None)
+        lake.worker.start()
+        if door:
+            relay = Relay(door, lake, config.door.targets)
+            relay.start()
+            stack.callback(relay.stop)
+            lake.parts["door"] = lambda: {"outbox": door.backlog()}
+        file = config.folder / FILE
+        file.write_bytes(msgspec.json.encode(endpoints))
+        stack.callback(file.unlink, missing_ok=True)
+        state["ready"] = True
+        if started:
+            started(endpoints)
+        ended = asyncio.create_task(stopping.wait())
+        await asyncio.wait([ended, *running], return_when=asyncio.FIRST_COMPLETED)
+        state["ready"] = False
+        api.closing.set()
+        for server, _ in servers:
+            server.should_exit = True
+        await asyncio.gather(*running)
+        ended.cancel()
+
+
+def _door(config: Config, stack: contextlib.ExitStack) -> tuple[Door | None, socket.socket | None]:
+    if not config.door.enabled:
+        if not config.objects.endpoint:
+            raise ConfigError("sluice.door.enabled is false and sluice.objects.endpoint is empty: there is no object store")
+        return None, None
+    access, secret = door_keys(config)
+    bound = stack.enter_context(listen(config.door.host, config.door.port))
+    settings = config.door
+    door = Door(
+        config.folder / "objects", {access: secret}, region=settings.region, notify=settings.notify, targets=settings.targets
+    )
+    stack.callback(door.close)
+    return door, bound
+
+
+def _objects(config: Config, door: str) -> S3Store:
+    wanted = config.objects
+    if wanted.endpoint:
+        return S3Store(wanted.endpoint, wanted.access_key, wanted.secret_key, wanted.region)
+    access, secret = door_keys(config)
+    return S3Store(door, access, secret, config.door.region)
+
+
+def _own_bucket(objects: S3Store, config: Config, quiet: bool) -> None:
+    """The lake's own bucket, whose changes interest nobody."""
+    objects.ensure(config.bucket)
+    if quiet:
+        objects.client.put_bucket_notification_configuration(Bucket=config.bucket, NotificationConfiguration={})
+
+
+def _server(app: Any) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=STOP_SECONDS,
+            timeout_keep_alive=30,
+            ws="none",
+        )
+    )

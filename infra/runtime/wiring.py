@@ -1,0 +1,89 @@
+"""Wiring: a function's parameters are filled by their types - the event, its typed data, ports.
+
+A function that asks for the ``ObjectStore`` may take long, so it runs outside the transaction and only reads its other ports.
+Every other function runs inside the transaction that also holds its inbox mark and its outgoing events.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+import msgspec
+from cloudevents.http import CloudEvent
+
+from events.event import Event, restamp
+from events.ports import ObjectStore
+from events.route import Handler, Routes, handlers
+from infra import bridge
+
+#: Port -> how to make it over a connection (it then joins that connection's transaction).
+Scoped = Mapping[type, Callable[[sqlite3.Connection], Any]]
+
+
+class WiringError(TypeError):
+    """A function asks for something that no port or event type provides; the text names both."""
+
+
+@dataclass(frozen=True)
+class Wired:
+    """A handler with its parameters resolved."""
+
+    handler: Handler
+    slow: bool
+    fill: tuple[tuple[str, Callable[[Event, sqlite3.Connection], Any]], ...]
+
+    def invoke(self, event: Event, connection: sqlite3.Connection) -> list[Event]:
+        """Run the function to its end; what it yielded, with the ids and source that make a replay harmless."""
+        arguments = {name: get(event, connection) for name, get in self.fill}
+        produced = self.handler.function(**arguments)
+        if produced is None:
+            return []
+        if isinstance(produced, Event | CloudEvent):
+            produced = [produced]
+        name = self.handler.name
+        return [restamp(_event(item, event), event, name, ordinal) for ordinal, item in enumerate(produced)]
+
+
+def _event(item: Any, cause: Event) -> Event:
+    event = bridge.from_sdk(item) if isinstance(item, CloudEvent) else item
+    if not isinstance(event, Event):
+        raise TypeError(f"a function yielded a {type(item).__name__} for event {cause.id!r}; functions yield events")
+    return event
+
+
+def wire(handler: Handler, fixed: Mapping[type, Any], scoped: Scoped) -> Wired:
+    """Resolve a handler's parameters by type. Raises ``WiringError``."""
+    hints = get_type_hints(handler.function)
+    hints.pop("return", None)
+    fill: list[tuple[str, Callable[[Event, sqlite3.Connection], Any]]] = []
+    for name, kind in hints.items():
+        if kind is Event:
+            fill.append((name, lambda event, _: event))
+        elif kind is CloudEvent:
+            fill.append((name, lambda event, _: bridge.to_sdk(event)))
+        elif kind in scoped:
+            fill.append((name, lambda _, connection, make=scoped[kind]: make(connection)))
+        elif kind in fixed:
+            fill.append((name, lambda _, __, port=fixed[kind]: port))
+        elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            fill.append((name, lambda event, _, kind=kind: event.read(kind)))
+        else:
+            known = ", ".join(sorted(port.__name__ for port in (*scoped, *fixed)))
+            raise WiringError(f"function {handler.name!r}: nothing provides its parameter {name!r}: {kind}; ports are {known}")
+    return Wired(handler, ObjectStore in hints.values(), tuple(fill))
+
+
+def load(modules: Iterable[str]) -> Routes:
+    """The handlers of these modules, by their dotted names. Raises ``WiringError`` for one without any."""
+    found: list[Handler] = []
+    for name in modules:
+        module = importlib.import_module(name)
+        here = list(handlers([module]))
+        if not here:
+            raise WiringError(f"module {name} has no function marked with @on(...): nothing in it can ever run")
+        found += here
+    return Routes(found)

@@ -1,0 +1,166 @@
+"""What every test may use: a real S3 door, a lake over it, and the policy for missing servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from infra.config import Config, door_keys
+from infra.delivery.relay import Relay
+from infra.lake import Lake
+from infra.objects.door import Door
+from infra.objects.s3 import S3Store
+from infra.runtime.embedded import listen, url_of
+
+ACCESS, SECRET = "test-access", "test-secret"
+
+
+def need(program: str) -> None:
+    """Skip the test without this server program, or fail it under CI."""
+    if shutil.which(program) is None:
+        text = f"needs the program {program} (scripts/services installs it)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(text)
+        pytest.skip(text)
+
+
+def eventually(check: Callable[[], object], seconds: float = 20.0, what: str = "") -> object:
+    """The first true answer of ``check``; fails the test when none comes in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if answer := check():
+            return answer
+        time.sleep(0.02)
+    pytest.fail(f"waited {seconds} s in vain for {what or check}")
+
+
+@contextmanager
+def serving(app: object) -> Iterator[str]:
+    """An ASGI app on a free loopback port; yields its URL."""
+    bound = listen("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none"))  # type: ignore[arg-type]
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+    thread.start()
+    try:
+        eventually(lambda: server.started, 10, "the server to start")
+        yield url_of(bound)
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        bound.close()
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[Door]:
+    """An empty S3 door."""
+    made = Door(tmp_path / "objects", {ACCESS: SECRET})
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def objects(door: Door) -> Iterator[S3Store]:
+    """The object store of that door, over HTTP."""
+    with serving(door.app) as url:
+        store = S3Store(url, ACCESS, SECRET)
+        yield store
+        store.close()
+
+
+@pytest.fixture
+def lake(tmp_path: Path, door: Door, objects: S3Store) -> Iterator[Lake]:
+    """A lake at work on what is put into ``objects``."""
+    made = Lake(Config(data=str(tmp_path)), objects)
+    relay = Relay(door, made)
+    made.worker.start()
+    relay.start()
+    yield made
+    relay.stop()
+    made.close()
+
+
+class Sluice:
+    """A ``sluice up`` of its own process, on free ports, that a test may kill and start again on the same data."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("SLUICE_")},
+            "SLUICE_DATA": str(folder),
+            "SLUICE_HTTP_PORT": "0",
+            "SLUICE_DOOR_PORT": "0",
+            **settings,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Sluice:
+        """Start it and wait until it is ready."""
+        (self.folder / "endpoints.json").unlink(missing_ok=True)
+        log = (self.folder.parent / f"{self.folder.name}.log").open("ab")
+        command = [sys.executable, "-m", "infra.cli", "up"]
+        with log:
+            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+        eventually(self._up, 30, f"sluice to start (see {log.name})")
+        return self
+
+    def _up(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            pytest.fail((self.folder.parent / f"{self.folder.name}.log").read_text()[-3000:])
+        return (self.folder / "endpoints.json").exists()
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end; the exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+    def close(self) -> None:
+        """End it if it still runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """Its URLs: ``http`` and ``s3``."""
+        found: dict[str, str] = json.loads((self.folder / "endpoints.json").read_text())
+        return found
+
+    def store(self) -> S3Store:
+        """A new client of its door."""
+        access, secret = door_keys(Config(data=str(self.folder)))
+        return S3Store(self.endpoints["s3"], access, secret)
+
+    def get(self, path: str, **parameters: object) -> Any:
+        """The JSON answer of its API."""
+        answer = httpx.get(self.endpoints["http"] + path, params=parameters, timeout=30)  # type: ignore[arg-type]
+        answer.raise_for_status()
+        return answer.json()
+
+    def settled(self) -> bool:
+        """Whether everything uploaded has gone its whole way."""
+        status = self.get("/status")
+        return bool(status["log"]["waiting"] == 0 and status["door"]["outbox"] == 0)
+
+
+@pytest.fixture
+def sluice(tmp_path: Path) -> Iterator[Sluice]:
+    """A running ``sluice up`` on an empty folder."""
+    made = Sluice(tmp_path / "data")
+    yield made.start()
+    made.close()

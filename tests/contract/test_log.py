@@ -1,0 +1,219 @@
+"""What every event log backend must do, with a worker on it: once each, in order, retried, buried, replayed, taken over."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import types
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+import pytest
+
+from events.errors import Reject, Retry
+from events.event import Event
+from events.ports import Catalog, Entry, ObjectStore
+from events.route import on
+from infra.config import Config, Delivery
+from infra.lake import Lake
+from infra.objects.s3 import S3Store
+from tests.conftest import eventually
+
+QUICK = Delivery(attempts=3, backoff_s=0.01, backoff_max_s=0.02, lease_s=0.6)
+
+
+def event(number: object, subject: str = "s", kind: str = "test.work", data: object = None) -> Event:
+    return Event(id=str(number), source="/t", type=kind, subject=subject, datacontenttype="application/json", data=data)
+
+
+class Seen:
+    """What the functions of a test were given, and what they shall do about it."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str, str]] = []
+        self.failures: dict[str, list[BaseException]] = defaultdict(list)
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def note(self, name: str, event: Event) -> None:
+        self.calls.append((name, event.subject or "", event.id))
+        if self.failures[event.id]:
+            raise self.failures[event.id].pop(0)
+
+    def of(self, name: str) -> list[str]:
+        return [number for called, _, number in self.calls if called == name]
+
+
+@pytest.fixture
+def seen():
+    return Seen()
+
+
+@pytest.fixture
+def module(seen, monkeypatch):
+    made = types.ModuleType("functions_under_test")
+
+    @on("test.work")
+    def quick(event: Event, catalog: Catalog) -> Iterator[Event]:
+        catalog.upsert(Entry(bucket="effects", key=f"{event.subject}/{event.id}", sequence="1"))
+        yield event.reply({"n": 1}, type="test.done")
+        seen.note("quick", event)
+
+    @on("test.work", "test.slow")
+    def slow(event: Event, objects: ObjectStore) -> Iterator[Event]:
+        seen.note("slow", event)
+        seen.gate.wait(10)
+        yield event.reply({"n": 1}, type="test.done")
+
+    @on("test.done", "dev.sluice.delivery.failed.v1")
+    def end(event: Event) -> None:
+        seen.note(event.type, event)
+
+    for function in (quick, slow, end):
+        function.__module__ = made.__name__
+        setattr(made, function.__name__, function)
+    monkeypatch.setitem(sys.modules, made.__name__, made)
+    return made.__name__
+
+
+@pytest.fixture
+def make(tmp_path, module):
+    made: list[Lake] = []
+
+    def build(**more) -> Lake:
+        store = S3Store("http://127.0.0.1:9", "a", "b")
+        lake = Lake(Config(data=str(tmp_path), functions=[module], delivery=QUICK, **more), store)
+        made.append(lake)
+        return lake
+
+    yield build
+    for lake in made:
+        lake.objects.close()
+        lake.close()
+
+
+def settled(lake: Lake) -> bool:
+    return lake.status()["log"]["waiting"] == 0
+
+
+def effects(lake: Lake) -> int:
+    return lake.status()["catalog"].get("ready", {"objects": 0})["objects"]
+
+
+def test_every_event_is_worked_on_once_however_often_it_comes(make, seen):
+    lake = make()
+    events = [event(n, f"s{n % 7}") for n in range(200)]
+    assert lake.append(events).result() == 200
+    assert lake.append(events).result() == 0
+    lake.worker.start()
+    assert lake.append([*events[:50], event("new")]).result() == 1
+    eventually(lambda: settled(lake))
+    assert Counter(seen.of("quick")) == Counter(seen.of("slow")) == Counter([e.id for e in events] + ["new"])
+    assert len(seen.of("test.done")) == len(set(seen.of("test.done"))) == 402
+    assert effects(lake) == 201
+
+
+def test_one_key_stays_in_order_even_over_failures(make, seen):
+    lake = make()
+    for number in (3, 10):
+        seen.failures[str(number)] = [ValueError("once"), Retry("twice", 0.02)]
+    lake.append([event(n, f"s{n % 2}") for n in range(40)]).result()
+    lake.worker.start()
+    eventually(lambda: settled(lake))
+    for name in ("quick", "slow"):
+        for subject in ("s0", "s1"):
+            order = [int(number) for called, about, number in seen.calls if called == name and about == subject]
+            assert order == sorted(order)
+            assert sorted(set(order)) == [n for n in range(40) if f"s{n % 2}" == subject]
+
+
+def test_a_failed_attempt_leaves_no_effect_and_no_reply(make, seen):
+    lake = make()
+    seen.failures["1"] = [Reject("never"), Reject("never")]
+    lake.append([event(1)]).result()
+    lake.worker.start()
+    eventually(lambda: settled(lake))
+    assert effects(lake) == 0
+    assert seen.of("test.done") == []
+
+
+def test_errors_are_retried_then_buried_with_their_cause_and_told(make, seen):
+    lake = make()
+    seen.failures["1"] = [ValueError("broken pipe")] * 6
+    lake.append([event(1), event(2)]).result()
+    lake.worker.start()
+    eventually(lambda: settled(lake))
+    assert Counter(seen.of("quick"))["1"] == Counter(seen.of("slow"))["1"] == 3
+    with lake.reading() as connection:
+        letters = __import__("infra.log.sqlite", fromlist=["log"]).dead_letters(connection)
+    assert {(letter.target, letter.cause, letter.attempts) for letter in letters} == {
+        (name, "ValueError: broken pipe", 3) for name in ("quick", "slow")
+    }
+    assert len(seen.of("dev.sluice.delivery.failed.v1")) == 2
+    assert Counter(seen.of("quick"))["2"] == 1
+
+
+def test_a_reject_is_buried_at_once_and_replay_brings_it_back(make, seen):
+    lake = make()
+    seen.failures["1"] = [Reject("no"), Reject("no")]
+    lake.append([event(1)]).result()
+    lake.worker.start()
+    eventually(lambda: lake.status()["log"]["dead"] == 2)
+    assert len(seen.of("quick")) == 1
+    with pytest.raises(Reject, match="999"):
+        lake.replay([1, 999])
+    assert lake.status()["log"]["dead"] == 2
+    lake.replay([1, 2])
+    eventually(lambda: settled(lake) and effects(lake) == 1)
+    assert lake.status()["log"]["dead"] == 0
+
+
+def test_bytes_that_never_were_an_event_are_kept(make):
+    lake = make()
+    lake.reject([(b"\x00garbage", "no JSON")]).result()
+    assert lake.status()["log"]["dead"] == 1
+    with pytest.raises(Reject):
+        lake.replay([1])
+
+
+def test_what_is_left_is_done_after_a_restart(make, seen):
+    first = make()
+    first.append([event(n) for n in range(20)]).result()
+    second = make()
+    second.worker.start()
+    eventually(lambda: settled(second))
+    assert effects(second) == 20
+
+
+def test_a_silent_worker_is_taken_over_and_what_it_still_finishes_counts_once(make, seen):
+    first, second = make(), make()
+    seen.gate.clear()
+    first.append([event(1, kind="test.slow")]).result()
+    first.worker.start()
+    eventually(lambda: seen.of("slow"))
+    first.worker._renew_at = float("inf")  # it neither renews its lease nor takes new work: silent, not dead
+    second.worker.start()
+    eventually(lambda: len(seen.of("slow")) == 2, what="the second worker to take over")
+    seen.gate.set()
+    eventually(lambda: settled(second))
+    assert len(seen.of("test.done")) == 1
+
+
+def test_a_slow_function_does_not_hold_up_other_keys(make, seen):
+    lake = make()
+    seen.gate.clear()
+    lake.worker.start()
+    lake.append([event(1, "a", "test.slow")]).result()
+    lake.append([event(n, "b") for n in range(2, 5)]).result()
+    eventually(lambda: len(seen.of("quick")) == 3)
+    seen.gate.set()
+    eventually(lambda: settled(lake))
+
+
+def test_an_event_for_a_function_that_is_gone_waits_and_is_then_buried(make):
+    lake = make()
+    lake.write(
+        lambda c: __import__("infra.log.sqlite", fromlist=["x"]).append(c, [event(1, kind="x")], lambda _: ["gone"])
+    ).result()
+    lake.worker.start()
+    eventually(lambda: lake.status()["log"]["dead"] == 1)

@@ -1,0 +1,36 @@
+"""The configuration: one section, overridden by the environment, misspellings told."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.config import Config, ConfigError, door_keys, load
+
+
+def test_the_file_is_read_and_the_environment_overrides(tmp_path):
+    file = tmp_path / "lithops_config.yaml"
+    file.write_text("lithops: {backend: localhost}\nsluice: {threads: 3, http: {port: 1, token: t}}\n")
+    config = load(file, {"SLUICE_HTTP_PORT": "2", "SLUICE_DATA": "12", "SLUICE_DOOR_NOTIFY": "false"})
+    assert (config.threads, config.http.port, config.http.token, config.data) == (3, 2, "t", "12")
+    assert config.door.notify is False
+
+
+@pytest.mark.parametrize("text", ["sluice: {thread: 3}", "sluice: {threads: many}", "sluice: {http: {prot: 1}}", "sluice: ["])
+def test_mistakes_name_the_file(tmp_path, text):
+    file = tmp_path / "lithops_config.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"lithops_config\.yaml"):
+        load(file, {})
+
+
+def test_a_named_file_must_exist(tmp_path):
+    with pytest.raises(ConfigError, match="nowhere"):
+        load(tmp_path / "nowhere.yaml", {})
+
+
+def test_keys_are_made_once_and_only_their_owner_reads_them(tmp_path):
+    config = Config(data=str(tmp_path / "data"))
+    keys = door_keys(config)
+    assert keys == door_keys(config)
+    assert (tmp_path / "data" / "credentials").stat().st_mode & 0o777 == 0o600
+    assert len(keys[1]) >= 32

@@ -1,0 +1,96 @@
+"""Functions get what their parameters' types ask for."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import types
+from collections.abc import Iterator
+
+import pytest
+from cloudevents.http import CloudEvent
+
+from events.event import Event
+from events.ports import Catalog, ObjectStore, Settings
+from events.route import Handler, Routes, on
+from events.types import ObjectVersion
+from infra.runtime.wiring import WiringError, load, wire
+
+EVENT = Event(id="1", source="/s", type="t", subject="x", datacontenttype="application/json", data={"bucket": "b", "key": "k"})
+CONNECTION = sqlite3.connect(":memory:")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _close():
+    yield
+    CONNECTION.close()
+
+
+def wired(function, name="f"):
+    return wire(
+        Handler(name, ("t",), function), {Settings: Settings(), ObjectStore: "store"}, {Catalog: lambda c: ("catalog", c)}
+    )
+
+
+def test_parameters_are_filled_by_type():
+    seen = []
+
+    def function(event: Event, data: ObjectVersion, catalog: Catalog, settings: Settings) -> Iterator[Event]:
+        seen.append((event, data.key, catalog, settings.digest))
+        yield event.reply({}, type="u")
+        yield event.reply({}, type="u")
+
+    replies = wired(function).invoke(EVENT, CONNECTION)
+    assert seen == [(EVENT, "k", ("catalog", CONNECTION), "sha256")]
+    assert len({reply.id for reply in replies}) == 2
+    assert {reply.source for reply in replies} == {"/sluice/f"}
+    assert [reply.id for reply in wired(function).invoke(EVENT, CONNECTION)] == [reply.id for reply in replies]
+
+
+def test_a_function_for_the_sdk_runs_unchanged():
+    def function(event: CloudEvent) -> CloudEvent:
+        assert event["subject"] == "x"
+        return CloudEvent({"type": "u", "source": "/mine"}, {"got": event.data["key"]})
+
+    (reply,) = wired(function).invoke(EVENT, CONNECTION)
+    assert (reply.type, reply.data, reply.source) == ("u", {"got": "k"}, "/sluice/f")
+
+
+def test_only_functions_that_read_objects_run_outside_the_transaction():
+    def reads(event: Event, objects: ObjectStore) -> None: ...
+    def writes(event: Event, catalog: Catalog) -> None: ...
+
+    assert wired(reads).slow
+    assert not wired(writes).slow
+    assert wired(writes).invoke(EVENT, CONNECTION) == []
+
+
+def test_an_unknown_parameter_is_told_with_the_ports_there_are():
+    def function(event: Event, database: int) -> None: ...
+
+    with pytest.raises(WiringError, match=r"'database'.*Catalog"):
+        wired(function)
+
+
+def test_yielding_something_else_is_an_error():
+    def function(event: Event) -> list[str]:
+        return ["text"]
+
+    with pytest.raises(TypeError, match="str"):
+        wired(function).invoke(EVENT, CONNECTION)
+
+
+def test_routes_match_globs_and_names_are_unique():
+    @on("a.*", "b")
+    def f(event: Event) -> None: ...
+
+    routes = Routes([f.__handler__])
+    assert [[handler.name for handler in routes.match(kind)] for kind in ("a.x", "b", "c", "b.x")] == [["f"], ["f"], [], []]
+    with pytest.raises(ValueError, match="'f'"):
+        Routes([f.__handler__, f.__handler__])
+
+
+def test_a_module_without_functions_is_a_mistake(monkeypatch):
+    monkeypatch.setitem(sys.modules, "empty_module", types.ModuleType("empty_module"))
+    with pytest.raises(WiringError, match="empty_module"):
+        load(["empty_module"])

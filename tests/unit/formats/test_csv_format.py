@@ -1,0 +1,194 @@
+"""CSV: the scanner agrees with Python's csv module, and slices together are the whole, for any text and number."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from events.ports import Changed
+from functions.formats import by_name, sniff
+from functions.formats import csv_scan as scan_module
+from functions.formats.csv_scan import CsvScanner, marks
+from functions.formats.format import Broken, decode_index
+
+FORMAT = by_name("csv")
+SETTINGS = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+CELLS = st.text(alphabet='ab,"\n\r é日', max_size=6)
+
+
+def scan(data: bytes, chunk: int, delimiter: str = ",") -> dict:
+    scanner = CsvScanner(lambda head, encoding: delimiter)
+    for start in range(0, len(data), chunk):
+        scanner.feed(data[start : start + chunk])
+    return scanner.result()
+
+
+def records_of(data: bytes, delimiter: str = ",") -> list[list[str]]:
+    text = data.decode("utf-8-sig")
+    return [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row]
+
+
+@SETTINGS
+@given(st.text(alphabet='ab,;"\n\r', max_size=120), st.integers(1, 30), st.booleans(), st.sampled_from([64, 128]))
+def test_records_are_those_of_the_csv_module_whatever_the_quotes(text, chunk, bom, block):
+    data = (b"\xef\xbb\xbf" if bom else b"") + text.encode()
+    before, head = scan_module.BLOCK, scan_module.HEAD
+    scan_module.BLOCK, scan_module.HEAD = block, 16
+    try:
+        found = scan(data, chunk)
+    finally:
+        scan_module.BLOCK, scan_module.HEAD = before, head
+    expected = records_of(data)
+    assert found["records"] == len(expected)
+    starts, rows = marks(found["marks"])
+    for start, row in zip(starts.tolist(), rows.tolist(), strict=True):
+        assert records_of(data[start:]) == expected[row:]
+
+
+@SETTINGS
+@given(st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=30), st.integers(1, 9), st.booleans(), st.data())
+def test_slices_together_are_the_whole_for_any_number(lake, rows, count, quote_all, data):
+    text = io.StringIO(newline="")
+    end = data.draw(st.sampled_from(["\n", "\r\n"]))
+    quote_all = quote_all or any("\r" in cell for row in rows for cell in row)  # which the csv module forgets to quote
+    writer = csv.writer(text, lineterminator=end, quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL)
+    writer.writerow(["one", "two", "three"])
+    writer.writerows(rows)
+    content = text.getvalue().encode()
+    if data.draw(st.booleans()):
+        content = content.removesuffix(end.encode())
+    source = lake.put("t.csv", content)
+    scanned = lake.scan("csv", source, data.draw(st.integers(1, 50)))
+    index = FORMAT.index(source, scanned)
+    index.data["columns"] = dict.fromkeys(("one", "two", "three"), "string")
+    parts = FORMAT.slices(index, count, bucket="lake", key="t.csv")
+    assert 1 <= len(parts) <= count
+    assert sum(part.units for part in parts) == index.units == len(rows)
+    found = []
+    for part in parts:
+        with part.open(lake) as table:
+            assert table.num_rows == part.units
+            assert part.data["first_row"] == len(found)
+            found += [tuple(row.values()) for row in table.to_pylist()]
+    expected = list(csv.reader(io.StringIO(content.decode(), newline="")))
+    assert found == [tuple(row) for row in expected[1:]]
+
+
+def test_a_large_file_has_few_marks_and_even_slices_with_one_schema(lake):
+    rng = np.random.default_rng(3)
+    lines = [f'{number},"name, {number}\n",{value:.5f}' for number, value in enumerate(rng.random(60_000))]
+    source = lake.put("big.csv", ("id,name,value\n" + "\n".join(lines) + "\n").encode())
+    scanned = lake.scan("csv", source, 65_537)
+    assert len(json.dumps(scanned)) < 40_000
+    assert scanned == lake.scan("csv", source, 1 << 20)
+    parts = lake.cut("csv", source, 16)
+    assert len(parts) == 16
+    assert [part.ranges[0][0] for part in parts[1:]] == [part.ranges[0][1] for part in parts[:-1]]
+    assert max(part.units for part in parts) - min(part.units for part in parts) < 100
+    lake.read_bytes = 0
+    tables = []
+    for part in parts:
+        with part.open(lake) as table:
+            tables.append(table)
+    assert lake.read_bytes == sum(part.bytes for part in parts) < source.size
+    whole = pa.concat_tables(tables)
+    assert whole.column("id").to_pylist() == list(range(60_000))
+    assert str(whole.schema.field("value").type) == "double"
+
+
+def test_describe(lake):
+    source = lake.put("d.tsv", "stäbe\tx\n1\t2.5\n2\t3\n".encode())
+    assert lake.describe("csv", source) == {
+        "delimiter": "\t",
+        "encoding": "utf-8",
+        "header": True,
+        "columns": {"stäbe": "int64", "x": "double"},
+        "rows": 2,
+    }
+
+
+def test_without_a_header_the_columns_are_numbered(lake):
+    source = lake.put("d.csv", b"1,2\n3,4\n")
+    assert lake.describe("csv", source)["columns"] == {"f0": "int64", "f1": "int64"}
+    assert lake.describe("csv", source)["rows"] == 2
+
+
+def test_types_come_from_the_whole_file_not_its_head(lake):
+    body = "".join(f"{number},{number}\n" for number in range(700_000)) + "0.5,late text\n"
+    source = lake.put("late.csv", ("a,b\n" + body).encode())
+    assert lake.describe("csv", source)["columns"] == {"a": "double", "b": "string"}
+
+
+def test_latin_1_and_utf_16(lake):
+    latin = lake.put("l.csv", "n,name\n1,größe\n2,maß\n".encode("latin-1"))
+    assert lake.describe("csv", latin)["encoding"] == "latin-1"
+    (part,) = lake.cut("csv", latin, 1)
+    with part.open(lake) as table:
+        assert table.column("name").to_pylist() == ["größe", "maß"]
+    late = lake.put("late.csv", b"n,name\n" + b"1,abc\n" * 40_000 + "2,maß\n".encode("latin-1"))
+    assert lake.scan("csv", late)["encoding"] == "latin-1"
+    wide = lake.put("w.csv", "a,b\n1,2\n".encode("utf-16"))
+    found = lake.describe("csv", wide)
+    assert found["columns"] == {"a": "string", "b": "string"}
+    assert "UTF-16" in found["unsliceable"]
+    assert lake.index("csv", wide) is None
+
+
+def test_an_old_macintosh_file_is_described_but_not_cut(lake):
+    source = lake.put("m.csv", b"a,b\r1,2\r3,4\r")
+    found = lake.describe("csv", source)
+    assert found["rows"] == 2
+    assert "carriage return" in found["unsliceable"]
+    assert lake.index("csv", source) is None
+
+
+@pytest.mark.parametrize(
+    ("head", "name", "expected"),
+    [
+        (b"a,b\n1,2\n3,4\n", "data", "csv"),
+        (b"a;b\n1;2\n3;4\n", "x.txt", "csv"),
+        (b"one column\n1\n", "x.csv", "csv"),
+        (b"", "x.csv", "csv"),
+        (b"", "x", "opaque"),
+        (b"Hello, world.\nThis is a letter, and, well, more text.\nBye.\n", "x.txt", "opaque"),
+        (b'{"a": 1, "b": 2}\n' * 5, "x.jsonl", "opaque"),
+        (b"\x00\x01,\n\x00,\n", "x.csv", "opaque"),
+        (bytes(range(256)) * 10, "x", "opaque"),
+    ],
+)
+def test_sniff(head, name, expected):
+    assert sniff(head, name).name == expected
+
+
+def test_broken_files_say_what_is_wrong(lake):
+    with pytest.raises(Broken, match="is empty"):
+        lake.describe("csv", lake.put("e.csv", b""))
+    with pytest.raises(Broken, match=r"lake/r.csv.*Expected 2 columns, got 3"):
+        lake.describe("csv", lake.put("r.csv", b"a,b\n1,2\n1,2,3\n"))
+
+
+def test_a_value_that_no_sample_foretold_is_named(lake):
+    source = lake.put("v.csv", b"a,b\n1,2\n3,4\n")
+    index = lake.index("csv", source)
+    index.data["columns"]["b"] = "date32[day]"
+    (part,) = FORMAT.slices(index, 1, bucket="lake", key="v.csv")
+    with pytest.raises(Broken, match=r"v\.csv, rows from 0"), part.open(lake):
+        pass
+
+
+def test_a_changed_object_is_refused(lake):
+    source = lake.put("c.csv", b"a,b\n1,2\n")
+    (part,) = lake.cut("csv", source, 1)
+    lake.put("c.csv", b"a,b\n1,9\n")
+    with pytest.raises(Changed), part.open(lake):
+        pass
+
+
+def test_the_index_survives_its_encoding(lake):
+    index = lake.index("csv", lake.put("i.csv", b"a,b\n1,2\n"))
+    assert decode_index(index.encode()) == index
