@@ -7,19 +7,20 @@ Source: CloudEvents HTTP Protocol Binding 1.0.2. Headers are pairs of bytes, as 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from events.attributes import CORE, REQUIRED, check
 from events.errors import BadEvent, UnsupportedMediaType
 from events.event import NULL, Attribute, Event
-from events.json_format import from_batch, from_json, parse_json, render_json, to_batch, to_json
+from events.json_format import from_batch, from_body, from_json, parse_json, render_json, to_batch, to_json
 from events.media import decode_text, media_type
 
 __all__ = ["Headers", "decode", "encode_batch", "encode_binary", "encode_structured", "from_json", "to_json"]
 
-Headers = Iterable[tuple[bytes, bytes]]
+#: As ASGI and httpx give them; the names in any case.
+Headers = Sequence[tuple[bytes, bytes]]
 
 CLOUDEVENTS = "application/cloudevents"
 STRUCTURED = "application/cloudevents+json"
@@ -89,7 +90,7 @@ def _decode_format(content_type: str, body: bytes) -> list[Event]:
     if media.essence not in (STRUCTURED, BATCHED):
         raise UnsupportedMediaType(f"the event format {media.essence!r} is not read here; {STRUCTURED!r} is")
     text = decode_text(media, body)
-    return [from_json(text)] if media.essence == STRUCTURED else from_batch(text)
+    return [from_body(text)] if media.essence == STRUCTURED else from_batch(text)
 
 
 def _decode_binary(headers: list[tuple[bytes, bytes]], content_type: str | None, body: bytes) -> Event:

@@ -17,6 +17,7 @@ from events.errors import BadEvent
 from events.event import NULL, Event
 from events.media import media_type
 
+MAX_DEPTH = 500
 _JSON_ERRORS = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _OPTIONAL = ("subject", "time", "datacontenttype", "dataschema")
 _encode = msgspec.json.Encoder().encode
@@ -24,11 +25,14 @@ _decode = msgspec.json.Decoder().decode
 
 
 def parse_json(body: bytes | str, what: str = "the body") -> Any:
-    """A JSON value. ``BadEvent`` for anything else: bad UTF-8, surrogates, NaN, endless numbers, bottomless nesting."""
-    try:
-        return _decode(body)
-    except _JSON_ERRORS as error:
-        raise BadEvent(f"{what} is not JSON that can be read here: {error}") from error
+    """A JSON value from outside. ``BadEvent`` for anything else: bad UTF-8, surrogates, NaN, endless numbers.
+
+    Nesting ends at ``MAX_DEPTH``, so that what was read here can be written and read again wherever less stack is left.
+    """
+    value = _parse(body, what)
+    if len(body) > 2 * MAX_DEPTH and _brackets(body) > MAX_DEPTH and not _is_shallow(value):
+        raise BadEvent(f"{what} is JSON of more than {MAX_DEPTH} levels, which is not read here")
+    return value
 
 
 def render_json(value: Any, what: str = "the data") -> bytes:
@@ -41,6 +45,11 @@ def render_json(value: Any, what: str = "the data") -> bytes:
 
 def from_json(body: bytes | str) -> Event:
     """The event that a JSON object describes. ``BadEvent`` tells what is wrong with it."""
+    return from_document(_parse(body, "the event"))
+
+
+def from_body(body: bytes | str) -> Event:
+    """As ``from_json``, for what comes from outside."""
     return from_document(parse_json(body))
 
 
@@ -105,6 +114,33 @@ def to_document(event: Event) -> dict[str, Any]:
         check(name, value)
     _data_out(event, document)
     return document
+
+
+def _parse(body: bytes | str, what: str) -> Any:
+    try:
+        return _decode(body)
+    except _JSON_ERRORS as error:
+        raise BadEvent(f"{what} is not JSON that can be read here: {error}") from error
+
+
+def _brackets(body: bytes | str) -> int:
+    if isinstance(body, str):
+        return body.count("[") + body.count("{")
+    return body.count(b"[") + body.count(b"{")
+
+
+def _is_shallow(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            part
+            for each in level
+            if isinstance(each, dict | list)
+            for part in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return True
+    return False
 
 
 def _data_in(document: dict[str, Any], content_type: str | None) -> Any:

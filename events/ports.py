@@ -6,7 +6,7 @@ The object store is the exception (no store has transactions): what a function w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
@@ -45,8 +45,8 @@ class ObjectStore(Protocol):
         """Bytes ``start`` to ``end`` (exclusive, cut at the object's end); refused unless it still has ``etag``."""
         ...
 
-    def stream(self, bucket: str, key: str, *, etag: str = "") -> Iterator[bytes]:
-        """The whole object in chunks; the connection is closed when the iterator is."""
+    def stream(self, bucket: str, key: str, *, etag: str = "") -> Generator[bytes, None, None]:
+        """The whole object in chunks; the connection is closed when the generator is."""
         ...
 
     def write(self, bucket: str, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> ObjectInfo: ...

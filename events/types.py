@@ -280,7 +280,7 @@ class Choice(Data, frozen=True, kw_only=True):
 
 
 class PlannedObject(Data, frozen=True, kw_only=True):
-    """One object of a plan: which version, and into how many of its ``units`` slices it is cut. ``index`` as in the catalogue."""
+    """One object of a plan: which version, and into how many of its ``units`` it is cut. ``index`` as in the catalogue."""
 
     bucket: str
     key: str
@@ -294,7 +294,8 @@ class PlannedObject(Data, frozen=True, kw_only=True):
 
 @event_type("dev.sluice.plan.ready.v1")
 class PlanReady(Data, frozen=True, kw_only=True):
-    """How to run a task. ``basis`` is ``profile`` (of ``runs`` runs), ``probe`` (waves of this map) or ``none``.
+    """How to run a task. ``basis`` is ``profile`` (of ``runs`` runs), ``probe`` (waves of this map), ``none``, or
+    ``unplanned`` (no planner answered; a map ran all the same).
 
     Without a basis nothing is predicted, and whoever runs the plan should measure a first wave and ask again. ``feasible``
     is false when no configuration keeps the deadline or the memory; the plan is then the best there is. Cost is in the unit

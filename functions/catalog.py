@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -53,6 +54,6 @@ def _removed(event: Event) -> Entry:
     )
 
 
-def _version(of: msgspec.Struct) -> dict[str, str | int]:
+def _version(of: msgspec.Struct) -> dict[str, Any]:
     """The fields that an entry and an event share: which version of which object."""
     return {name: getattr(of, name) for name in ObjectVersion.__struct_fields__}

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import chain
+from queue import Queue
+from threading import Thread
 from typing import Any
 
 from blake3 import blake3
@@ -37,15 +41,14 @@ def ingest(event: Event, record: S3Record, objects: ObjectStore, settings: Setti
                 return  # a folder marker, as S3 browsers write it
             raise Reject(f"{what} is empty: it has 0 bytes. Upload it again, or remove it.")
         digest = hasher(settings.digest)
-        chunks = objects.stream(bucket, found.key, etag=info.etag)
-        head, scanner = b"", None
-        for head, chunk in _from_head(chunks):
-            if scanner is None:
-                known = sniff(head, found.key)
-                scanner = known.scanner()
-            digest.update(chunk)
-            if scanner:
-                scanner.feed(chunk)
+        with closing(objects.stream(bucket, found.key, etag=info.etag)) as chunks:
+            start = b"".join(_until(chunks, HEAD))
+            known = sniff(start[:HEAD], found.key)
+            scanner = known.scanner()
+            with Lane(digest.update) as hashing, Lane(scanner.feed if scanner else None) as scanning:
+                for chunk in chain((start,), chunks):
+                    hashing.take(chunk)
+                    scanning.take(chunk)
     except (NotFound, Changed):
         return  # removed or overwritten since: that change has an event of its own
     yield event.reply(
@@ -72,17 +75,53 @@ def hasher(algorithm: str) -> Any:
     return make()
 
 
-def _from_head(chunks: Iterator[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Pairs of the object's first bytes and the next chunk; the first chunk holds at least the head."""
-    head = b""
-    for chunk in chunks:
-        head += chunk
-        if len(head) >= HEAD:
-            break
-    if head:
-        yield head[:HEAD], head
-    for chunk in chunks:
-        yield head[:HEAD], chunk
+class Lane:
+    """Applies a function to each chunk in a thread of its own, so that reading, hashing and scanning go on at once.
+
+    Leaving the ``with`` block waits until all is done; an error in the function is raised there, or at the next ``take``.
+    """
+
+    DEPTH = 8  # chunks that may wait: bounds the memory
+
+    def __init__(self, work: Callable[[bytes], object] | None) -> None:
+        self._work = work
+        self._queue: Queue[bytes | None] = Queue(self.DEPTH)
+        self._error: BaseException | None = None
+        self._thread = Thread(target=self._run, daemon=True)
+
+    def take(self, chunk: bytes) -> None:
+        """Hand over the next chunk; waits while ``DEPTH`` are unfinished."""
+        if self._error:
+            raise self._error
+        if self._work:
+            self._queue.put(chunk)
+
+    def __enter__(self) -> Lane:
+        if self._work:
+            self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._work:
+            self._queue.put(None)
+            self._thread.join()
+        if self._error and kind is None:
+            raise self._error
+
+    def _run(self) -> None:
+        while (chunk := self._queue.get()) is not None:
+            if self._error is None and self._work:
+                try:
+                    self._work(chunk)
+                except Exception as error:  # goes on taking, or the reader would wait for ever
+                    self._error = error
+
+
+def _until(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Chunks until they hold at least ``size`` bytes."""
+    while size > 0 and (chunk := next(chunks, b"")):
+        size -= len(chunk)
+        yield chunk
 
 
 def _content_type(told: str, recognised: str) -> str:

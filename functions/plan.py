@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from math import isfinite
 
+import msgspec
+
 from events.errors import Reject
 from events.event import Event
 from events.ports import Catalog, Entry, ObjectStore, Profiles, Settings
@@ -61,11 +63,11 @@ def _main_format(found: list[Entry]) -> str:
 def _load(data: PlanRequested, settings: Settings, found: list[Entry], cuts: list[int]) -> Load:
     """The configurations that the request leaves open."""
     sizes = list(data.sizes or settings.workers)
-    if data.memory_mb:
-        sizes = [size for size in sizes if size.memory_mb == data.memory_mb]
     if not sizes:
-        what = f"of {data.memory_mb} MB " if data.memory_mb else ""
-        raise Reject(f"no worker size {what}is configured: name some in sluice.planner.memory_mb, or in the request's sizes")
+        raise Reject("no worker size is configured: name some in sluice.planner.memory_mb, or in the request's sizes")
+    if data.memory_mb:  # the size itself, or the nearest as if it had that memory
+        nearest = min(sizes, key=lambda size: abs(size.memory_mb - data.memory_mb))
+        sizes = [msgspec.structs.replace(nearest, memory_mb=data.memory_mb)]
     volume = sum(entry.size for entry in found)
     unit_bytes = max(entry.size / cut for entry, cut in zip(found, cuts, strict=True))
     return configurations(

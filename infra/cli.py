@@ -38,3 +38,7 @@ for name, function in {
 def main() -> None:
     """Run the command line; ends the process with 0, 1 (it did not work) or 2 (it was called wrongly)."""
     app()
+
+
+if __name__ == "__main__":
+    main()

@@ -129,7 +129,7 @@ class Config(Section, frozen=True, kw_only=True):
             bucket=self.bucket,
             digest=self.digest,
             workers=self.planner.sizes,
-            cores=self.planner.cores or max(cores(), self.planner.max_workers),
+            cores=self.planner.cores or max(cores(), *(size.max_workers * size.vcpus for size in self.planner.sizes)),
             price_per_gb_s=self.planner.price_per_gb_s,
             price_per_request=self.planner.price_per_request,
         )

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-import msgspec
-
 from events.errors import Reject
 from events.event import Event
 from events.ports import Catalog, Models, ObjectStore, Profiles, Settings
@@ -62,7 +60,7 @@ class Lake:
             Profiles: SqliteProfiles,
             Models: lambda connection: SqliteModels(connection, self.config.models),
         }
-        return wire(self.routes.by_name[name], {ObjectStore: self.objects, Settings: settings_of(self.config)}, scoped)
+        return wire(self.routes.by_name[name], {ObjectStore: self.objects, Settings: self.config.settings}, scoped)
 
     def targets(self, event: Event) -> list[str]:
         """Everybody who wants this event: functions by route, subscribers by filter."""
@@ -159,9 +157,3 @@ class Lake:
         with self.reading() as connection:
             self.subscriptions.load(connection)
         return answer
-
-
-def settings_of(config: Config) -> Settings:
-    """What functions may know of the configuration."""
-    known = {name: getattr(config, name) for name in Settings.__struct_fields__ if hasattr(config, name)}
-    return msgspec.convert(msgspec.to_builtins(known), Settings)

@@ -100,6 +100,8 @@ class Writer:
         try:
             connection.execute("BEGIN IMMEDIATE")
             for work, future in batch:
+                if not future.set_running_or_notify_cancel():
+                    continue  # who asked has gone, before anything was done
                 connection.execute("SAVEPOINT one")
                 try:
                     answers.append((future, work(connection), None))
@@ -112,7 +114,8 @@ class Writer:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             for _, future in batch:
-                future.set_exception(error)
+                if future.running() or future.set_running_or_notify_cancel():
+                    future.set_exception(error)
             return
         for future, value, failure in answers:
             if failure is None:

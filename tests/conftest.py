@@ -162,5 +162,7 @@ class Sluice:
 def sluice(tmp_path: Path) -> Iterator[Sluice]:
     """A running ``sluice up`` on an empty folder."""
     made = Sluice(tmp_path / "data")
-    yield made.start()
-    made.close()
+    try:
+        yield made.start()
+    finally:
+        made.close()

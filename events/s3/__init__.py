@@ -14,7 +14,7 @@ from events.received import Received, joined, rejected
 from events.s3.eventbridge import EventBridge
 from events.s3.queues import Sns, Sqs
 from events.s3.records import Bare, Records, TestEvent
-from events.s3.source import Source
+from events.s3.source import Source, Unwrap
 
 __all__ = ["SOURCES", "events_from"]
 
@@ -52,7 +52,7 @@ def _read(value: Any, path: str, headers: dict[str, str], depth: int) -> Receive
     return None
 
 
-def _read_all(values: list[Any], path: str, unwrap: Any) -> Received | None:
+def _read_all(values: list[Any], path: str, unwrap: Unwrap) -> Received | None:
     parts: list[Received] = []
     known = False
     for number, value in enumerate(values):

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from events.attributes import check, legal
+from events.attributes import check, check_time, legal
 from events.errors import BadEvent
 from events.event import Event
 from events.s3.stores import Store, store_of
@@ -62,6 +62,7 @@ def _to_event(record: Any, store: Store | None, base_id: str) -> Event:
     bucket, key = read.s3.bucket.name, read.s3.object.key
     if not (bucket and key and read.eventName):
         raise BadEvent("the bucket, the key and the event name must not be empty")
+    check_time("eventTime", read.eventTime)
     name = legal(f"{bucket}/{key}")
     sequence = store.sequence(read.eventTime, read.s3.object.sequencer)
     event = Event(
@@ -74,7 +75,7 @@ def _to_event(record: Any, store: Store | None, base_id: str) -> Event:
         extensions={"partitionkey": name, "sequence": sequence},
         data=normal,
     )
-    for attribute in ("id", "source", "type", "time"):
+    for attribute in ("id", "source", "type"):
         check(attribute, getattr(event, attribute))
     return event
 

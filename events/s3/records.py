@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from events.errors import BadEvent
-from events.received import Received, Rejected, joined, rejected
+from events.received import Received, joined, rejected
 from events.s3.record import to_event
 from events.s3.source import Unwrap
 from events.s3.stores import MINIO, RAW_KEYS, Store
@@ -30,10 +30,7 @@ class Records:
         parts = []
         for number, record in enumerate(records or ()):
             where = f"{path}.Records[{number}]"
-            if _holds_message(record):
-                parts.append(unwrap(record, where) or Received(rejects=[_unknown(record, where)]))
-            else:
-                parts.append(_read(record, where, minio))
+            parts.append(_message(record, where, unwrap) if _holds_message(record) else _read(record, where, minio))
         return joined(parts)
 
 
@@ -71,5 +68,11 @@ def _read(record: Any, where: str, minio: Store) -> Received:
         return Received(rejects=[rejected(record, error)])
 
 
-def _unknown(record: Any, where: str) -> Rejected:
-    return rejected(record, BadEvent(f"the message at `{where}` holds no S3 notification"))
+def _message(record: Any, where: str, unwrap: Unwrap) -> Received:
+    try:
+        found = unwrap(record, where)
+        if found is None:
+            raise BadEvent(f"the message at `{where}` holds no S3 notification")
+    except BadEvent as error:
+        return Received(rejects=[rejected(record, error)])
+    return found

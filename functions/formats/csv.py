@@ -234,17 +234,17 @@ def _samples(source: Source, scan: dict[str, Any], start: int) -> Iterator[tuple
     """Ranges of whole records."""
     if start < 0:
         return
-    if source.size - start <= SAMPLE * SAMPLES or "marks" not in scan:
-        if source.size - start <= SAMPLE * SAMPLES:
-            yield start, source.size
+    if source.size - start <= SAMPLE * SAMPLES:
+        yield start, source.size
+        return
+    if "marks" not in scan:
         return
     borders, _ = marks(scan["marks"])
     borders = np.concatenate(([start], borders[borders > start], [source.size]))
     for number in range(SAMPLES):
         at = start + (source.size - start - SAMPLE) * number // (SAMPLES - 1)
         low = int(np.searchsorted(borders, at, side="right")) - 1
-        high = int(np.searchsorted(borders, at + SAMPLE, side="left"))
-        high = max(low + 1, high - 1)
+        high = max(low + 1, int(np.searchsorted(borders, at + SAMPLE, side="right")) - 1)
         if borders[high] - borders[low] <= 4 * SAMPLE:
             yield int(borders[low]), int(borders[high])
 

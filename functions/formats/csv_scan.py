@@ -53,13 +53,19 @@ class CsvScanner:
         self._before = np.zeros(0, dtype=np.int64)
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes."""
-        if self._delimiter:
-            self._scan(chunk)
-        else:
-            self._waiting += chunk
-            if len(self._waiting) >= HEAD:
-                self._begin()
+        """Take the next bytes. The result is the same however they come in pieces."""
+        at = 0
+        if self._waiting:
+            at = BLOCK - len(self._waiting)
+            self._waiting += chunk[:at]
+            if len(self._waiting) < BLOCK:
+                return
+            self._take(bytes(self._waiting))
+            self._waiting.clear()
+        while len(chunk) - at >= BLOCK:
+            self._take(chunk[at : at + BLOCK])
+            at += BLOCK
+        self._waiting += chunk[at:]
 
     def result(self) -> dict[str, Any]:
         """What was seen.
@@ -68,8 +74,8 @@ class CsvScanner:
         starts and the number of records before each, which the function ``marks`` below unpacks. ``marks`` is missing where
         the text cannot be cut.
         """
-        if not self._delimiter:
-            self._begin()
+        self._take(bytes(self._waiting))
+        self._waiting.clear()
         if self._pending:
             self._encoding = "latin-1"
         found: dict[str, Any] = {"delimiter": self._delimiter, "encoding": self._encoding, "bytes": self._position}
@@ -82,21 +88,16 @@ class CsvScanner:
             "marks": base64.b64encode(zstandard.compress(packed.tobytes(), 9)).decode(),
         }
 
-    def _begin(self) -> None:
-        head = bytes(self._waiting)
-        self._waiting.clear()
-        self._encoding = encoding_of(head[:HEAD])
-        self._delimiter = self._delimiter_of(head[:HEAD], self._encoding)
-        start = len(BOM) if head.startswith(BOM) else 0
-        self._position = start
-        self._scan(head[start:])
-
-    def _scan(self, chunk: bytes) -> None:
+    def _take(self, data: bytes) -> None:
+        if not self._delimiter:
+            self._encoding = encoding_of(data[:HEAD])
+            self._delimiter = self._delimiter_of(data[:HEAD], self._encoding)
+            if data.startswith(BOM):
+                self._position, data = len(BOM), data[len(BOM) :]
         if self._encoding == "utf-16" or self._stray > STRAY:
-            self._position += len(chunk)
-            return
-        for start in range(0, len(chunk), BLOCK):
-            self._block(chunk[start : start + BLOCK] if len(chunk) > BLOCK else chunk)
+            self._position += len(data)
+        elif data:
+            self._block(data)
 
     def _block(self, data: bytes) -> None:
         array = np.frombuffer(data, dtype=np.uint8)

@@ -49,8 +49,8 @@ class FITS:
     def index(self, source: Source, scan: dict[str, Any]) -> Index | None:
         """Of the largest image with two or more axes, or table; ``None`` where there is none, or it cannot be cut."""
         best: dict[str, Any] | None = None
-        for number, (header, _, start, _) in enumerate(_hdus(source)):
-            found = _rows(header)
+        for number, (header, text, start, _) in enumerate(_hdus(source)):
+            found = _rows(header, text)
             if found and (best is None or found["rows"] * found["row"] > best["rows"] * best["row"]):
                 best = found | {"hdu": number, "start": start}
         if best is None:
@@ -84,7 +84,7 @@ class FITS:
         return _opened(part, objects)
 
 
-Hdu = tuple[Any, int, int, int]  # header, where it starts, where its data start, bytes of data (without padding)
+Hdu = tuple[Any, bytes, int, int]  # header, its bytes, where its data start, bytes of data (without padding)
 
 
 def _hdus(source: Source) -> list[Hdu]:
@@ -114,7 +114,7 @@ def _read(source: Source) -> Iterator[Hdu]:
                     f"{source} is cut off: HDU {number} has {size} bytes of data from byte {start}, "
                     f"but {start + size - source.size} of them are missing"
                 )
-            yield header, position, start, size
+            yield header, text, start, size
             position = start + -(-size // BLOCK) * BLOCK
             number += 1
 
@@ -174,7 +174,7 @@ def _data_size(source: Source, header: Any, number: int) -> int:
     return abs(bitpix) // 8 * count * (extra + math.prod(lengths[1:] if groups else lengths))
 
 
-def _described(number: int, header: Any, position: int, start: int, size: int) -> dict[str, Any]:
+def _described(number: int, header: Any, _text: bytes, _start: int, size: int) -> dict[str, Any]:
     extension = str(header.get("XTENSION", "")).strip()
     shape = [int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1)]
     found: dict[str, Any] = {
@@ -226,14 +226,14 @@ def _wcs(header: Any, shape: list[int]) -> dict[str, Any]:
     return {"axes": [str(kind) for kind in whole.wcs.ctype], "centre": numbers[:2], "pixel_deg": numbers[2:]}
 
 
-def _rows(header: Any) -> dict[str, Any] | None:
+def _rows(header: Any, text: bytes) -> dict[str, Any] | None:
     """How an HDU's rows lie, or ``None`` when it cannot be cut into rows."""
     extension = str(header.get("XTENSION", "")).strip()
     shape = [int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1)]
     if extension == "BINTABLE" and "ZIMAGE" not in header and len(shape) == 2 and shape[0] and shape[1]:
         if header.get("PCOUNT", 0):  # variable-length arrays lie in a heap behind the rows
             return None
-        return {"kind": "table", "rows": shape[0], "row": shape[1], "header": header.tostring()}
+        return {"kind": "table", "rows": shape[0], "row": shape[1], "header": text.decode("latin-1")}
     if extension in ("", "IMAGE") and len(shape) >= 2 and all(shape) and not header.get("GROUPS"):
         scale = {
             key: header[card] for key, card in (("scale", "BSCALE"), ("zero", "BZERO"), ("blank", "BLANK")) if card in header
@@ -283,11 +283,13 @@ def _table(data: bytes, part: Slice) -> Any:
     from astropy.io import fits
     from astropy.table import Table
 
-    header = fits.Header.fromstring(part.data["header"])
-    header["NAXIS2"] = part.units
-    primary = fits.PrimaryHDU().header.tostring().encode("ascii")
-    with fits.HDUList.fromstring(primary + _file(header, data)) as hdus:
-        return Table.read(hdus[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        header = fits.Header.fromstring(part.data["header"])
+        header["NAXIS2"] = part.units
+        primary = fits.PrimaryHDU().header.tostring().encode("ascii")
+        with fits.HDUList.fromstring(primary + _file(header, data)) as hdus:
+            return Table.read(hdus[1])
 
 
 def _file(header: Any, data: bytes) -> bytes:

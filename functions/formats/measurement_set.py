@@ -27,9 +27,9 @@ import zstandard
 from events.errors import Reject
 from events.ports import Changed, ObjectStore
 from functions.formats import zip_members
-from functions.formats.casacore_process import CASACORE, Failed
 from functions.formats.casacore_table import MAGIC, TILED, TILED_FILE, BadHeader, Manager, parse
 from functions.formats.format import Broken, Index, Slice, spans
+from functions.formats.isolated import CASACORE, Failed
 from functions.formats.source import Source
 from functions.formats.zip_members import CONNECTIONS, PART, Member
 

@@ -43,20 +43,22 @@ class ONNX:
         weights = {tensor.name for tensor in model.graph.initializer}
         operators: dict[str, int] = {}
         for node in nodes:
-            name = f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
+            name = ".".join(map(_text, (node.domain, node.op_type) if node.domain not in ("", "ai.onnx") else (node.op_type,)))
             operators[name] = operators.get(name, 0) + 1
         found: dict[str, Any] = {
             "inputs": [_value(value) for value in model.graph.input if value.name not in weights],
             "outputs": [_value(value) for value in model.graph.output],
             "operators": dict(sorted(operators.items())),
             "parameters": sum(_count(tensor) for tensor in initializers),
-            "opset": {entry.domain or "ai.onnx": int(entry.version) for entry in model.opset_import},
+            "opset": {_text(entry.domain) or "ai.onnx": int(entry.version) for entry in model.opset_import},
             "ir_version": int(model.ir_version),
-            "producer": " ".join(text for text in (model.producer_name, model.producer_version) if text),
-            "graph": model.graph.name,
-            "properties": {entry.key: entry.value for entry in model.metadata_props},
+            "producer": " ".join(_text(text) for text in (model.producer_name, model.producer_version) if text),
+            "graph": _text(model.graph.name),
+            "properties": {_text(entry.key): _text(entry.value) for entry in model.metadata_props},
         }
-        if files := {entry.value for tensor in initializers for entry in tensor.external_data if entry.key == "location"}:
+        if files := {
+            _text(entry.value) for tensor in initializers for entry in tensor.external_data if entry.key == "location"
+        }:
             found["external_data"] = sorted(files)
         return found
 
@@ -134,6 +136,11 @@ def _graphs(graph: Any, depth: int = 0) -> Iterator[Any]:
                     yield from _graphs(inner, depth + 1)
 
 
+def _text(value: str | bytes) -> str:
+    """A protobuf text; it comes as bytes where it is no UTF-8."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
 def _count(tensor: Any) -> int:
     count = 1
     for length in tensor.dims:
@@ -146,7 +153,7 @@ def _value(value: Any) -> dict[str, Any]:
     import onnx
 
     kind = value.type.WhichOneof("value") or "unknown"
-    found: dict[str, Any] = {"name": value.name, "kind": kind.removesuffix("_type")}
+    found: dict[str, Any] = {"name": _text(value.name), "kind": kind.removesuffix("_type")}
     if kind in ("tensor_type", "sparse_tensor_type"):
         tensor = getattr(value.type, kind)
         names = {number: name.lower() for name, number in onnx.TensorProto.DataType.items()}
@@ -155,7 +162,7 @@ def _value(value: Any) -> dict[str, Any]:
         )
         if tensor.HasField("shape"):
             found["shape"] = [
-                int(axis.dim_value) if axis.WhichOneof("value") == "dim_value" else axis.dim_param or None
+                int(axis.dim_value) if axis.WhichOneof("value") == "dim_value" else _text(axis.dim_param) or None
                 for axis in tensor.shape.dim
             ]
     return found

@@ -5,12 +5,14 @@ Source: Parquet format 2.11, file layout (``PAR1`` at both ends, the footer's le
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from events.ports import ObjectStore
 from functions.formats.format import Broken, Index, Slice, spans
+from functions.formats.isolated import ARROW, Failed
 from functions.formats.source import Source
 
 MAGIC = b"PAR1"
@@ -32,27 +34,16 @@ class Parquet:
 
     def describe(self, source: Source, scan: dict[str, Any]) -> dict[str, Any]:
         """Columns with their types, rows, row groups, compression, and who wrote it."""
-        footer = _footer(source)
-        groups = footer.num_row_groups
-        codecs = (
-            {footer.row_group(0).column(number).compression for number in range(footer.row_group(0).num_columns)}
-            if groups
-            else ()
-        )
-        return {
-            "columns": {field.name: str(field.type) for field in _schema(source, footer)},
-            "rows": footer.num_rows,
-            "row_groups": groups,
-            "compression": sorted(codecs),
-            "created_by": footer.created_by or "",
-        }
+        return {key: value for key, value in _footer(source).items() if key not in ("groups", "group_rows")}
 
     def index(self, source: Source, scan: dict[str, Any]) -> Index | None:
         footer = _footer(source)
-        groups = [_extent(source, footer.row_group(number)) for number in range(footer.num_row_groups)]
-        rows = [footer.row_group(number).num_rows for number in range(footer.num_row_groups)]
-        if sum(rows) != footer.num_rows or min(rows, default=0) < 0:
-            raise Broken(f"{source} counts {footer.num_rows} rows, but its row groups hold {sum(rows)}")
+        groups, rows = footer["groups"], footer["group_rows"]
+        for start, end in groups:
+            if not 0 <= start <= end <= source.size:
+                raise Broken(f"{source} has a row group from byte {start} to {end}, but only {source.size} bytes")
+        if sum(rows) != footer["rows"] or min(rows, default=0) < 0:
+            raise Broken(f"{source} counts {footer['rows']} rows, but its row groups hold {sum(rows)}")
         return Index(
             format=self.name,
             size=source.size,
@@ -104,46 +95,18 @@ def _footer_start(source: Source) -> int:
     return start
 
 
-def _footer(source: Source) -> Any:
-    import pyarrow
-    from pyarrow import parquet
-
+def _footer(source: Source) -> dict[str, Any]:
+    """What the footer tells, read by Arrow in a process apart: some damage makes it abort."""
     if "parquet" not in source.memo:
-        start = _footer_start(source)
-        data = MAGIC + source.read(start, source.size)
-        try:
-            source.memo["parquet"] = parquet.read_metadata(pyarrow.BufferReader(data))
-        except (pyarrow.ArrowException, OSError, ValueError, MemoryError) as error:
-            raise Broken(f"{source} has a footer that is no Parquet metadata: {_short(error)}") from error
-    return source.memo["parquet"]
-
-
-def _schema(source: Source, footer: Any) -> Any:
-    import pyarrow
-
-    try:
-        return footer.schema.to_arrow_schema()
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise Broken(f"{source} has a schema that Arrow cannot read: {_short(error)}") from error
-
-
-def _extent(source: Source, group: Any) -> list[int]:
-    """The bytes of a row group: from its first page to its last."""
-    starts, ends = [], []
-    for number in range(group.num_columns):
-        column = group.column(number)
-        pages = [column.data_page_offset, column.dictionary_page_offset if column.has_dictionary_page else None]
-        start = min(page for page in pages if page is not None)
-        starts.append(start)
-        ends.append(start + column.total_compressed_size)
-    start, end = min(starts, default=len(MAGIC)), max(ends, default=len(MAGIC))
-    if start < 0 or end > source.size or end < start:
-        raise Broken(f"{source} has a row group from byte {start} to {end}, but only {source.size} bytes")
-    return [start, end]
-
-
-def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+        with tempfile.NamedTemporaryFile(prefix="sluice-parquet-") as file:
+            file.write(MAGIC + source.read(_footer_start(source), source.size))
+            file.flush()
+            try:
+                source.memo["parquet"] = ARROW.call("parquet", path=file.name)
+            except Failed as error:
+                raise Broken(f"{source} has a footer that is no Parquet metadata: {error}") from error
+    found: dict[str, Any] = source.memo["parquet"]
+    return found
 
 
 @contextmanager
@@ -156,6 +119,6 @@ def _opened(part: Slice, objects: ObjectStore) -> Iterator[Any]:
     try:
         with source.open() as file, parquet.ParquetFile(file, pre_buffer=False) as opened:
             table = opened.read_row_groups(list(range(low, high))) if high > low else opened.schema_arrow.empty_table()
-    except (pyarrow.ArrowException, OSError) as error:
-        raise Broken(f"{source}, row groups {low} to {high}: {_short(error)}") from error
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise Broken(f"{source}, row groups {low} to {high}: {' '.join(str(error).split())[:300]}") from error
     yield table

@@ -5,7 +5,6 @@ Source: PKWARE APPNOTE.TXT 6.3.10, sections 4.3.7 (local file header), 4.3.12 (c
 
 from __future__ import annotations
 
-import io
 import struct
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -132,12 +131,3 @@ def _one(source: Source, member: Member, data: bytes, base: int, read: Callable[
             read(member, position, part)
             position += len(part)
     return Member(member.name, member.header, member.size, offset)
-
-
-def names(data: bytes) -> list[str]:
-    """The member names in a small zip held in memory, for messages; empty when it cannot be read."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return archive.namelist()
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
-        return []

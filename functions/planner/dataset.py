@@ -35,9 +35,10 @@ def split_address(address: str) -> tuple[str, str]:
 
 
 def units(entry: Entry, objects: ObjectStore, bucket: str) -> int:
-    """How many slices the object can be cut into; 1 for one without an index. ``bucket`` is the lake's own."""
+    """How many slices the object can be cut into. ``bucket`` is the lake's own. Raises ``Reject`` for one without an index."""
     if not entry.index:
-        return 1
+        what = f"s3://{entry.bucket}/{entry.key} (format {entry.format or 'unknown'})"
+        raise Reject(f"{what} has no slice index, so it cannot be handed out to workers: its format is not one that is cut")
     told = entry.metadata.get("units")
     if isinstance(told, int) and not isinstance(told, bool):
         return max(told, 1)

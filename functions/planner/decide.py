@@ -13,7 +13,7 @@ from functions.planner.grid import Load, Vector
 from functions.planner.model import GUESS_COPIES, GUESS_MB, busy_features, learn, time_features
 
 #: Standard deviations to the bounds shown (nine runs in ten between) and to the one a deadline must clear (99 in 100 below).
-SHOWN, SURE = 1.645, 2.326
+SHOWN, SURE = 1.645, 2.6
 #: Most points of the front that are told.
 FRONT = 12
 
@@ -77,10 +77,10 @@ def decide(
     allowed = np.arange(len(load))
     if deadline is not None:
         sure = np.flatnonzero(upper <= deadline)
-        likely = np.flatnonzero(time <= deadline)
-        # Nothing sure: the one whose bound is nearest, of those expected to be in time where there are any.
-        near = likely if len(likely) else allowed
-        allowed = sure if len(sure) else near[[int(np.argmin(upper[near] if len(likely) else time[near]))]]
+        # Nothing sure: the one most probably in time, or if even that is not to be expected the fastest.
+        odds = np.log(deadline / time) / doubt
+        nearest = int(np.argmax(odds)) if odds.max() > 0 else int(np.argmin(time))
+        allowed = sure if len(sure) else np.array([nearest])
     best = int(allowed[choose(time[allowed], cost[allowed], objective)])
     line = front(time, cost)
     line = line[np.unique(np.linspace(0, len(line) - 1, min(FRONT, len(line))).round().astype(int))]

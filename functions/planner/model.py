@@ -18,15 +18,17 @@ from events.types import Wave
 from functions.planner.grid import Load, Vector, load_of
 
 #: After so many newer runs a run counts half.
-HALF_LIFE = 16
+HALF_LIFE = 8
 #: What a relative error is believed to be before there are residuals, and for how many runs that belief counts.
-SIGMA, SIGMA_RUNS = 0.12, 2.0
+SIGMA, SIGMA_RUNS = 0.15, 2.0
 #: Room left above the memory line.
 MARGIN = 1.15
 #: Memory of a task nobody has measured yet: the interpreter with its libraries, and copies of the slice.
 GUESS_MB, GUESS_COPIES = 256.0, 4.0
 #: How strongly each feature is held to its centre, in runs' worth of evidence about a share of the whole.
 TIME_PULL = np.array([0.05, 0.02, 0.02, 0.05, 0.5, 0.2, 1.0])
+#: The same for how unsure it is: crowding that no run has shown is given little room, or nothing beyond what ran could be sure.
+FIRMNESS = np.array([1, 1, 1, 1, 2, 2, 4])
 BUSY_PULL = np.array([0.05, 0.02, 0.02, 0.1, 0.1, 0.2, 0.5])
 
 
@@ -87,7 +89,8 @@ def fit(features: np.ndarray, values: Vector, weights: Vector, centre: Vector, p
     coefficients, _ = nnls(matrix, target)
     residuals = rows @ coefficients - np.sqrt(weights)
     variance = (SIGMA_RUNS * SIGMA**2 + residuals @ residuals) / (SIGMA_RUNS + weights.sum())
-    return Fit(coefficients, scale, np.linalg.inv(matrix.T @ matrix), float(np.sqrt(variance)))
+    covariance = np.linalg.inv(rows.T @ rows + np.diag(pull * FIRMNESS))
+    return Fit(coefficients, scale, covariance, float(np.sqrt(variance)))
 
 
 @dataclass(frozen=True)

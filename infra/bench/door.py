@@ -129,8 +129,8 @@ def measure(sides: dict[str, Any], size: int, rounds: int) -> dict[str, dict[str
         side.create_bucket(Bucket=BUCKET)
     for turn in range(rounds + 1):
         for name, side in sides.items():
-            put = _timed(lambda side=side: side.put_object(Bucket=BUCKET, Key="object", Body=content))
-            get = _timed(lambda side=side: _get(side, size))
+            put = _timed(side.put_object, Bucket=BUCKET, Key="object", Body=content)
+            get = _timed(_get, side=side, size=size)
             if turn:
                 seconds[name]["put"].append(put)
                 seconds[name]["get"].append(get)
@@ -140,9 +140,9 @@ def measure(sides: dict[str, Any], size: int, rounds: int) -> dict[str, dict[str
     }
 
 
-def _timed(work: Callable[[], object]) -> float:
+def _timed(work: Callable[..., object], **arguments: Any) -> float:
     start = time.perf_counter()
-    work()
+    work(**arguments)
     return time.perf_counter() - start
 
 

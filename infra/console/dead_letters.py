@@ -30,7 +30,7 @@ def dead_letters(
     for letter in found["dead_letters"]:
         about = about_of(letter)
         table.add_row(
-            str(letter["id"]), text.clock(letter["at"]), letter["function"], str(letter["attempts"]), Text(about),
+            str(letter["id"]), text.instant(letter["at"]), letter["function"], str(letter["attempts"]), Text(about),
             Text(text.printable(letter["cause"])),
         )  # fmt: skip
     session.out.print(table)

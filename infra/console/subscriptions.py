@@ -13,7 +13,8 @@ from infra.console.client import Complaint
 from infra.console.session import Session, command
 
 Attribute = Annotated[
-    list[str] | None, typer.Option(metavar="NAME=TEXT", help="An attribute and what it must be; may repeat.", show_default=False)
+    list[str] | None,
+    typer.Option(metavar="NAME=TEXT", help="An attribute and what it must be; may repeat.", show_default=False),
 ]
 
 

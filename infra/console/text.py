@@ -44,3 +44,8 @@ def short(event_type: str) -> str:
 def printable(value: str) -> str:
     """Text from outside without the control characters that would play with the terminal."""
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in value)
+
+
+def instant(posix: float) -> str:
+    """A POSIX time to the second, in UTC."""
+    return datetime.fromtimestamp(posix, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,4 +1,4 @@
-"""Real inputs for the demonstration, made on the spot: two tables, an observation, an image, two models, three broken objects."""
+"""Real inputs for the demonstration, made on the spot: tables, an observation, an image, models, and three broken objects."""
 
 from __future__ import annotations
 

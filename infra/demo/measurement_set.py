@@ -196,7 +196,10 @@ def _rows(main: Any, what: Observation, rng: np.random.Generator, tables: Any) -
         kind = "f8" if name in ("TIME", "TIME_CENTROID", "INTERVAL", "EXPOSURE") else "i4"
         main.putcol(name, np.broadcast_to(np.asarray(value, dtype=kind), len(time)).copy())
     main.flush()
-    main.putcol("UVW", tables.taql("calc mscal.uvwj2000() from $1", tables=[main]).reshape(len(time), 3))
+    for first in range(0, len(time), 8192):  # a calculation over many rows takes memory as their square
+        some = tables.taql(f"select from $1 limit 8192 offset {first}", tables=[main])
+        main.putcol("UVW", tables.taql("calc mscal.uvwj2000() from $1", tables=[some]).reshape(-1, 3), first, some.nrows())
+        some.close()
     main.putcol("WEIGHT", np.ones((len(time), 4), dtype="f4"))
     main.putcol("SIGMA", np.ones((len(time), 4), dtype="f4"))
     gains = 1 + 0.1 * (rng.normal(size=what.stations) + 1j * rng.normal(size=what.stations))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import builtins
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -56,7 +57,7 @@ class S3Store:
                 data: bytes = body.read()
                 return data
 
-    def stream(self, bucket: str, key: str, *, etag: str = "") -> Iterator[bytes]:
+    def stream(self, bucket: str, key: str, *, etag: str = "") -> Generator[bytes, None, None]:
         more = {"IfMatch": f'"{etag}"'} if etag else {}
         with _errors(bucket, key):
             got = self.client.get_object(Bucket=bucket, Key=key, **more)
@@ -83,7 +84,7 @@ class S3Store:
                 for item in page.get("Contents", ()):
                     yield _info(bucket, item["Key"], {**item, "ContentLength": item["Size"]})
 
-    def buckets(self) -> list[str]:
+    def buckets(self) -> builtins.list[str]:
         """The names of the buckets these keys may see."""
         with _errors("", ""):
             return [bucket["Name"] for bucket in self.client.list_buckets()["Buckets"]]

@@ -31,7 +31,7 @@ class DirectCatalog:
         scan = {}
         scanner = known.scanner()
         if scanner is not None:
-            with closing(self._objects.stream(bucket, key, etag=info.etag)) as chunks:  # type: ignore[type-var]
+            with closing(self._objects.stream(bucket, key, etag=info.etag)) as chunks:
                 for chunk in chunks:
                     scanner.feed(chunk)
             scan = scanner.result()

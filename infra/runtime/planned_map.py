@@ -74,10 +74,12 @@ class PlannedMap:
         self.statistics: TaskExecuted | None = None
         self._executor, self._work, self._request, self._options = executor, work, request, options
         self._progress = progress
+        self.reduce: Callable[[list[Any]], Any] | None = None
         self._run = str(uuid.uuid4())
         self._waves: list[Wave] = []
         self._outcomes: dict[int, Outcome] = {}
-        self._results: list[Any] | None = None
+        self._results: Any = None
+        self._ended = False
         self._error: BaseException | None = None
         placed = list(enumerate(slices))
         probe = _probe(placed, plan) if plan.basis == "none" else placed
@@ -90,10 +92,10 @@ class PlannedMap:
     @property
     def done(self) -> bool:
         """Whether it has ended, well or not."""
-        return self._results is not None or self._error is not None
+        return self._ended
 
-    def result(self) -> list[Any]:
-        """One result a slice, in the order of the slices.
+    def result(self) -> Any:
+        """One result a slice, in the order of the slices; or what ``reduce``, if set, makes of them.
 
         Raises:
             Exception: the first one that the function raised, with a note of its slice; all others have then ended too.
@@ -103,7 +105,7 @@ class PlannedMap:
             self._finish()
         if self._error is not None:
             raise self._error
-        return self._results or []
+        return self._results
 
     get_result = result
 
@@ -123,9 +125,11 @@ class PlannedMap:
                     self._under_way = self._submit(rest)
         failed = [self._outcomes[place] for place in sorted(self._outcomes) if self._outcomes[place].error]
         self._error = self._told(failed[0]) if failed else None
+        self._ended = True
         self._publish()
         if not failed:
-            self._results = [pickle.loads(self._outcomes[place].result) for place in range(len(self.slices))]  # noqa: S301
+            results = [pickle.loads(self._outcomes[place].result) for place in range(len(self.slices))]  # noqa: S301 - our worker's
+            self._results = self.reduce(results) if self.reduce else results
 
     def _submit(self, placed: Sequence[Placed]) -> Submitted:
         parts = partition(placed, self.plan.workers)

@@ -56,6 +56,12 @@ class Ports:
     settings: Settings
 
 
+def plan_with(ports: Ports, request: PlanRequested) -> PlanReady:
+    """The plan, made here and now. Raises ``Reject``."""
+    (reply,) = plan(_event(request), request, ports.catalog, ports.profiles, ports.objects, ports.settings)
+    return reply.read(PlanReady)
+
+
 class LocalPlanner:
     """Plans by calling the functions over ``ports``."""
 
@@ -63,13 +69,7 @@ class LocalPlanner:
         self.ports = ports
 
     def plan(self, request: PlanRequested) -> PlanReady:
-        ports = self.ports
-
-        def work() -> PlanReady:
-            (reply,) = plan(_event(request), request, ports.catalog, ports.profiles, ports.objects, ports.settings)
-            return reply.read(PlanReady)
-
-        return within(PLAN_SECONDS, work)
+        return within(PLAN_SECONDS, lambda: plan_with(self.ports, request))
 
     def publish(self, executed: TaskExecuted) -> None:
         try:

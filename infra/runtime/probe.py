@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ class MeteredStore:
         self.bytes += len(data)
         return data
 
-    def stream(self, bucket: str, key: str, *, etag: str = "") -> Iterator[bytes]:
+    def stream(self, bucket: str, key: str, *, etag: str = "") -> Generator[bytes, None, None]:
         chunks = self._store.stream(bucket, key, etag=etag)
         while True:
             with self._timed():

@@ -22,6 +22,7 @@ from infra import bridge
 
 #: Port -> how to make it over a connection (it then joins that connection's transaction).
 Scoped = Mapping[type, Callable[[sqlite3.Connection], Any]]
+Getter = Callable[[Event, sqlite3.Connection], Any]
 
 
 class WiringError(TypeError):
@@ -34,7 +35,7 @@ class Wired:
 
     handler: Handler
     slow: bool
-    fill: tuple[tuple[str, Callable[[Event, sqlite3.Connection], Any]], ...]
+    fill: tuple[tuple[str, Getter], ...]
 
     def invoke(self, event: Event, connection: sqlite3.Connection) -> list[Event]:
         """Run the function to its end; what it yielded, with the ids and source that make a replay harmless."""
@@ -59,22 +60,28 @@ def wire(handler: Handler, fixed: Mapping[type, Any], scoped: Scoped) -> Wired:
     """Resolve a handler's parameters by type. Raises ``WiringError``."""
     hints = get_type_hints(handler.function)
     hints.pop("return", None)
-    fill: list[tuple[str, Callable[[Event, sqlite3.Connection], Any]]] = []
+    fill: list[tuple[str, Getter]] = []
     for name, kind in hints.items():
-        if kind is Event:
-            fill.append((name, lambda event, _: event))
-        elif kind is CloudEvent:
-            fill.append((name, lambda event, _: bridge.to_sdk(event)))
-        elif kind in scoped:
-            fill.append((name, lambda _, connection, make=scoped[kind]: make(connection)))
-        elif kind in fixed:
-            fill.append((name, lambda _, __, port=fixed[kind]: port))
-        elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-            fill.append((name, lambda event, _, kind=kind: event.read(kind)))
-        else:
+        get = _getter(kind, fixed, scoped)
+        if get is None:
             known = ", ".join(sorted(port.__name__ for port in (*scoped, *fixed)))
             raise WiringError(f"function {handler.name!r}: nothing provides its parameter {name!r}: {kind}; ports are {known}")
+        fill.append((name, get))
     return Wired(handler, ObjectStore in hints.values(), tuple(fill))
+
+
+def _getter(kind: Any, fixed: Mapping[type, Any], scoped: Scoped) -> Getter | None:
+    if kind is Event:
+        return lambda event, _: event
+    if kind is CloudEvent:
+        return lambda event, _: bridge.to_sdk(event)
+    if kind in scoped:
+        return lambda _, connection: scoped[kind](connection)
+    if kind in fixed:
+        return lambda _, __: fixed[kind]
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return lambda event, _: event.read(kind)
+    return None
 
 
 def load(modules: Iterable[str]) -> Routes:

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import boto3
 import pytest
@@ -43,6 +44,9 @@ class Uploader:
             self.local.url = url
         return self.local.client
 
+    def has(self, count: int) -> bool:
+        return len(self.acknowledged) >= count
+
     def upload(self, number: int) -> None:
         key = f"run {number % 10}/ü{number}.csv"
         body = f"a,b\n{number},{random.Random(number).random()}\n".encode()
@@ -68,7 +72,7 @@ def test_every_acknowledged_object_is_catalogued_exactly_once(tmp_path):
             work = [pool.submit(uploader.upload, number) for number in range(UPLOADS)]
             for kill in range(1, KILLS + 1):
                 goal = UPLOADS * kill // (KILLS + 1)
-                eventually(lambda goal=goal: len(uploader.acknowledged) >= goal, 120, f"{goal} uploads")
+                eventually(partial(uploader.has, goal), 120, f"{goal} uploads")
                 uploader.pause.clear()
                 sluice.stop(signal.SIGKILL)
                 sluice.start()

@@ -50,7 +50,7 @@ def test_valid_events(document):
     event = from_json(json.dumps(document).encode())
     told = {name: value for name, value in document.items() if value is not None}
     assert json.loads(to_json(event)) == told
-    if event.time:
+    if event.moment:
         assert event.moment.timestamp() == 1522949460
 
 

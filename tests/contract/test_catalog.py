@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -59,12 +61,14 @@ def test_a_tombstone_keeps_older_changes_out_and_is_not_listed(catalog):
 
 @given(order=st.permutations(range(6)))
 def test_any_order_of_changes_ends_in_the_newest(order):
-    connection = connect(__import__("pathlib").Path(":memory:"))
+    connection = connect(Path(":memory:"))
     migrate(connection, [backend.SCHEMA])
     catalog = backend.SqliteCatalog(connection)
     for number in order:
         catalog.upsert(entry("k", sequence=f"{number}", etag=f"{number}", state="removed" if number % 2 else "ready"))
-    assert catalog.get("b", "k").etag == "5"
+    found = catalog.get("b", "k")
+    assert found is not None
+    assert found.etag == "5"
     connection.close()
 
 
@@ -72,7 +76,7 @@ def test_search_by_each_field(catalog):
     catalog.upsert(entry("a/1.csv", metadata={"rows": 10, "wcs": {"ctype": "RA"}}, modified="2026-01-01T00:00:00Z"))
     catalog.upsert(entry("a/2.fits", format="fits", metadata={"rows": 20}, modified="2026-02-01T00:00:00Z"))
     catalog.upsert(entry("c_%.csv", bucket="z", state="failed", metadata={"rows": 1.5, "ok": True, "columns": [{"name": "t"}]}))
-    cases = [
+    cases: list[tuple[dict[str, Any], list[str]]] = [
         ({"bucket": "b"}, ["a/1.csv", "a/2.fits"]),
         ({"prefix": "a/"}, ["a/1.csv", "a/2.fits"]),
         ({"prefix": "c_%"}, ["c_%.csv"]),

@@ -16,6 +16,7 @@ from events.ports import Catalog, Entry, ObjectStore
 from events.route import on
 from infra.config import Config, Delivery
 from infra.lake import Lake
+from infra.log import sqlite as log
 from infra.objects.s3 import S3Store
 from tests.conftest import eventually
 
@@ -78,26 +79,26 @@ def module(seen, monkeypatch):
 
 @pytest.fixture
 def make(tmp_path, module):
-    made: list[Lake] = []
+    made: list[tuple[Lake, S3Store]] = []
 
     def build(**more) -> Lake:
         store = S3Store("http://127.0.0.1:9", "a", "b")
         lake = Lake(Config(data=str(tmp_path), functions=[module], delivery=QUICK, **more), store)
-        made.append(lake)
+        made.append((lake, store))
         return lake
 
     yield build
-    for lake in made:
-        lake.objects.close()
+    for lake, store in made:
         lake.close()
+        store.close()
 
 
 def settled(lake: Lake) -> bool:
-    return lake.status()["log"]["waiting"] == 0
+    return bool(lake.status()["log"]["waiting"] == 0)
 
 
 def effects(lake: Lake) -> int:
-    return lake.status()["catalog"].get("ready", {"objects": 0})["objects"]
+    return int(lake.status()["catalog"].get("ready", {"objects": 0})["objects"])
 
 
 def test_every_event_is_worked_on_once_however_often_it_comes(make, seen):
@@ -145,7 +146,7 @@ def test_errors_are_retried_then_buried_with_their_cause_and_told(make, seen):
     eventually(lambda: settled(lake))
     assert Counter(seen.of("quick"))["1"] == Counter(seen.of("slow"))["1"] == 3
     with lake.reading() as connection:
-        letters = __import__("infra.log.sqlite", fromlist=["log"]).dead_letters(connection)
+        letters = log.dead_letters(connection)
     assert {(letter.target, letter.cause, letter.attempts) for letter in letters} == {
         (name, "ValueError: broken pipe", 3) for name in ("quick", "slow")
     }
@@ -212,8 +213,6 @@ def test_a_slow_function_does_not_hold_up_other_keys(make, seen):
 
 def test_an_event_for_a_function_that_is_gone_waits_and_is_then_buried(make):
     lake = make()
-    lake.write(
-        lambda c: __import__("infra.log.sqlite", fromlist=["x"]).append(c, [event(1, kind="x")], lambda _: ["gone"])
-    ).result()
+    lake.write(lambda c: log.append(c, [event(1, kind="x")], lambda _: ["gone"])).result()
     lake.worker.start()
     eventually(lambda: lake.status()["log"]["dead"] == 1)

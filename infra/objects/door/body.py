@@ -237,6 +237,7 @@ async def _stream(
 
 
 def write_all(descriptor: int, pieces: list[Piece]) -> None:
+    """Write every byte, however many calls it takes."""
     for piece in pieces:
         view = memoryview(piece)
         while view:

@@ -22,7 +22,7 @@ def reply_data() -> ModelPublished:
 @pytest.mark.parametrize("name", ["id", "source", "type"])
 def test_required_attributes_must_not_be_empty(name):
     with pytest.raises(BadEvent, match=name):
-        Event(**{"id": "1", "source": "s", "type": "t", name: ""})
+        Event(**{**{"id": "1", "source": "s", "type": "t"}, name: ""})  # type: ignore[arg-type]
 
 
 def test_an_event_is_immutable_and_travels_between_processes():

@@ -62,6 +62,16 @@ def test_those_who_wait_share_a_commit(writer):
     assert all(future.result() for future in seen)
 
 
+def test_who_stops_waiting_before_the_work_began_stops_nobody_else(writer, tmp_path):
+    gate = threading.Event()
+    writer.submit(lambda _: gate.wait(5))
+    gone, stays = writer.submit(insert(1)), writer.submit(insert(2))
+    assert gone.cancel()
+    gate.set()
+    assert stays.result(5) == 1
+    assert rows(tmp_path) == [2]
+
+
 def test_close_finishes_what_was_submitted(tmp_path):
     writer = Writer(tmp_path / "t.db", SCHEMA)
     futures = [writer.submit(insert(x)) for x in range(100)]

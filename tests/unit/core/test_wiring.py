@@ -33,7 +33,7 @@ def wired(function, name="f"):
 
 
 def test_parameters_are_filled_by_type():
-    seen = []
+    seen: list[object] = []
 
     def function(event: Event, data: ObjectVersion, catalog: Catalog, settings: Settings) -> Iterator[Event]:
         seen.append((event, data.key, catalog, settings.digest))
@@ -84,10 +84,11 @@ def test_routes_match_globs_and_names_are_unique():
     @on("a.*", "b")
     def f(event: Event) -> None: ...
 
-    routes = Routes([f.__handler__])
+    handler = vars(f)["__handler__"]
+    routes = Routes([handler])
     assert [[handler.name for handler in routes.match(kind)] for kind in ("a.x", "b", "c", "b.x")] == [["f"], ["f"], [], []]
     with pytest.raises(ValueError, match="'f'"):
-        Routes([f.__handler__, f.__handler__])
+        Routes([handler, handler])
 
 
 def test_a_module_without_functions_is_a_mistake(monkeypatch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class Memory:
             self.reads, self.read_bytes = self.reads + 1, self.read_bytes + len(part)
         return part
 
-    def stream(self, bucket: str, key: str, *, etag: str = "") -> Iterator[bytes]:
+    def stream(self, bucket: str, key: str, *, etag: str = "") -> Generator[bytes, None, None]:
         yield self._get(bucket, key)
 
     def write(self, bucket: str, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> ObjectInfo:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,7 @@ SETTINGS = settings(max_examples=300, deadline=None, suppress_health_check=list(
 CELLS = st.text(alphabet='ab,"\n\r é日', max_size=6)
 
 
-def scan(data: bytes, chunk: int, delimiter: str = ",") -> dict:
+def scan(data: bytes, chunk: int, delimiter: str = ",") -> dict[str, Any]:
     scanner = CsvScanner(lambda head, encoding: delimiter)
     for start in range(0, len(data), chunk):
         scanner.feed(data[start : start + chunk])
@@ -35,7 +36,7 @@ def records_of(data: bytes, delimiter: str = ",") -> list[list[str]]:
 
 @SETTINGS
 @given(st.text(alphabet='ab,;"\n\r', max_size=120), st.integers(1, 30), st.booleans(), st.sampled_from([64, 128]))
-def test_records_are_those_of_the_csv_module_whatever_the_quotes(text, chunk, bom, block):
+def test_records_are_those_of_the_csv_module_whatever_the_quotes(text: str, chunk: int, bom: bool, block: int) -> None:
     data = (b"\xef\xbb\xbf" if bom else b"") + text.encode()
     before, head = scan_module.BLOCK, scan_module.HEAD
     scan_module.BLOCK, scan_module.HEAD = block, 16
@@ -52,7 +53,7 @@ def test_records_are_those_of_the_csv_module_whatever_the_quotes(text, chunk, bo
 
 @SETTINGS
 @given(st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=30), st.integers(1, 9), st.booleans(), st.data())
-def test_slices_together_are_the_whole_for_any_number(lake, rows, count, quote_all, data):
+def test_slices_together_are_the_whole_for_any_number(lake: Any, rows: Any, count: int, quote_all: bool, data: Any) -> None:
     text = io.StringIO(newline="")
     end = data.draw(st.sampled_from(["\n", "\r\n"]))
     quote_all = quote_all or any("\r" in cell for row in rows for cell in row)  # which the csv module forgets to quote
@@ -65,11 +66,12 @@ def test_slices_together_are_the_whole_for_any_number(lake, rows, count, quote_a
     source = lake.put("t.csv", content)
     scanned = lake.scan("csv", source, data.draw(st.integers(1, 50)))
     index = FORMAT.index(source, scanned)
+    assert index is not None
     index.data["columns"] = dict.fromkeys(("one", "two", "three"), "string")
     parts = FORMAT.slices(index, count, bucket="lake", key="t.csv")
     assert 1 <= len(parts) <= count
     assert sum(part.units for part in parts) == index.units == len(rows)
-    found = []
+    found: list[Any] = []
     for part in parts:
         with part.open(lake) as table:
             assert table.num_rows == part.units
@@ -79,7 +81,7 @@ def test_slices_together_are_the_whole_for_any_number(lake, rows, count, quote_a
     assert found == [tuple(row) for row in expected[1:]]
 
 
-def test_a_large_file_has_few_marks_and_even_slices_with_one_schema(lake):
+def test_a_large_file_has_few_marks_and_even_slices_with_one_schema(lake: Any) -> None:
     rng = np.random.default_rng(3)
     lines = [f'{number},"name, {number}\n",{value:.5f}' for number, value in enumerate(rng.random(60_000))]
     source = lake.put("big.csv", ("id,name,value\n" + "\n".join(lines) + "\n").encode())
@@ -101,7 +103,7 @@ def test_a_large_file_has_few_marks_and_even_slices_with_one_schema(lake):
     assert str(whole.schema.field("value").type) == "double"
 
 
-def test_describe(lake):
+def test_describe(lake: Any) -> None:
     source = lake.put("d.tsv", "stäbe\tx\n1\t2.5\n2\t3\n".encode())
     assert lake.describe("csv", source) == {
         "delimiter": "\t",
@@ -112,19 +114,19 @@ def test_describe(lake):
     }
 
 
-def test_without_a_header_the_columns_are_numbered(lake):
+def test_without_a_header_the_columns_are_numbered(lake: Any) -> None:
     source = lake.put("d.csv", b"1,2\n3,4\n")
     assert lake.describe("csv", source)["columns"] == {"f0": "int64", "f1": "int64"}
     assert lake.describe("csv", source)["rows"] == 2
 
 
-def test_types_come_from_the_whole_file_not_its_head(lake):
+def test_types_come_from_the_whole_file_not_its_head(lake: Any) -> None:
     body = "".join(f"{number},{number}\n" for number in range(700_000)) + "0.5,late text\n"
     source = lake.put("late.csv", ("a,b\n" + body).encode())
     assert lake.describe("csv", source)["columns"] == {"a": "double", "b": "string"}
 
 
-def test_latin_1_and_utf_16(lake):
+def test_latin_1_and_utf_16(lake: Any) -> None:
     latin = lake.put("l.csv", "n,name\n1,größe\n2,maß\n".encode("latin-1"))
     assert lake.describe("csv", latin)["encoding"] == "latin-1"
     (part,) = lake.cut("csv", latin, 1)
@@ -139,7 +141,7 @@ def test_latin_1_and_utf_16(lake):
     assert lake.index("csv", wide) is None
 
 
-def test_an_old_macintosh_file_is_described_but_not_cut(lake):
+def test_an_old_macintosh_file_is_described_but_not_cut(lake: Any) -> None:
     source = lake.put("m.csv", b"a,b\r1,2\r3,4\r")
     found = lake.describe("csv", source)
     assert found["rows"] == 2
@@ -161,18 +163,18 @@ def test_an_old_macintosh_file_is_described_but_not_cut(lake):
         (bytes(range(256)) * 10, "x", "opaque"),
     ],
 )
-def test_sniff(head, name, expected):
+def test_sniff(head: bytes, name: str, expected: str) -> None:
     assert sniff(head, name).name == expected
 
 
-def test_broken_files_say_what_is_wrong(lake):
+def test_broken_files_say_what_is_wrong(lake: Any) -> None:
     with pytest.raises(Broken, match="is empty"):
         lake.describe("csv", lake.put("e.csv", b""))
     with pytest.raises(Broken, match=r"lake/r.csv.*Expected 2 columns, got 3"):
         lake.describe("csv", lake.put("r.csv", b"a,b\n1,2\n1,2,3\n"))
 
 
-def test_a_value_that_no_sample_foretold_is_named(lake):
+def test_a_value_that_no_sample_foretold_is_named(lake: Any) -> None:
     source = lake.put("v.csv", b"a,b\n1,2\n3,4\n")
     index = lake.index("csv", source)
     index.data["columns"]["b"] = "date32[day]"
@@ -181,7 +183,7 @@ def test_a_value_that_no_sample_foretold_is_named(lake):
         pass
 
 
-def test_a_changed_object_is_refused(lake):
+def test_a_changed_object_is_refused(lake: Any) -> None:
     source = lake.put("c.csv", b"a,b\n1,2\n")
     (part,) = lake.cut("csv", source, 1)
     lake.put("c.csv", b"a,b\n1,9\n")
@@ -189,6 +191,6 @@ def test_a_changed_object_is_refused(lake):
         pass
 
 
-def test_the_index_survives_its_encoding(lake):
+def test_the_index_survives_its_encoding(lake: Any) -> None:
     index = lake.index("csv", lake.put("i.csv", b"a,b\n1,2\n"))
     assert decode_index(index.encode()) == index

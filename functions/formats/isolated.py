@@ -1,14 +1,15 @@
-"""casacore in a process of its own: a broken table may crash or block its C++, which then harms no one else.
+"""C++ libraries in processes of their own: a broken file may crash or block them, which then harms no one else.
 
-It also keeps casacore out of processes that load DP3 (the two libraries cannot share one), and its talk off our output.
-The process starts with the first call, serves JSON lines, and ends by itself when idle or when its caller is gone. This file
-is both sides; the child runs it as a script, so it imports nothing of ours.
+It also keeps casacore out of processes that load DP3 (the two cannot share one), and its talk off our output. A process starts
+with the first call, serves JSON lines, and ends by itself when idle or when its caller is gone. This file is both sides; the
+child runs it as a script, so it imports nothing of ours.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib
 import json
 import math
 import os
@@ -26,16 +27,18 @@ CHUNK = 1 << 20  # rows read at once
 
 
 class Failed(Exception):
-    """casacore could not do what was asked; the text is its own, or says that it crashed or did not answer."""
+    """The library could not do what was asked; the text is its own, or says that it crashed or did not answer."""
 
 
-class Casacore:
-    """The caller's side. One call at a time: casacore is not thread-safe."""
+class Isolated:
+    """The caller's side of one library's process. One call at a time: casacore is not thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, library: str) -> None:
+        self._library = library
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
         self._owner = 0
+        self._ready = False
         atexit.register(self.close)
 
     def warm(self) -> None:
@@ -44,27 +47,50 @@ class Casacore:
             self._running()
 
     def call(self, do: str, timeout: float = 120.0, **arguments: Any) -> dict[str, Any]:
-        """Let casacore ``do`` something (a function of ``_DO`` below) within ``timeout`` seconds.
+        """Let the library ``do`` something (a function of ``_DO`` below) within ``timeout`` seconds.
 
         Raises:
             Failed: it cannot, it crashed, or it took too long.
+            Retry: its process cannot be started.
 
         """
         line = json.dumps({"do": do, **arguments}).encode() + b"\n"
         with self._lock:
-            child = self._running()
-            assert child.stdin is not None  # noqa: S101 - for the type checker
-            try:
-                child.stdin.write(line)
-                child.stdin.flush()
-                answer = json.loads(self._line(child, timeout))
-            except (OSError, ValueError) as error:
-                self._end(kill=True)
-                raise Failed(f"casacore crashed on it ({error})") from error
+            answer = self._ask(line, timeout) or self._ask(line, timeout)
+        if not answer:
+            raise Failed(f"{self._library} ended without an answer")
         if "error" in answer:
             raise Failed(answer["error"])
         result: dict[str, Any] = answer["result"]
         return result
+
+    def _ask(self, line: bytes, timeout: float) -> dict[str, Any]:
+        """One question; no answer at all where the process had just ended because it was idle."""
+        child = self._running()
+        if not self._ready:
+            self._greeting(child)
+        assert child.stdin is not None  # noqa: S101 - for the type checker
+        try:
+            child.stdin.write(line)
+            child.stdin.flush()
+            answer: dict[str, Any] = json.loads(self._line(child, timeout))
+        except (OSError, ValueError) as error:
+            self._end(kill=isinstance(error, TimeoutError))
+            if child.returncode == 0:
+                return {}
+            raise Failed(f"{self._library} crashed on it ({error})") from error
+        return answer
+
+    def _greeting(self, child: subprocess.Popen[bytes]) -> None:
+        """Wait until it has loaded its library. That it cannot is no object's fault."""
+        from events.errors import Retry
+
+        try:
+            self._line(child, 60)
+        except OSError as error:
+            self._end(kill=True)
+            raise Retry(f"the process of {self._library} cannot be started ({error}): is it installed?") from error
+        self._ready = True
 
     def close(self) -> None:
         """End the process, if this one started it."""
@@ -76,8 +102,9 @@ class Casacore:
             self._forget()
         if self._child is None or self._child.poll() is not None:
             self._end(kill=False)
+            self._ready = False
             self._child = subprocess.Popen(
-                [sys.executable, "-P", __file__],
+                [sys.executable, "-P", __file__, self._library],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -93,7 +120,7 @@ class Casacore:
         while not data.endswith(b"\n"):
             ready, _, _ = select.select([child.stdout], [], [], max(0.0, end - time.monotonic()))
             if not ready:
-                raise OSError(f"no answer within {timeout:g} s")
+                raise TimeoutError(f"no answer within {timeout:g} s")
             part = os.read(child.stdout.fileno(), 1 << 20)
             if not part:
                 raise OSError("the process ended")
@@ -111,7 +138,7 @@ class Casacore:
             with contextlib.suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]
         try:
-            child.wait(5)
+            child.wait(1)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
@@ -125,7 +152,8 @@ class Casacore:
             self._child = None
 
 
-CASACORE = Casacore()
+CASACORE = Isolated("casacore.tables")
+ARROW = Isolated("pyarrow.parquet")
 
 
 # The child's side ----------------------------------------------------------------------------------------------------------
@@ -213,10 +241,37 @@ def _select(path: str, first: int, end: int, to: str) -> dict[str, Any]:
     return {}
 
 
-_DO: dict[str, Callable[..., dict[str, Any]]] = {"describe": _describe, "select": _select}
+def _parquet(path: str) -> dict[str, Any]:
+    """What the footer of a Parquet file tells, from a file that holds just the footer; where its row groups begin and end."""
+    from pyarrow import parquet
+
+    footer = parquet.read_metadata(path)
+    groups, rows, codecs = [], [], set()
+    for number in range(footer.num_row_groups):
+        group = footer.row_group(number)
+        starts, ends = [], []
+        for column in map(group.column, range(group.num_columns)):
+            dictionary = column.dictionary_page_offset if column.has_dictionary_page else None
+            starts.append(min(page for page in (column.data_page_offset, dictionary) if page is not None))
+            ends.append(starts[-1] + column.total_compressed_size)
+            codecs.add(column.compression)
+        groups.append([min(starts, default=4), max(ends, default=4)])
+        rows.append(group.num_rows)
+    return {
+        "columns": {field.name: str(field.type) for field in footer.schema.to_arrow_schema()},
+        "rows": footer.num_rows,
+        "row_groups": footer.num_row_groups,
+        "compression": sorted(codecs),
+        "created_by": footer.created_by or "",
+        "groups": groups,
+        "group_rows": rows,
+    }
 
 
-def _serve() -> None:
+_DO: dict[str, Callable[..., dict[str, Any]]] = {"describe": _describe, "select": _select, "parquet": _parquet}
+
+
+def _serve(library: str) -> None:
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -224,20 +279,23 @@ def _serve() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # casacore prints to the standard output, which here means answers
-    import casacore.tables  # noqa: F401 - loaded before the first call
+    importlib.import_module(library)
 
+    answers.write('{"ready": true}\n')
+    answers.flush()
     while select.select([0], [], [], IDLE)[0]:
         line = sys.stdin.buffer.readline()
         if not line:
             return
         request = json.loads(line)
+        answer: dict[str, Any]
         try:
             answer = {"result": _DO[request.pop("do")](**request)}
-        except Exception as error:  # whatever casacore says goes to the caller
+        except Exception as error:  # whatever the library says goes to the caller
             answer = {"error": " ".join(f"{error or type(error).__name__}".split())[:500]}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(sys.argv[1])

@@ -1,0 +1,87 @@
+"""``sluice map``: a function over the slices of objects, planned, run by Lithops, and learned from."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from infra.console import text
+from infra.console.client import Complaint
+from infra.console.plan import Deadline, Memory, Objective, Slices, Workers, basis_of, interval
+from infra.console.session import Session, command
+
+
+@command
+def map_(
+    session: Session,
+    function: Annotated[
+        str, typer.Argument(metavar="MODULE:FUNCTION", help="It gets each slice opened, and returns a result.")
+    ],
+    objects: Annotated[list[str], typer.Argument(metavar="s3://BUCKET/KEY...")],
+    objective: Objective = "balanced",
+    deadline: Deadline = None,
+    slices: Slices = 0,
+    workers: Workers = 0,
+    memory: Memory = 0,
+) -> None:
+    """Run a function over the slices of objects with Lithops; the results come in the order of the slices."""
+    task = _function(function)
+    from infra.runtime.lithops import SluiceExecutor
+
+    file = str(session.config_file) if session.config_file else None
+    shown = False if session.json else None
+    with SluiceExecutor(sluice=session.config, config_file=file, api=session.endpoints.http, progress=shown) as executor:
+        run = executor.map(task, objects, objective=objective, deadline=deadline, slices=slices, workers=workers, memory=memory)
+        try:
+            results = run.result()
+        except Exception as error:  # the user's own function: its error in a line, and where
+            notes = getattr(error, "__notes__", [])
+            raise Complaint(f"{function} failed {notes[0] if notes else ''}: {type(error).__name__}: {error}") from error
+        statistics, plan = run.statistics, msgspec.to_builtins(run.plan)
+    if session.json:
+        session.answer({"results": [_plain(result) for result in results], "plan": plan, "executed": statistics})
+        return
+    for result in results:
+        typer.echo(result)
+    known = (
+        f"predicted {interval(plan.get('time_s'), text.seconds)}, from {basis_of(plan)}"
+        if plan.get("time_s")
+        else "not predicted"
+    )
+    session.err.print(
+        f"{len(results)} slices, {plan['workers']} workers, {text.seconds(statistics.seconds)} ({known})", markup=False
+    )
+
+
+def _function(name: str) -> Callable[..., Any]:
+    """``MODULE:FUNCTION`` from the installed packages or the present folder. Raises ``Complaint``."""
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise Complaint(f"{name!r} names no function: write MODULE:FUNCTION")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise Complaint(f"there is no module {error.name!r} here, asked for by {name}") from error
+    except AttributeError as error:
+        raise Complaint(f"the module {module} has no {attribute}") from error
+    if not callable(found):
+        raise Complaint(f"{name} is no function")
+    return found  # type: ignore[no-any-return]
+
+
+def _plain(result: Any) -> Any:
+    """A result as JSON where it can be, NumPy's numbers and arrays too; its text otherwise."""
+    if hasattr(result, "tolist"):
+        result = result.tolist()
+    try:
+        return msgspec.json.decode(msgspec.json.encode(result))
+    except (TypeError, ValueError):
+        return repr(result)

@@ -1,0 +1,120 @@
+"""The pages in docs/ are complete, and what they show as runnable runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+
+from events.types import TYPES
+from infra import cli
+from infra.config import Config
+from infra.runtime.api import Api
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+RUNNABLE = re.compile(r"^```(bash|python) runnable\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def text(page: str) -> str:
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+def settings(kind: type[msgspec.Struct], prefix: str = "") -> dict[str, str]:
+    """Each setting and its environment variable."""
+    found: dict[str, str] = {}
+    for field in msgspec.structs.fields(kind):
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            found |= settings(field.type, f"{prefix}{field.name}.")
+        else:
+            found[prefix + field.name] = "SLUICE_" + (prefix + field.name).replace(".", "_").upper()
+    return found
+
+
+def test_every_setting_is_documented_and_no_other() -> None:
+    rows = re.findall(r"^\| `([a-z_.0-9]+)` \| `(SLUICE_[A-Z_0-9]+)` \|", text("configuration.md"), re.MULTILINE)
+    assert dict(rows) == settings(Config)
+    assert len(rows) == len(dict(rows))
+
+
+def test_every_command_is_documented_and_no_other() -> None:
+    documented = re.findall(r"^\| `sluice ([a-z-]+)", text("reference.md"), re.MULTILINE)
+    assert sorted(documented) == sorted(command.name or "" for command in cli.app.registered_commands)
+
+
+def test_every_route_is_documented_and_no_other() -> None:
+    application = Api(SimpleNamespace(), lambda: True, "http://localhost").application()  # type: ignore[arg-type]
+    routes: list[Any] = application.routes
+    known = {f"{method} {route.path.replace(':path', '')}" for route in routes for method in route.methods - {"HEAD"}}
+    known |= {"POST /", "POST /events"}  # the event endpoint stands before the API
+    documented = set(re.findall(r"`((?:GET|POST|DELETE|PUT) /[^` ]*)`", text("reference.md")))
+    assert documented == known
+
+
+def test_every_event_type_is_documented_and_no_other() -> None:
+    documented = re.findall(r"^\| `(dev\.sluice\.[a-z.0-9]+)` \|", text("events.md"), re.MULTILINE)
+    assert sorted(documented) == sorted(TYPES)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        if not link.startswith("http"):
+            file, _, anchor = link.partition("#")
+            target = page.parent / file
+            assert target.is_file(), link
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings], link
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [page.name for page in PAGES if f"docs/{page.name}" not in readme] == []
+
+
+def test_the_architecture_names_every_package() -> None:
+    page = text("architecture.md")
+    packages = [
+        str(file.parent.relative_to(ROOT))
+        for layer in ("events", "functions", "infra")
+        for file in (ROOT / layer).rglob("__init__.py")
+    ]
+    packages = [name for name in packages if not name.startswith("infra/objects/")]  # the door is a room of objects/
+    assert [name for name in packages if f"| `{name}/` |" not in page] == []
+
+
+def test_pictures_are_well_formed() -> None:
+    pictures = list(DOCS.glob("*.svg"))
+    assert pictures
+    for picture in pictures:
+        ElementTree.parse(picture)
+
+
+def test_getting_started_runs_as_it_is_written(sluice: Any, tmp_path: Path) -> None:
+    blocks = RUNNABLE.findall(text("getting-started.md"))
+    assert {kind for kind, _ in blocks} == {"bash", "python"}
+    script = ["set -eo pipefail"]
+    for number, (kind, block) in enumerate(blocks):
+        if kind == "python":
+            (tmp_path / f"block{number}.py").write_text(block)
+            block = f"python block{number}.py\n"
+        script.append(block)
+    names = {name: value for name, value in os.environ.items() if not name.startswith(("SLUICE_", "LITHOPS_", "AWS_"))}
+    environment = {**names, "SLUICE_DATA": str(sluice.folder), "TMPDIR": str(tmp_path)}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    environment["PYTHONPATH"] = str(ROOT)
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "csv" in done.stdout
+    assert "by 1 earlier run" in done.stdout

@@ -1,0 +1,279 @@
+"""Real Lithops on localhost over real CSV objects in an S3 server: planned, learnt, failing, unplanned and plain maps."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from events.errors import Reject
+from events.ports import Entry, Query
+from functions.formats.csv import CSV
+from functions.formats.source import Source
+from functions.metadata import index_key
+from infra.config import Config, Objects, Planner
+from infra.objects.s3 import S3Store
+from infra.runtime.lithops import SluiceExecutor
+from infra.runtime.planned_map import PlannedMap
+from infra.runtime.planner_client import Ports
+
+ROWS = 20_000
+CONTENT = b"a,b,c\n" + b"".join(b'%d,%d,"text, with\nlines %d"\n' % (row, row % 97, row) for row in range(ROWS))
+ACCESS, SECRET = "test-access", "test-secret"  # the door's, see conftest.py
+LIMITS = Planner(max_workers=2, memory_mb=[512, 1024])
+
+
+def total(table: Any, scale: int = 1) -> int:
+    return int(sum(table.column("b").to_pylist())) * scale
+
+
+def fails_late(table: Any) -> int:
+    if 7 in table.column("a").to_pylist():
+        raise ValueError("seven is not allowed")
+    return 0
+
+
+class Doubled:
+    """A class that only this module has."""
+
+    def __init__(self, value: int) -> None:
+        self.value = 2 * value
+
+
+def doubled(table: Any) -> Doubled:
+    return Doubled(table.num_rows)
+
+
+class MemoryCatalog:
+    def __init__(self) -> None:
+        self.entries: dict[tuple[str, str], Entry] = {}
+
+    def get(self, bucket: str, key: str) -> Entry | None:
+        return self.entries.get((bucket, key))
+
+    def search(self, query: Query) -> list[Entry]:
+        found = [entry for entry in self.entries.values() if entry.key.startswith(query.prefix)]
+        return sorted((entry for entry in found if f"{entry.bucket}/{entry.key}" > query.after), key=lambda entry: entry.key)
+
+    def upsert(self, entry: Entry) -> bool:
+        self.entries[entry.bucket, entry.key] = entry
+        return True
+
+
+class MemoryProfiles:
+    def __init__(self) -> None:
+        self.documents: dict[str, dict[str, Any]] = {}
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        return self.documents.get(key)
+
+    def put(self, key: str, profile: dict[str, Any]) -> None:
+        self.documents[key] = profile
+
+    def keys(self, prefix: str = "") -> list[str]:
+        return sorted(key for key in self.documents if key.startswith(prefix))
+
+
+@pytest.fixture
+def catalog(objects: S3Store) -> MemoryCatalog:
+    catalog = MemoryCatalog()
+    objects.ensure("data")
+    objects.ensure("sluice")
+    for key in ("one.csv", "more/two.csv"):
+        info = objects.write("data", key, CONTENT)
+        scanner = CSV().scanner()
+        for chunk in objects.stream("data", key):
+            scanner.feed(chunk)
+        index = CSV().index(Source(objects, "data", key, info.size, info.etag), scanner.result())
+        assert index is not None
+        at = index_key("data", key, info.etag)
+        objects.write("sluice", at, index.encode())
+        catalog.upsert(
+            Entry(
+                bucket="data", key=key, etag=info.etag, size=info.size, format="csv", index=at, metadata={"units": index.units}
+            )
+        )
+    return catalog
+
+
+@pytest.fixture
+def profiles() -> MemoryProfiles:
+    return MemoryProfiles()
+
+
+@pytest.fixture
+def executor(objects: S3Store, catalog: MemoryCatalog, profiles: MemoryProfiles, tmp_path: Path) -> Iterator[SluiceExecutor]:
+    config = configured(objects, tmp_path)
+    with SluiceExecutor(
+        sluice=config, config={}, ports=Ports(catalog, profiles, objects, config.settings), progress=False
+    ) as executor:
+        yield executor
+
+
+def configured(objects: S3Store, folder: Path) -> Config:
+    where = Objects(endpoint=objects.endpoint, access_key=ACCESS, secret_key=SECRET)
+    return Config(data=str(folder), objects=where, planner=LIMITS)
+
+
+WHOLE = sum(number % 97 for number in range(ROWS))
+
+
+def test_a_map_probes_learns_and_is_planned_from_its_profile(executor: SluiceExecutor, profiles: MemoryProfiles) -> None:
+    first = executor.map(total, "s3://data/one.csv", slices=4)
+    assert isinstance(first, PlannedMap)
+    assert first.plan.basis == "none"
+    assert "will be measured" in first.plan.explanation
+    assert sum(executor.get_result(first)) == WHOLE
+    assert len(first.result()) == 4
+    assert first.plan.basis == "probe"
+    assert first.statistics is not None
+    assert [wave.slices for wave in first.statistics.waves] == [2, 2]
+    assert sum(wave.bytes for wave in first.statistics.waves) <= first.plan.bytes
+    for wave in first.statistics.waves:
+        assert wave.failed == 0
+        assert wave.seconds >= wave.start_s > 0
+        assert wave.bytes_read >= wave.bytes
+        assert wave.peak_mb >= wave.base_mb > 0
+        assert wave.cpu_s > 0
+    (key,) = profiles.keys("total@")
+    assert key.endswith("/csv/localhost")
+
+    second = executor.map(total, "s3://data/one.csv")
+    assert second.plan.basis == "profile"
+    assert second.plan.runs == 1
+    assert second.plan.time_s
+    assert sum(executor.get_result()) == WHOLE
+    assert executor.plan == second.plan
+    assert second.statistics is not None
+    assert len(second.statistics.waves) == 1
+    assert second.statistics.predicted_s == second.plan.time_s.value
+    assert len(profiles.documents[key]["runs"]) == 2
+
+
+def test_results_stand_in_the_order_of_slices_and_objects(executor: SluiceExecutor) -> None:
+    def first_row(table: Any) -> int:
+        return int(table.column("a")[0].as_py())
+
+    starts = executor.map(first_row, ["s3://data/one.csv", "s3://data/more/two.csv"], slices=8).result()
+    half = len(starts) // 2
+    assert len(starts) == 8
+    assert starts[:half] == starts[half:] == sorted(starts[:half])
+    assert starts[0] == 0
+
+
+def test_a_query_names_the_objects(executor: SluiceExecutor) -> None:
+    planned = executor.map(total, Query(bucket="data", prefix="more/"), slices=2)
+    assert sum(planned.result()) == WHOLE
+    assert [part.key for part in planned.plan.objects] == ["more/two.csv"]
+
+
+def test_extra_arguments_and_classes_of_the_user_travel(executor: SluiceExecutor) -> None:
+    assert sum(executor.map(total, "s3://data/one.csv", slices=2, extra_args=[10]).result()) == 10 * WHOLE
+    results = executor.map(doubled, "s3://data/one.csv", slices=2).result()
+    assert all(isinstance(result, Doubled) for result in results)
+    assert sum(result.value for result in results) == 2 * ROWS
+
+
+def test_map_reduce_gives_one_result(executor: SluiceExecutor) -> None:
+    assert executor.map_reduce(total, "s3://data/one.csv", sum, slices=3).result() == WHOLE
+    assert executor.get_result() == WHOLE
+
+
+def test_a_failing_function_raises_its_own_exception_and_names_the_slice(
+    executor: SluiceExecutor, profiles: MemoryProfiles
+) -> None:
+    planned = executor.map(fails_late, "s3://data/one.csv", slices=2)
+    with pytest.raises(ValueError, match="seven is not allowed") as caught:
+        planned.result()
+    assert "slice 0 of 2" in caught.value.__notes__[0]
+    assert "s3://data/one.csv" in caught.value.__notes__[0]
+    assert planned.statistics is not None
+    assert planned.statistics.error.startswith("ValueError")
+    assert planned.statistics.waves[0].failed == 1
+    assert planned.statistics.waves[0].bytes_read > 0
+    again = executor.map(fails_late, "s3://data/one.csv", slices=2)
+    assert again.plan.basis == "none", "a failed run must not teach a duration"
+    again.wait()
+
+
+def test_a_dying_worker_is_reported(executor: SluiceExecutor) -> None:
+    def dies(table: Any) -> None:
+        import os
+        import signal
+
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    planned = executor.map(dies, "s3://data/one.csv", slices=1)
+    with pytest.raises(MemoryError, match="SIGKILL"):
+        planned.result()
+
+
+def test_plain_lithops_arguments_pass_through(executor: SluiceExecutor) -> None:
+    executor.map(lambda x: x + 1, [1, 2, 3], include_modules=None)
+    assert executor.get_result() == [2, 3, 4]
+    futures = executor.map(lambda x, y: x * y, [(1, 2), (3, 4)])
+    assert executor.get_result(futures) == [2, 12]
+    with pytest.raises(TypeError, match="objective"):
+        executor.map(total, [1], objective="cost")
+
+
+def test_an_unknown_object_is_an_error_that_says_so(executor: SluiceExecutor) -> None:
+    with pytest.raises(Reject, match="s3://data/nothing is not in the catalogue"):
+        executor.map(total, "s3://data/nothing")
+
+
+def test_without_a_planner_the_map_runs_unplanned(
+    objects: S3Store, catalog: MemoryCatalog, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        done: list[tuple[int, int]] = []
+        with (
+            caplog.at_level(logging.WARNING, "sluice"),
+            SluiceExecutor(
+                sluice=configured(objects, tmp_path), config={}, url=url, progress=lambda *now: done.append(now)
+            ) as executor,
+        ):
+            planned = executor.map(total, "s3://data/one.csv")
+            assert planned.plan.basis == "unplanned"
+            assert sum(planned.result()) == WHOLE
+            assert done[-1] == (len(planned), len(planned))
+    assert "runs unplanned" in caplog.text
+    assert "was not published" in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_a_running_lake_plans_and_learns_over_http(sluice: Any) -> None:
+    store = sluice.store()
+    store.ensure("data")
+    store.write("data", "one.csv", CONTENT)
+    store.close()
+    eventually(lambda: sluice.settled() and sluice.get("/catalog")["entries"], what="the object to be catalogued")
+    config = Config(data=str(sluice.folder), planner=LIMITS)
+    with SluiceExecutor(sluice=config, config={}, progress=False) as executor:
+        assert sum(executor.map(total, "s3://data/one.csv", slices=4).result()) == WHOLE
+        profiles = eventually(lambda: sluice.get("/profiles")["profiles"], what="the run to be learnt")
+        (profile,) = profiles.values()
+        assert profile["task"] == "total"
+        planned = executor.map(total, "s3://data/one.csv", deadline=0.001)
+        assert planned.plan.basis == "profile"
+        assert not planned.plan.feasible
+        assert "cannot be kept" in planned.plan.explanation
+        assert sum(planned.result()) == WHOLE
+        with pytest.raises(Reject, match="not in the catalogue"):
+            executor.map(total, "s3://data/nothing")
+
+
+def eventually(check: Callable[[], Any], what: str) -> Any:
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        if answer := check():
+            return answer
+        time.sleep(0.05)
+    return pytest.fail(f"waited in vain for {what}")

@@ -1,0 +1,130 @@
+"""FITS: truncation is found to the byte, and row slices are what astropy reads of the whole file."""
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table, vstack
+
+from events.ports import Changed
+from functions.formats import by_name
+from functions.formats.format import Broken, decode_index
+from infra.demo.inputs import image
+
+FORMAT = by_name("fits")
+
+
+def written(*hdus: Any) -> bytes:
+    buffer = io.BytesIO()
+    fits.HDUList([*hdus]).writeto(buffer)
+    return buffer.getvalue()
+
+
+def scaled() -> fits.PrimaryHDU:
+    hdu = fits.PrimaryHDU(np.linspace(-5, 9, 3 * 7 * 5).reshape(7, 3, 5).astype("f4"))
+    hdu.scale("int16", "minmax")
+    return hdu
+
+
+ARRAYS = [
+    fits.PrimaryHDU(np.arange(70, dtype="f8").reshape(10, 7)),
+    fits.PrimaryHDU(np.arange(70, dtype="u2").reshape(10, 7)),
+    fits.PrimaryHDU(np.arange(70, dtype="u1").reshape(10, 7)),
+    scaled(),
+]
+
+
+@pytest.mark.parametrize("hdu", ARRAYS)
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 20])
+def test_image_slices_together_are_the_image(lake: Any, hdu: Any, count: int) -> None:
+    source = lake.put("i.fits", written(hdu, fits.ImageHDU(np.zeros((2, 2), dtype="u1"))))
+    with fits.open(io.BytesIO(lake.objects["lake", "i.fits"])) as whole:
+        expected = whole[0].data
+    parts = lake.cut("fits", source, count)
+    assert len(parts) == min(count, len(expected))
+    found = []
+    for part in parts:
+        lake.read_bytes = 0
+        with part.open(lake) as array:
+            found.append(array)
+        assert lake.read_bytes == part.bytes
+        assert len(array) == part.units
+    joined = np.concatenate(found)
+    assert {array.dtype for array in found} == {expected.dtype}
+    np.testing.assert_array_equal(joined, expected)
+
+
+def test_table_slices_together_are_the_table(lake: Any) -> None:
+    table = Table({"n": np.arange(50), "x": np.linspace(0, 1, 50), "name": [f"s{number}" for number in range(50)]})
+    table["x"].unit = "Jy"
+    source = lake.put("t.fits", written(fits.PrimaryHDU(), fits.BinTableHDU(table)))
+    parts = lake.cut("fits", source, 7)
+    found = []
+    for part in parts:
+        with part.open(lake) as rows:
+            found.append(rows)
+    joined = vstack(found)
+    assert len(parts) == 7
+    assert str(joined["x"].unit) == "Jy"
+    for name in table.colnames:
+        np.testing.assert_array_equal(joined[name], table[name])
+
+
+def test_describe(lake: Any, tmp_path: Path) -> None:
+    found = lake.describe("fits", lake.put("c.fits", image(tmp_path, 64)))
+    (hdu,) = found["hdus"]
+    assert (hdu["kind"], hdu["shape"], hdu["bitpix"]) == ("image", [64, 64], 16)
+    assert hdu["cards"]["OBJECT"] == "CRAB"
+    assert hdu["wcs"]["axes"] == ["RA---TAN", "DEC--TAN"]
+    assert hdu["wcs"]["centre"] == pytest.approx([83.633, 22.014], abs=0.001)
+
+
+def test_a_header_alone_has_nothing_to_slice(lake: Any) -> None:
+    source = lake.put("h.fits", written(fits.PrimaryHDU()))
+    assert lake.describe("fits", source)["hdus"][0]["shape"] == []
+    assert lake.index("fits", source) is None
+
+
+def test_truncation_names_the_hdu_and_the_bytes(lake: Any) -> None:
+    data = written(fits.PrimaryHDU(np.zeros((10, 10), dtype="f4")), fits.ImageHDU(np.zeros((20, 20), dtype="f4")))
+    end = data.rindex(b"XTENSION") + 2880 + 1600
+    assert lake.describe("fits", lake.put("t.fits", data[:end]))  # only padding is missing
+    with pytest.raises(Broken, match="HDU 1 has 1600 bytes of data from byte 8640, but 37 of them are missing"):
+        lake.describe("fits", lake.put("t.fits", data[: end - 37]))
+    with pytest.raises(Broken, match="header of HDU 1 has no END"):
+        lake.describe("fits", lake.put("t.fits", data[: 5760 + 100]))
+    with pytest.raises(Broken, match="is empty"):
+        lake.describe("fits", lake.put("t.fits", b""))
+
+
+def test_a_header_that_lies_is_broken(lake: Any) -> None:
+    data = written(fits.PrimaryHDU(np.zeros((10, 10), dtype="f4")))
+    for old, new in ((b"NAXIS1  =                   10", b"NAXIS1  =  9999999999999999999"), (b"NAXIS   =", b"NAXIZ   =")):
+        with pytest.raises(Broken, match=r"lake/l\.fits"):
+            lake.describe("fits", lake.put("l.fits", data.replace(old, new)))
+
+
+def test_a_changed_object_is_refused_and_the_index_survives(lake: Any) -> None:
+    source = lake.put("i.fits", written(ARRAYS[0]))
+    index = lake.index("fits", source)
+    assert decode_index(index.encode()) == index
+    (part,) = lake.cut("fits", source, 1)
+    lake.put("i.fits", written(ARRAYS[1]))
+    with pytest.raises(Changed), part.open(lake):
+        pass
+
+
+def test_no_warning_escapes(lake: Any) -> None:
+    data = written(fits.PrimaryHDU(np.zeros((4, 4)))).replace(
+        b"EXTEND  =                    T", b"BUNIT   = 'unclosed           "
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            FORMAT.describe(lake.put("w.fits", data), {})
+        except Broken as error:
+            assert "lake/w.fits" in str(error)  # noqa: PT017 - either is right, a warning is not

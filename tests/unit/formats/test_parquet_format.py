@@ -1,0 +1,79 @@
+"""Parquet: slices are runs of row groups, and a footer that lies is found."""
+
+import io
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from events.ports import Changed
+from functions.formats import by_name, sniff
+from functions.formats.format import Broken, decode_index
+
+TABLE = pa.table({"n": list(range(1000)), "text": [f"row {number}" for number in range(1000)]})
+
+
+def written(table: pa.Table = TABLE, rows: int = 90) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, row_group_size=rows, compression="zstd")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 12, 50])
+def test_slices_together_are_the_table(lake: Any, count: int) -> None:
+    parts = lake.cut("parquet", lake.put("t.parquet", written()), count)
+    assert len(parts) == min(count, 12)
+    tables = []
+    for part in parts:
+        with part.open(lake) as table:
+            tables.append(table)
+            assert table.num_rows == part.data["rows"]
+            assert table.slice(0, 1).column("n")[0].as_py() == part.data["first_row"]
+    assert pa.concat_tables(tables).equals(TABLE)
+
+
+def test_a_slice_reads_little_of_a_large_file(lake: Any) -> None:
+    table = pa.table({"x": pa.array(range(2_000_000), pa.int64())})
+    source = lake.put("l.parquet", written(table, 50_000))
+    parts = lake.cut("parquet", source, 10)
+    lake.read_bytes = 0
+    with parts[3].open(lake):
+        assert lake.read_bytes < source.size / 4
+
+
+def test_describe(lake: Any) -> None:
+    found = lake.describe("parquet", lake.put("d.parquet", written()))
+    assert found["columns"] == {"n": "int64", "text": "string"}
+    assert (found["rows"], found["row_groups"], found["compression"]) == (1000, 12, ["ZSTD"])
+
+
+def test_an_empty_table_is_one_empty_slice(lake: Any) -> None:
+    (part,) = lake.cut("parquet", lake.put("e.parquet", written(TABLE.slice(0, 0))), 4)
+    with part.open(lake) as table:
+        assert table.num_rows == 0
+        assert table.schema.names == ["n", "text"]
+
+
+def test_broken_files_say_so(lake: Any) -> None:
+    data = written()
+    with pytest.raises(Broken, match="cut off"):
+        lake.describe("parquet", lake.put("b.parquet", data[:-100]))
+    with pytest.raises(Broken, match="claims a footer"):
+        lake.describe("parquet", lake.put("b.parquet", data[:-8] + b"\xff\xff\xff\x7fPAR1"))
+    with pytest.raises(Broken, match="is empty"):
+        lake.describe("parquet", lake.put("b.parquet", b""))
+    middle = data[:100] + data[-(int.from_bytes(data[-8:-4], "little") + 8) :]
+    with pytest.raises(Broken, match="row group"):
+        lake.index("parquet", lake.put("b.parquet", middle))
+
+
+def test_sniff_changed_and_encoding(lake: Any) -> None:
+    assert sniff(b"PAR1....", "x").name == "parquet"
+    source = lake.put("c.parquet", written())
+    index = lake.index("parquet", source)
+    assert decode_index(index.encode()) == index
+    (part,) = by_name("parquet").slices(index, 1, bucket="lake", key="c.parquet")
+    lake.put("c.parquet", written(rows=100))
+    with pytest.raises(Changed), part.open(lake):
+        pass

@@ -1,0 +1,168 @@
+"""The functions behind ingest: description and index, catalogue, model versions."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from events.event import Event
+from events.ports import Entry
+from events.types import CatalogUpdated, DeliveryFailed, MetadataExtracted, ModelPublished, ObjectIngested, ObjectVersion
+from functions.catalog import catalog as update
+from functions.formats.format import decode_index
+from functions.metadata import index_key, metadata
+from functions.model_version import model_name, model_version
+from infra.catalog import sqlite as catalogs
+from infra.config import Repository
+from infra.models import sqlite as repositories
+from infra.sqlite import connect, migrate
+
+CSV = b"a,b\n1,2\n3,4\n"
+
+
+@pytest.fixture
+def connection(tmp_path):
+    made = connect(tmp_path / "lake.db")
+    migrate(made, [catalogs.SCHEMA, repositories.SCHEMA])
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def catalog(connection):
+    return catalogs.SqliteCatalog(connection)
+
+
+def described(**more) -> Event:
+    data = {
+        "bucket": "raw", "key": "k", "etag": "e", "size": 1, "sequence": "2", "digest": "sha256:0", "format": "csv",
+        "content_type": "text/csv", "metadata": {"rows": 1},
+    }  # fmt: skip
+    return Event(id="1", source="/s", type="t", subject="k").reply(MetadataExtracted(**{**data, **more}))
+
+
+def test_metadata_describes_and_stores_the_index(notified, objects, settings):
+    (event,) = notified(("t.csv", CSV))
+    ingested = ObjectIngested(
+        bucket="raw", key="t.csv", etag=hashlib.md5(CSV).hexdigest(), size=len(CSV), digest="sha256:0", format="csv",
+        scan=scan(CSV), sequence="7", modified="2026-01-01T00:00:00Z", user={"who": "me"},
+    )  # fmt: skip
+    (reply,) = metadata(event, ingested, objects, settings)
+    found = reply.read(MetadataExtracted)
+    assert (found.metadata["rows"], found.metadata["units"], found.sequence, found.user) == (2, 2, "7", {"who": "me"})
+    size = objects.head(settings.bucket, found.index).size
+    index = decode_index(objects.read(settings.bucket, found.index, 0, size))
+    assert (index.etag, index.units, index.format) == (ingested.etag, 2, "csv")
+
+
+def scan(content: bytes):
+    from functions.formats.csv import CSV as Format
+
+    scanner = Format().scanner()
+    scanner.feed(content)
+    return scanner.result()
+
+
+def test_every_version_has_its_own_index(settings):
+    assert len({index_key("b", "k", "1"), index_key("b", "k", "2"), index_key("b", "k2", "1")}) == 3
+
+
+def test_an_entry_is_made_and_told(catalog):
+    (told,) = update(described(), catalog)
+    assert told.read(CatalogUpdated).change == "upserted"
+    assert told.subject == "raw/k"
+    assert (catalog.get("raw", "k").state, catalog.get("raw", "k").metadata) == ("ready", {"rows": 1})
+
+
+def test_an_older_change_is_not_told(catalog):
+    list(update(described(sequence="3"), catalog))
+    assert list(update(described(sequence="2"), catalog)) == []
+
+
+def removed(sequence: str) -> Event:
+    record = {"eventName": "ObjectRemoved:Delete", "eventTime": "t", "s3": {"bucket": {"name": "raw"}, "object": {"key": "k"}}}
+    return Event(
+        id="9", source="/s", type="com.amazonaws.s3.ObjectRemoved:Delete", extensions={"sequence": sequence}, data=record
+    )
+
+
+def test_a_removal_is_told_once_and_older_work_under_way_cannot_undo_it(catalog):
+    list(update(described(sequence="2"), catalog))
+    (told,) = update(removed("3"), catalog)
+    assert told.read(CatalogUpdated).change == "removed"
+    assert list(update(removed("3"), catalog)) == []
+    assert list(update(described(sequence="2"), catalog)) == []
+    assert catalog.get("raw", "k").state == "removed"
+
+
+def test_a_removal_before_its_creation_keeps_it_out(catalog):
+    assert list(update(removed("3"), catalog)) == []
+    assert list(update(described(sequence="2"), catalog)) == []
+    assert len(list(update(described(sequence="4"), catalog))) == 1
+
+
+def failed(function: str, about: ObjectVersion | None) -> Event:
+    data = DeliveryFailed(event="1", type="t", function=function, cause="it is broken", attempts=1, object=about)
+    return Event(id="1", source="/s", type="t").reply(data)
+
+
+def test_a_broken_object_is_shown_with_its_cause_until_a_newer_one_comes(catalog):
+    about = ObjectVersion(bucket="raw", key="k", sequence="2")
+    (told,) = update(failed("metadata", about), catalog)
+    assert told.read(CatalogUpdated).change == "failed"
+    assert (catalog.get("raw", "k").state, catalog.get("raw", "k").cause) == ("failed", "it is broken")
+    list(update(described(sequence="3"), catalog))
+    assert catalog.get("raw", "k").state == "ready"
+
+
+def test_failures_elsewhere_say_nothing_of_the_object(catalog):
+    catalog.upsert(Entry(bucket="raw", key="k", sequence="2"))
+    about = ObjectVersion(bucket="raw", key="k", sequence="2")
+    assert list(update(failed("subscription/1", about), catalog)) == []
+    assert list(update(failed("ingest", None), catalog)) == []
+    assert catalog.get("raw", "k").state == "ready"
+
+
+@pytest.fixture
+def models(connection):
+    return repositories.SqliteModels(
+        connection, [Repository(name="apps", bucket="models", prefix="apps/"), Repository(name="all", bucket="models")]
+    )
+
+
+def changed(key="apps/digits/model.onnx", digest="sha256:1", **more) -> tuple[Event, CatalogUpdated]:
+    data = CatalogUpdated(**{"bucket": "models", "key": key, "digest": digest, "format": "onnx", "change": "upserted", **more})
+    return Event(id=digest, source="/s", type="t", subject=key), data
+
+
+def publish(models, *args, **more) -> list[ModelPublished]:
+    event, data = changed(*args, **more)
+    return [reply.read(ModelPublished) for reply in model_version(event, data, models)]
+
+
+def test_versions_count_up_in_each_repository(models):
+    assert [(p.repository, p.name, p.version) for p in publish(models)] == [("apps", "digits", 1), ("all", "apps/digits", 1)]
+    assert [p.version for p in publish(models, digest="sha256:2")] == [2, 2]
+    assert [(p.repository, p.name) for p in publish(models, "other.onnx")] == [("all", "other")]
+    assert [p.version for p in models.versions("apps", "digits")] == [1, 2]
+    assert models.latest("apps", "digits").digest == "sha256:2"
+
+
+def test_the_same_content_again_is_no_new_version_but_an_older_one_is(models):
+    publish(models)
+    assert publish(models) == []
+    publish(models, digest="sha256:2")
+    assert [p.version for p in publish(models)] == [3, 3]
+
+
+def test_only_models_in_repositories_count(models):
+    assert publish(models, format="csv") == publish(models, bucket="raw") == publish(models, change="removed") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("a/model.onnx", "a"), ("a.onnx", "a"), ("x/y/model.onnx", "x/y"), ("/a/model.onnx", "a"), ("x/y.onnx", "x/y")],
+)
+def test_model_names(path, name):
+    assert model_name(path) == name

@@ -1,0 +1,173 @@
+"""The plan function over ports in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from events.errors import Reject
+from events.event import Event
+from events.ports import Entry, NotFound, ObjectInfo, Query, Settings
+from events.types import PlanReady, PlanRequested, TaskExecuted, Wave, WorkerSize
+from functions.formats.format import Index
+from functions.plan import plan
+from functions.profile import profile
+
+SIZES = [WorkerSize(memory_mb=mb, vcpus=1, max_workers=8) for mb in (512, 2048)]
+SETTINGS = Settings(workers=SIZES, cores=8, price_per_gb_s=1e-5, price_per_request=1e-7)
+GIGABYTE = 10**9
+
+
+class Ports:
+    """Catalogue, profiles and objects in memory."""
+
+    def __init__(self) -> None:
+        self.entries: dict[tuple[str, str], Entry] = {}
+        self.documents: dict[str, dict[str, Any]] = {}
+        self.content: dict[str, bytes] = {}
+
+    def add(self, key: str, size: int = GIGABYTE, units: int = 1000, **more: Any) -> None:
+        index = Index(format="csv", size=size, etag="e", units=units, unit="rows")
+        self.content[f"index/{key}"] = index.encode()
+        entry = Entry(bucket="b", key=key, etag="e", size=size, format="csv", index=f"index/{key}")
+        self.entries["b", key] = msgspec.structs.replace(entry, **more)
+
+    def get(self, *key: str) -> Any:
+        return self.entries.get((key[0], key[1])) if len(key) == 2 else self.documents.get(key[0])
+
+    def put(self, key: str, document: dict[str, Any]) -> None:
+        self.documents[key] = document
+
+    def keys(self, prefix: str = "") -> list[str]:
+        return [key for key in self.documents if key.startswith(prefix)]
+
+    def search(self, query: Query) -> list[Entry]:
+        found = sorted(self.entries.values(), key=lambda entry: entry.key)
+        return [entry for entry in found if f"b/{entry.key}" > query.after and entry.key.startswith(query.prefix)][
+            : query.limit
+        ]
+
+    def head(self, bucket: str, key: str, *, version: str = "") -> ObjectInfo:
+        if key not in self.content:
+            raise NotFound(key)
+        return ObjectInfo(bucket=bucket, key=key, size=len(self.content[key]), etag="i")
+
+    def read(self, bucket: str, key: str, start: int, end: int, *, etag: str = "") -> bytes:
+        return self.content[key][start:end]
+
+    def ask(self, **fields: Any) -> PlanReady:
+        request = PlanRequested(**{"task": "count", "code": "1", "backend": "localhost", **fields})
+        ports: Any = self
+        event = Event(id="1", source="/test", type="dev.sluice.plan.requested.v1", data=msgspec.to_builtins(request))
+        (reply,) = plan(event, request, ports, ports, ports, SETTINGS)
+        assert reply.type == "dev.sluice.plan.ready.v1"
+        return reply.read(PlanReady)
+
+    def teach(self, seconds: float = 20.0, runs: int = 1) -> None:
+        for number in range(runs):
+            wave = Wave(
+                workers=2, slices=2, bytes=GIGABYTE, seconds=seconds, memory_mb=2048, cores=8, start_s=1, read_s=2,
+                compute_s=2 * seconds - 4, peak_mb=600, base_mb=100, slice_bytes=GIGABYTE // 2,
+            )  # fmt: skip
+            data = TaskExecuted(
+                run=str(number), task="count", code="1", format="csv", backend="localhost", finished="2026-01-01T00:00:00Z",
+                waves=[wave],
+            )  # fmt: skip
+            ports: Any = self
+            list(profile(Event(id="1", source="/test", type="dev.sluice.task.executed.v1"), data, ports))
+
+
+@pytest.fixture
+def ports() -> Ports:
+    made = Ports()
+    made.add("one.csv")
+    return made
+
+
+def test_without_a_history_the_plan_says_that_it_will_measure(ports: Ports) -> None:
+    ready = ports.ask(objects=["s3://b/one.csv"])
+    assert ready.basis == "none"
+    assert ready.time_s is None
+    assert "first wave will be measured" in ready.explanation
+    assert ready.objects[0].units == 1000
+    assert ready.bytes == GIGABYTE
+
+
+def test_a_profile_predicts_and_says_of_how_many_runs(ports: Ports) -> None:
+    ports.teach(runs=3)
+    ready = ports.ask(objects=["s3://b/one.csv"], objective="time")
+    assert (ready.basis, ready.runs) == ("profile", 3)
+    assert ready.workers == 8
+    assert ready.time_s is not None
+    assert ready.time_s.low < ready.time_s.value < ready.time_s.high
+    assert ready.time_s.value == pytest.approx(20 / 4, rel=0.3)
+    assert ready.front
+    assert "3 earlier runs" in ready.explanation
+
+
+def test_measured_waves_are_the_basis_where_there_is_no_profile(ports: Ports) -> None:
+    wave = Wave(workers=2, slices=2, bytes=GIGABYTE // 10, seconds=5, start_s=1, compute_s=8, peak_mb=200, base_mb=100)
+    ready = ports.ask(objects=["s3://b/one.csv"], measured=[wave], done=0.1, slices=18)
+    assert ready.basis == "probe"
+    assert ready.slices == 18
+    assert ready.time_s is not None
+
+
+def test_an_impossible_deadline_is_flagged(ports: Ports) -> None:
+    ports.teach()
+    ready = ports.ask(objects=["s3://b/one.csv"], deadline_s=0.1)
+    assert not ready.feasible
+    assert "cannot be kept" in ready.explanation
+    assert ports.ask(objects=["s3://b/one.csv"], deadline_s=1000).feasible
+
+
+def test_constraints_are_kept(ports: Ports) -> None:
+    ports.teach()
+    ready = ports.ask(objects=["s3://b/one.csv"], workers=3, slices=9, memory_mb=700)
+    assert (ready.workers, ready.slices, ready.memory_mb) == (3, 9, 700)
+
+
+def test_slices_are_shared_out_by_size_and_every_object_gets_one(ports: Ports) -> None:
+    ports.add("small.csv", size=1000, units=3)
+    ports.add("empty.csv", size=0, units=0)
+    ready = ports.ask(objects=["s3://b/one.csv", "s3://b/small.csv", "s3://b/empty.csv"], slices=16)
+    assert [part.slices for part in ready.objects] == [16, 1, 1]
+    assert ready.slices == 18
+
+
+def test_a_query_pages_through_the_catalogue(ports: Ports) -> None:
+    for number in range(1500):
+        ports.add(f"many/{number:04}.csv", size=10, metadata={"units": 1})
+    assert len(ports.ask(query={"prefix": "many/"}).objects) == 1500
+    assert len(ports.ask(query={"prefix": "many/", "limit": 7}).objects) == 7
+
+
+@pytest.mark.parametrize(
+    ("request_", "text"),
+    [
+        ({"objects": ["s3://b/none"]}, "s3://b/none is not in the catalogue"),
+        ({"objects": ["b/one.csv"]}, "write s3://bucket/key"),
+        ({"objects": ["s3://b"]}, "write s3://bucket/key"),
+        ({}, "either objects"),
+        ({"objects": ["s3://b/one.csv"], "query": {"bucket": "b"}}, "not both"),
+        ({"query": {"prefix": "nothing"}}, "no object in the catalogue matches"),
+        ({"query": {"limit": "x"}}, "does not fit"),
+        ({"objects": ["s3://b/one.csv"], "objective": "fun"}, "time, cost, balanced"),
+        ({"objects": ["s3://b/one.csv"], "deadline_s": -1.0}, "more than 0"),
+        ({"objects": ["s3://b/one.csv"], "workers": -1}, "must not be negative"),
+        ({"objects": ["s3://b/broken.fits"]}, "it is broken: truncated"),
+        ({"objects": ["s3://b/blob"]}, "has no slice index"),
+        ({"objects": ["s3://b/gone.csv"]}, "was removed"),
+        ({"objects": ["s3://b/lost.csv"]}, "index of s3://b/lost.csv is missing"),
+    ],
+)
+def test_requests_without_sense_are_rejected_with_a_reason(ports: Ports, request_: dict[str, Any], text: str) -> None:
+    ports.add("broken.fits", state="failed", cause="truncated")
+    ports.add("blob", index="", format="opaque")
+    ports.add("gone.csv", state="removed")
+    ports.add("lost.csv")
+    del ports.content["index/lost.csv"]
+    with pytest.raises(Reject, match=text):
+        ports.ask(**request_)
