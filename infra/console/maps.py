@@ -31,7 +31,7 @@ def map_(
     memory: Memory = 0,
 ) -> None:
     """Run a function over the slices of objects with Lithops; the results come in the order of the slices."""
-    task = _function(function)
+    task = find_function(function)
     from infra.runtime.lithops import SluiceExecutor
 
     file = str(session.config_file) if session.config_file else None
@@ -45,7 +45,7 @@ def map_(
             raise Complaint(f"{function} failed {notes[0] if notes else ''}: {type(error).__name__}: {error}") from error
         statistics, plan = run.statistics, msgspec.to_builtins(run.plan)
     if session.json:
-        session.answer({"results": [_plain(result) for result in results], "plan": plan, "executed": statistics})
+        session.answer({"results": [plain(result) for result in results], "plan": plan, "executed": statistics})
         return
     for result in results:
         typer.echo(result)
@@ -54,12 +54,11 @@ def map_(
         if plan.get("time_s")
         else "not predicted"
     )
-    session.err.print(
-        f"{len(results)} slices, {plan['workers']} workers, {text.seconds(statistics.seconds)} ({known})", markup=False
-    )
+    how = f"{text.count(len(results), 'slice')}, {text.count(plan['workers'], 'worker')}"
+    session.err.print(f"{how}, {text.seconds(statistics.seconds)} ({known})", markup=False)
 
 
-def _function(name: str) -> Callable[..., Any]:
+def find_function(name: str) -> Callable[..., Any]:
     """``MODULE:FUNCTION`` from the installed packages or the present folder. Raises ``Complaint``."""
     module, _, attribute = name.partition(":")
     if not module or not attribute:
@@ -77,11 +76,15 @@ def _function(name: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def _plain(result: Any) -> Any:
-    """A result as JSON where it can be, NumPy's numbers and arrays too; its text otherwise."""
-    if hasattr(result, "tolist"):
-        result = result.tolist()
+def plain(result: Any) -> Any:
+    """A result as JSON values, NumPy's numbers and arrays too; the text of anything else."""
     try:
-        return msgspec.json.decode(msgspec.json.encode(result))
+        return msgspec.json.decode(msgspec.json.encode(result, enc_hook=_of_numpy))
     except (TypeError, ValueError):
         return repr(result)
+
+
+def _of_numpy(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError

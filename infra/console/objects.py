@@ -35,9 +35,7 @@ def put(
     from infra.objects.s3 import S3Store
 
     bucket, prefix = address.parse(to)
-    planned = list(_keys(files, prefix))
-    if len({key for _, key in planned}) < len(planned):
-        raise Complaint("two of these files would get the same key; upload them to different prefixes")
+    planned = list(keys(files, prefix))
     store = S3Store(*session.store())
     try:
         store.ensure(bucket)
@@ -68,18 +66,30 @@ def put(
         typer.echo(f"{file} -> s3://{bucket}/{key} ({text.size(count)})")
 
 
-def _keys(files: list[Path], prefix: str) -> Iterator[tuple[Path, str]]:
+def keys(files: list[Path], prefix: str) -> Iterator[tuple[Path, str]]:
     """Each file with its key, in a stable order. Raises ``Complaint`` for what cannot be uploaded."""
-    many = len(files) > 1 or files[0].is_dir()
     below = prefix if not prefix or prefix.endswith("/") else prefix + "/"
+    if len(files) == 1 and files[0].is_file():
+        yield files[0], prefix if prefix and prefix != below else below + files[0].name
+        return
+    taken: dict[str, Path] = {}
+    for found, name in _named(files):
+        key = below + name
+        if key in taken:
+            raise Complaint(f"{taken[key]} and {found} would both get the key {key}: upload them to different prefixes")
+        taken[key] = found
+        yield found, key
+
+
+def _named(files: list[Path]) -> Iterator[tuple[Path, str]]:
+    """Each file with its name below the prefix; folders stand for what is in them."""
     for file in files:
         if file.is_dir():
             inside = sorted(found for found in file.rglob("*") if found.is_file())
             if not inside:
                 raise Complaint(f"the folder {file} has no files")
-            for found in inside:
-                yield found, below + found.relative_to(file).as_posix()
+            yield from ((found, found.relative_to(file).as_posix()) for found in inside)
         elif file.is_file():
-            yield file, below + file.name if many or below == prefix else prefix
+            yield file, file.name
         else:
             raise Complaint(f"there is no file {file}")

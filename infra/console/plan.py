@@ -65,9 +65,7 @@ def plan_table(found: dict[str, Any]) -> Table:
 def basis_of(found: dict[str, Any]) -> str:
     """What the prediction rests on, in words."""
     runs = found.get("runs", 0)
-    return {"profile": f"a profile of {runs} run{'s' * (runs != 1)}", "probe": "a probe"}.get(
-        found["basis"], "nothing known yet"
-    )
+    return {"profile": f"a profile of {text.count(runs, 'run')}", "probe": "a probe"}.get(found["basis"], "nothing known yet")
 
 
 def interval(found: dict[str, float] | None, show: Any) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import msgspec
 import typer
@@ -50,13 +50,13 @@ class Session:
 
     @property
     def out(self) -> Console:
-        """Standard output. Nothing is wrapped or cut where it goes to a file or pipe."""
-        return Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+        """Standard output."""
+        return _console(sys.stdout)
 
     @property
     def err(self) -> Console:
         """Standard error."""
-        return Console(stderr=True, highlight=False)
+        return _console(sys.stderr)
 
     @property
     def endpoints(self) -> Endpoints:
@@ -86,6 +86,11 @@ class Session:
         """Write one line of JSON, at once: somebody may be following."""
         sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
         sys.stdout.flush()
+
+
+def _console(file: TextIO) -> Console:
+    """Nothing is wrapped or cut where it goes to a file or pipe."""
+    return Console(file=file, highlight=False, width=None if file.isatty() else WIDE)
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:

@@ -14,13 +14,19 @@ def size(count: float) -> str:
     raise AssertionError
 
 
+def count(number: int, noun: str) -> str:
+    """``1 slice``, ``2 slices``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def seconds(value: float) -> str:
     """A duration: ``34 ms``, ``2.1 s``, ``3 min 5 s``."""
     if value < 0.9995:
         return f"{value * 1000:.0f} ms"
     if value < 59.95:
         return f"{value:.1f} s"
-    return f"{value // 60:.0f} min {value % 60:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s"
 
 
 def moment(text: str) -> str:

@@ -234,8 +234,8 @@ class Show:
         done = Run(name, plan, executed, len(parts), total == whole, total)
         self.runs.append(done)
         self.console.print(
-            f"{len(parts)} slices in parallel: {plan['workers']}, {text.seconds(executed['seconds'])}, predicted "
-            f"{interval(plan.get('time_s'), text.seconds)}; {total['rows']} rows, {len(total)} sums "
+            f"{text.count(len(parts), 'slice')}, {text.count(plan['workers'], 'worker')}, {text.seconds(executed['seconds'])}, "
+            f"predicted {interval(plan.get('time_s'), text.seconds)}; {total['rows']} rows, {len(total)} sums "
             + ("all equal to the whole file's" if done.exact else "NOT equal to the whole file's")
         )
         promise = f"{name}: the slices' result equals the whole file's exactly"

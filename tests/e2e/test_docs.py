@@ -111,7 +111,6 @@ def test_getting_started_runs_as_it_is_written(sluice: Any, tmp_path: Path) -> N
     names = {name: value for name, value in os.environ.items() if not name.startswith(("SLUICE_", "LITHOPS_", "AWS_"))}
     environment = {**names, "SLUICE_DATA": str(sluice.folder), "TMPDIR": str(tmp_path)}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    environment["PYTHONPATH"] = str(ROOT)
     done = subprocess.run(
         ["bash", "-c", "\n".join(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100
     )

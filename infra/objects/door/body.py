@@ -26,6 +26,8 @@ from infra.objects.door.request import Request
 from infra.objects.door.sigv4 import UNSIGNED
 
 BLOCK = 2 << 20
+#: Pieces of this average size are worth a call of their own.
+PIECE = 16 << 10
 #: From this size on, MD5 in a second thread costs less than it saves.
 BESIDE = 1 << 18
 #: One request carries at most 5 GiB, as in S3.
@@ -88,12 +90,15 @@ class Intake:
         self._kept = wanted
         self._beside: Future[None] | None = None
 
-    def feed(self, block: bytes) -> None:
-        """Take the next bytes of the body."""
-        pieces: list[Piece] = [*self._chunks.feed(block)] if self._chunks else [block]
-        self.size += sum(map(len, pieces))
+    def feed(self, block: list[bytes]) -> None:
+        """Take the next bytes of the body, in the pieces in which they came: joining them would copy them all once more."""
+        pieces: list[Piece] = [*block]
+        if self._chunks:
+            pieces = [piece for part in block for piece in self._chunks.feed(part)]
+        size = sum(map(len, pieces))
+        self.size += size
         self._join()
-        if len(block) >= BESIDE:
+        if size >= BESIDE:
             self._beside = _hashers.submit(_update, self.md5, pieces)
         else:
             _update(self.md5, pieces)
@@ -219,11 +224,11 @@ async def _stream(
             if size >= BLOCK and more:
                 if working is not None:
                     await working
-                working = loop.run_in_executor(threads, intake.feed, b"".join(collected))
+                working = loop.run_in_executor(threads, intake.feed, _joined(collected, size))
                 collected, size = [], 0
         if working is not None:
             await working
-        last = b"".join(collected)
+        last = _joined(collected, size)
 
         def end() -> dict[str, str]:
             intake.feed(last)
@@ -234,6 +239,11 @@ async def _stream(
     finally:
         if working is not None and not working.done():  # the file must not be closed under the thread that writes it
             await asyncio.wait([working])
+
+
+def _joined(pieces: list[bytes], size: int) -> list[bytes]:
+    """Small pieces (a slow network's) as one, since each costs a call of every digest; large ones as they are."""
+    return pieces if size >= PIECE * len(pieces) else [b"".join(pieces)]
 
 
 def write_all(descriptor: int, pieces: list[Piece]) -> None:
