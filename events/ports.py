@@ -150,7 +150,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     bucket: str = "sluice"
-    digest: str = "sha256"
+    digest: str = "blake3"
     workers: list[WorkerSize] = []
     cores: float = 0.0
     price_per_gb_s: float = 0.0

@@ -107,7 +107,7 @@ class Config(Section, frozen=True, kw_only=True):
 
     data: str = "sluice-data"
     bucket: str = "sluice"
-    digest: str = "sha256"
+    digest: str = "blake3"
     threads: int = 2
     functions: list[str] = []
     http: Http = Http()

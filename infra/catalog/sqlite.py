@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -41,6 +42,7 @@ class SqliteCatalog:
         row: dict[str, Any] = {name: getattr(entry, name) for name in _FIELDS}
         row["metadata"] = msgspec.json.encode(entry.metadata).decode()
         row["user"] = msgspec.json.encode(entry.user).decode()
+        row["modified"] = utc(entry.modified) or entry.modified  # stores write times in many forms; in one they compare as text
         statement = (
             f"INSERT INTO entry ({_COLUMNS}) VALUES ({_MARKS}) "  # noqa: S608 - the names are the Struct's
             f"ON CONFLICT (bucket, key) DO UPDATE SET {_SET} WHERE excluded.sequence >= entry.sequence"
@@ -53,7 +55,7 @@ class SqliteCatalog:
         return _entry(row) if row else None
 
     def search(self, query: Query) -> list[Entry]:
-        """Raises ``Reject`` for a limit or a path that makes no sense."""
+        """Raises ``Reject`` for a limit, a time, a path or a value that makes no sense."""
         if not 1 <= query.limit <= MOST:
             raise Reject(f"limit must lie between 1 and {MOST}, not {query.limit}; continue with after=BUCKET/KEY")
         tests: list[str] = []
@@ -75,10 +77,11 @@ class SqliteCatalog:
             test("state = ?", query.state)
         else:
             test("state != 'removed'")
-        if query.since:
-            test("modified >= ?", query.since)
-        if query.until:
-            test("modified < ?", query.until)
+        for name, compare, text in (("since", ">=", query.since), ("until", "<", query.until)):
+            if text:
+                if (moment := utc(text)) is None:
+                    raise Reject(f"{name}={text[:60]!r} is no ISO 8601 time: write it like 2026-03-01 or 2026-03-01T12:00:00+02:00")
+                test(f"modified {compare} ?", moment)
         if query.after:
             bucket, _, key = query.after.partition("/")
             test("(bucket, key) > (?, ?)", bucket, key)
@@ -88,9 +91,24 @@ class SqliteCatalog:
                 raise Reject(
                     f"cannot compare metadata {condition!r} with {value!r}: give PATH or PATH>= etc. and a plain value"
                 )
+            if isinstance(value, int) and not -(2**63) <= value < 2**63:
+                raise Reject(f"cannot compare metadata {condition!r} with an integer of more than 64 bits")
             test(f"json_extract(metadata, ?) {found['how'] or '='} ?", json_path(found["path"]), value)
         statement = f"SELECT {_COLUMNS} FROM entry WHERE {' AND '.join(tests)} ORDER BY bucket, key LIMIT ?"  # noqa: S608
         return [_entry(row) for row in self._connection.execute(statement, (*values, query.limit))]
+
+
+def utc(text: str) -> str | None:
+    """An ISO 8601 time in UTC with microseconds, so that text order is time order; ``None`` if it is none.
+
+    A time without an offset is UTC, a date is its first moment.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def json_path(path: str) -> str:

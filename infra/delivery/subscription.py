@@ -5,12 +5,11 @@ Source: CloudEvents Subscriptions API 0.1-wip (the object's form), HTTP 1.1 Web 
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import urlsplit
-
 import httpx
 import msgspec
 
@@ -68,10 +67,19 @@ class Subscriptions:
 
 
 def add(connection: sqlite3.Connection, wanted: Subscription) -> Subscription:
-    """Check and store a subscription; returns it with its id. Raises ``Reject`` for a sink or filter that makes no sense."""
-    sink = urlsplit(wanted.sink)
-    if sink.scheme not in ("http", "https") or not sink.hostname:
+    """Check and store a subscription; returns it with its id.
+
+    Raises ``Reject`` for a sink, an id or a filter that makes no sense.
+    """
+    try:
+        sink = httpx.URL(wanted.sink)
+        usable = sink.scheme in ("http", "https") and sink.host != "" and 0 < (sink.port or 80) < 2**16
+    except (httpx.InvalidURL, ValueError):
+        usable = False
+    if not usable:
         raise Reject(f"the sink {wanted.sink!r} is no http or https URL")
+    if not re.fullmatch(r"[A-Za-z0-9._~-]{0,128}", wanted.id) or wanted.id in (".", ".."):
+        raise Reject(f"the id {wanted.id[:128]!r} cannot stand in a URL: use at most 128 of A-Z a-z 0-9 . _ ~ -")
     if wanted.protocol != "HTTP":
         raise Reject(f"the protocol {wanted.protocol!r} is not offered here; HTTP is")
     compile_filters(wanted.types, wanted.filters)

@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -87,6 +87,12 @@ def query_of(request: Request) -> Query:
             400, f"unknown parameters {', '.join(sorted(unknown))}; known: {', '.join(Query.__struct_fields__)}"
         )
     return Query(**texts, where=where, limit=number(request, "limit", 100))
+
+
+class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which dead letters to deliver again."""
+
+    ids: list[Annotated[int, msgspec.Meta(ge=0, lt=2**63)]]
 
 
 class Api:
@@ -215,8 +221,8 @@ class Api:
         return reply({"dead_letters": [_letter(letter) for letter in letters]})
 
     async def replay(self, request: Request) -> Response:
-        wanted: dict[str, list[int]] = await body(request, dict[str, list[int]])
-        letters = await run_in_threadpool(self.lake.replay, wanted.get("ids", []))
+        wanted: Replay = await body(request, Replay)
+        letters = await run_in_threadpool(self.lake.replay, wanted.ids)
         return reply({"replayed": [letter.id for letter in letters]})
 
     async def schemas(self, _: Request) -> Response:

@@ -35,7 +35,10 @@ BUCKET: dict[tuple[str, str], Operation] = {
     ("GET", "location"): buckets.location,
     ("GET", "versioning"): buckets.versioning,
     ("GET", "requestPayment"): buckets.payment,
+    ("GET", "logging"): buckets.logging,
+    ("GET", "accelerate"): buckets.acceleration,
     ("GET", "acl"): buckets.acl,
+    ("PUT", "acl"): buckets.put_acl,
     ("GET", "notification"): buckets.notification,
     ("PUT", "notification"): buckets.put_notification,
     ("GET", "tagging"): buckets.tags,
@@ -51,6 +54,7 @@ OBJECT: dict[tuple[str, str], Operation] = {
     ("DELETE", ""): objects.delete,
     ("GET", "attributes"): objects.attributes,
     ("GET", "acl"): buckets.acl,
+    ("PUT", "acl"): buckets.put_acl,
     ("GET", "tagging"): buckets.tags,
     ("PUT", "tagging"): buckets.put_tags,
     ("DELETE", "tagging"): buckets.delete_tags,
@@ -136,6 +140,8 @@ class App:
         if not request.key and method == "GET" and name in ABSENT:
             store.bucket(self._service.store.reader, request.bucket)
             raise S3Error(ABSENT[name], BucketName=request.bucket)
+        if not request.key and method == "DELETE" and name in ABSENT:
+            return buckets.forget
         if not request.key and (method, name) == ("GET", "") and request.query.get("list-type") == "2":
             return lists.objects_v2
         if request.key and method == "PUT" and "x-amz-copy-source" in request.headers:

@@ -87,6 +87,36 @@ async def payment(service: Service, request: Request) -> Response:
     return answer("RequestPaymentConfiguration", [("Payer", "BucketOwner")])
 
 
+async def logging(service: Service, request: Request) -> Response:
+    """GetBucketLogging: never enabled."""
+    store.bucket(service.store.reader, request.bucket)
+    return answer("BucketLoggingStatus", [])
+
+
+async def acceleration(service: Service, request: Request) -> Response:
+    """GetBucketAccelerateConfiguration: never enabled."""
+    store.bucket(service.store.reader, request.bucket)
+    return answer("AccelerateConfiguration", [])
+
+
+async def forget(service: Service, request: Request) -> Response:
+    """Delete a configuration that no bucket has: done already."""
+    store.bucket(service.store.reader, request.bucket)
+    return done()
+
+
+async def put_acl(service: Service, request: Request) -> Response:
+    """PutBucketAcl and PutObjectAcl: what is private stays so; anything else is refused."""
+    check_supported(request)
+    if not request.header("x-amz-acl") or await body.to_memory(request, service.threads):
+        raise S3Error("NotImplemented", "Everything here is private: only the canned ACL private can be set.")
+    if request.key:
+        store.get(service.store.reader, request.bucket, request.key)
+    else:
+        store.bucket(service.store.reader, request.bucket)
+    return Response()
+
+
 async def acl(service: Service, request: Request) -> Response:
     """GetBucketAcl and GetObjectAcl: the owner has full control, nobody else has any."""
     if request.key:
@@ -166,5 +196,5 @@ async def _set(service: Service, name: str, column: str, value: Any) -> None:
 
 
 def _tag_set(found: dict[str, str]) -> Response:
-    tag_set: list[xml.Pair] = [("Tag", [("Key", key), ("Value", value)]) for key, value in found.items()]
+    tag_set: list[xml.Pair] = [("Tag", [("Key", key), ("Value", value)]) for key, value in sorted(found.items())]
     return answer("Tagging", [("TagSet", tag_set)])

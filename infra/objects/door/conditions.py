@@ -54,21 +54,37 @@ def may_write(request: Request, old: Object | None, key: str) -> None:
     """Check the conditions of a write against what is there. Only within the write's transaction is the answer final.
 
     Raises:
-        S3Error: PreconditionFailed; NoSuchKey for If-Match where nothing is; NotImplemented for If-None-Match of an ETag.
+        S3Error: PreconditionFailed; NoSuchKey for If-Match where nothing is.
 
     """
     none_match = request.headers.get("if-none-match")
-    if none_match is not None:
-        if none_match != "*":
-            raise S3Error("NotImplemented", "If-None-Match on a write supports the value * only.")
-        if old is not None:
-            raise S3Error("PreconditionFailed", Condition="If-None-Match")
+    if none_match is not None and old is not None and _matches(none_match, old.etag):
+        raise S3Error("PreconditionFailed", Condition="If-None-Match")
     match = request.headers.get("if-match")
     if match is not None:
         if old is None:
             raise S3Error("NoSuchKey", Key=key)
         if not _matches(match, old.etag):
             raise S3Error("PreconditionFailed", Condition="If-Match")
+
+
+def may_delete(old: Object, etag: str, size: str, modified: str) -> None:
+    """Check the conditions of a delete, empty where there are none: the object is the one the client knows.
+
+    Raises:
+        S3Error: PreconditionFailed; InvalidArgument for a time that cannot be read.
+
+    """
+    if etag and not _matches(etag, old.etag):
+        raise S3Error("PreconditionFailed", Condition="ETag")
+    if size and size != str(old.size):
+        raise S3Error("PreconditionFailed", Condition="Size")
+    if modified:
+        moment = _date(modified)
+        if moment is None:
+            raise S3Error("InvalidArgument", f"The time {modified[:40]!r} cannot be read.", ArgumentName="LastModifiedTime")
+        if int(moment) != _seconds(old):
+            raise S3Error("PreconditionFailed", Condition="LastModifiedTime")
 
 
 def byte_range(request: Request, size: int) -> tuple[int, int] | None:
@@ -122,8 +138,8 @@ def _seconds(found: Object) -> float:
 def _date(text: str | None) -> float | None:
     if not text:
         return None
-    try:
-        moment = parsedate_to_datetime(text)
+    try:  # HTTP's form, or ISO 8601 as XML has it
+        moment = datetime.fromisoformat(text) if text[:4].isdigit() else parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

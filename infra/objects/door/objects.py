@@ -114,7 +114,7 @@ def _part(request: Request, found: Object) -> tuple[int, int]:
     if number < 1:
         raise S3Error("InvalidArgument", "partNumber must be from 1 to 10000.", ArgumentName="partNumber")
     if number > len(found.segments):
-        raise S3Error("InvalidRange", "The object has no such part.", ActualObjectSize=str(found.size))
+        raise S3Error("InvalidPartNumber", ActualPartCount=str(len(found.segments)))
     first = sum(segment.size for segment in found.segments[: number - 1])
     return first, first + found.segments[number - 1].size
 
@@ -147,13 +147,14 @@ async def attributes(service: Service, request: Request) -> Response:
 async def delete(service: Service, request: Request) -> Response:
     """DeleteObject. Deleting what is not there succeeds and tells nobody."""
     check_version(request)
+    wanted = tuple(map(request.header, ("if-match", "x-amz-if-match-size", "x-amz-if-match-last-modified-time")))
     cause = service.cause(request)
 
     def work(transaction: Transaction) -> None:
         store.bucket(transaction.connection, request.bucket)
         old = store.find(transaction.connection, request.bucket, request.key)
         if old is not None:
-            conditions.may_write(request, old, request.key)
+            conditions.may_delete(old, *wanted)
             transaction.delete(old, cause)
 
     await service.commit(work)
@@ -167,19 +168,22 @@ async def delete_many(service: Service, request: Request) -> Response:
     if not 1 <= len(wanted) <= MOST_DELETES:
         raise S3Error("MalformedXML", f"A batch delete names from 1 to {MOST_DELETES} objects.")
     quiet = document.get("Quiet", "false").strip().lower() == "true"
-    pairs = [(item.get("Key"), item.get("VersionId", "") or "null", item.get("ETag", "").strip('"')) for item in wanted]
+    conditional = [[item.get(name, "").strip() for name in ("ETag", "Size", "LastModifiedTime")] for item in wanted]
+    pairs = [(item.get("Key"), item.get("VersionId", "") or "null") for item in wanted]
     cause = service.cause(request)
 
     def work(transaction: Transaction) -> list[xml.Pair]:
         store.bucket(transaction.connection, request.bucket)
         answers: list[xml.Pair] = []
-        for key, version, etag in pairs:
+        for (key, version), expected in zip(pairs, conditional, strict=True):
             error = _refusal(key, version)
             old = None if error else store.find(transaction.connection, request.bucket, key)
-            if old is not None and etag and etag != old.etag:
-                error, old = S3Error("PreconditionFailed"), None
             if old is not None:
-                transaction.delete(old, cause)
+                try:
+                    conditions.may_delete(old, *expected)
+                    transaction.delete(old, cause)
+                except S3Error as refusal:
+                    error = refusal
             if error is not None:
                 answers.append(("Error", [("Key", key), ("Code", error.code), ("Message", error.message)]))
             elif not quiet:

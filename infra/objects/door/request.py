@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 from starlette.types import Receive, Scope
 
 from infra.objects.door.errors import S3Error
+from infra.objects.door.notify import OWNER
 
 if TYPE_CHECKING:
     from infra.objects.door.sigv4 import Signature
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 MAX_HEADERS = 16 * 1024
 MAX_KEY = 1024
 BAD_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-BUCKET = re.compile(r"(?!xn--|sthree-)(?!\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+#: Each label between dots must be one of a host name; S3 keeps some beginnings and ends for itself.
+BUCKET = re.compile(
+    r"(?!xn--|sthree-|\d+\.\d+\.\d+\.\d+$|.*(?:\.\.|\.-|-\.|-s3alias$|--ol-s3$|--x-s3$|--table-s3$|\.mrap$))"
+    r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+)
 
 
 class Request:
@@ -42,7 +47,8 @@ class Request:
         """Fill in what the path, the query and the headers say.
 
         Raises:
-            S3Error: InvalidURI, KeyTooLongError, InvalidArgument or RequestHeaderSectionTooLarge.
+            S3Error: InvalidURI, KeyTooLongError, InvalidBucketName, RequestHeaderSectionTooLarge or AccessDenied (when
+                the request expects another owner).
 
         """
         pairs: list[tuple[bytes, bytes]] = self.scope["headers"]
@@ -71,6 +77,9 @@ class Request:
             self.query.setdefault(parameter, text)
         if self.bucket and not BUCKET.fullmatch(self.bucket):
             raise S3Error("InvalidBucketName", BucketName=self.bucket)
+        for name in ("x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"):
+            if self.header(name) not in ("", OWNER):
+                raise S3Error("AccessDenied", f"The bucket's owner is {OWNER}, not the one that {name} expects.")
 
     def header(self, name: str) -> str:
         """A header's value, empty if missing. An ``x-amz-`` one may stand in a presigned URL's query instead."""

@@ -64,8 +64,8 @@ def verify(request: Request, keys: Mapping[str, str], now: datetime | None = Non
                 "InvalidArgument", "Only one way of signing is allowed; this request has a header and a query signature."
             )
         return _presigned(request, keys, present)
-    authorization = request.headers.get("authorization")
-    if authorization is None:
+    authorization = request.headers.get("authorization", "")
+    if not authorization:
         raise S3Error("AccessDenied")
     return _header(request, authorization, keys, present)
 

@@ -213,7 +213,8 @@ async def complete(service: Service, request: Request) -> Response:
         if error.code != "NoSuchUpload":
             raise
         described = None
-    document = await service.document(request, "CompleteMultipartUpload")
+    data = await body.to_memory(request, service.threads)
+    document = await service.threaded(lambda: xml.parse(data, "CompleteMultipartUpload"))  # S3 calls no body malformed too
     claims = [_claim(part, described.algorithm if described else "") for part in document.all("Part")]
     if not 1 <= len(claims) <= MOST_PARTS:
         raise S3Error("MalformedXML", f"An upload is completed from 1 to {MOST_PARTS} parts.")
