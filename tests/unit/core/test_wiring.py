@@ -41,7 +41,7 @@ def test_parameters_are_filled_by_type():
         yield event.reply({}, type="u")
 
     replies = wired(function).invoke(EVENT, CONNECTION)
-    assert seen == [(EVENT, "k", ("catalog", CONNECTION), "sha256")]
+    assert seen == [(EVENT, "k", ("catalog", CONNECTION), "blake3")]
     assert len({reply.id for reply in replies}) == 2
     assert {reply.source for reply in replies} == {"/sluice/f"}
     assert [reply.id for reply in wired(function).invoke(EVENT, CONNECTION)] == [reply.id for reply in replies]
