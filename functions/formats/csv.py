@@ -16,7 +16,7 @@ import numpy as np
 
 from events.ports import Changed, ObjectStore
 from functions.formats.csv_scan import BOM, DELIMITERS, HEAD, CsvScanner, encoding_of, marks
-from functions.formats.format import Broken, Index, Slice
+from functions.formats.format import Broken, Index, Part, Slice, cut
 from functions.formats.source import Source
 
 SAMPLE, SAMPLES = 1 << 18, 8  # column types are guessed from so many parts of so many bytes
@@ -88,22 +88,10 @@ class CSV:
                     chosen.append((int(starts[at]), int(rows[at])))
         chosen.append((index.size, index.units))
         shared = {key: index.data[key] for key in ("delimiter", "encoding", "columns")}
-        return [
-            Slice(
-                bucket=bucket,
-                key=key,
-                etag=index.etag,
-                size=index.size,
-                format=self.name,
-                number=number,
-                of=len(chosen) - 1,
-                ranges=[(start, end)],
-                units=later - row,
-                data=shared | {"first_row": row},
-                index=index_at,
-            )
-            for number, ((start, row), (end, later)) in enumerate(pairwise(chosen))
+        parts = [
+            Part([(start, end)], later - row, shared | {"first_row": row}) for (start, row), (end, later) in pairwise(chosen)
         ]
+        return cut(index, parts, bucket=bucket, key=key, index_at=index_at)
 
     def open(self, part: Slice, objects: ObjectStore) -> AbstractContextManager[Any]:
         """A ``pyarrow.Table`` with the index's columns and types, the same for every slice.

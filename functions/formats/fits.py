@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from events.ports import Changed, ObjectStore
-from functions.formats.format import Broken, Index, Slice, spans
+from functions.formats.format import Broken, Index, Part, Slice, cut, spans
 from functions.formats.source import Source
 
 BLOCK = 2880
@@ -60,24 +60,12 @@ class FITS:
     def slices(self, index: Index, count: int, *, bucket: str, key: str, index_at: str = "") -> list[Slice]:
         """Runs of rows along the slowest axis: one contiguous range each."""
         start, row = int(index.data["start"]), int(index.data["row"])
-        cuts = list(spans(index.units, count))
         shared = {key: value for key, value in index.data.items() if key not in ("start", "row")}
-        return [
-            Slice(
-                bucket=bucket,
-                key=key,
-                etag=index.etag,
-                size=index.size,
-                format=self.name,
-                number=number,
-                of=len(cuts),
-                ranges=[(start + low * row, start + high * row)],
-                units=high - low,
-                data=shared | {"first_row": low},
-                index=index_at,
-            )
-            for number, (low, high) in enumerate(cuts)
+        parts = [
+            Part([(start + low * row, start + high * row)], high - low, shared | {"first_row": low})
+            for low, high in spans(index.units, count)
         ]
+        return cut(index, parts, bucket=bucket, key=key, index_at=index_at)
 
     def open(self, part: Slice, objects: ObjectStore) -> AbstractContextManager[Any]:
         """A numpy array of image rows (scaled as astropy scales), or an ``astropy.table.Table``."""

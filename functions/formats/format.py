@@ -89,6 +89,34 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
         return by_name(self.format).open(self, objects)
 
 
+class Part(msgspec.Struct, frozen=True):
+    """What makes one slice of an index: its byte ranges, how many units it holds, and the format's own part."""
+
+    ranges: list[tuple[int, int]]
+    units: int
+    data: dict[str, Any] = {}
+
+
+def cut(index: Index, parts: list[Part], *, bucket: str, key: str, index_at: str = "") -> list[Slice]:
+    """These parts as numbered slices of the object ``bucket``/``key``."""
+    return [
+        Slice(
+            bucket=bucket,
+            key=key,
+            etag=index.etag,
+            size=index.size,
+            format=index.format,
+            number=number,
+            of=len(parts),
+            ranges=part.ranges,
+            units=part.units,
+            data=part.data,
+            index=index_at,
+        )
+        for number, part in enumerate(parts)
+    ]
+
+
 class Scanner(Protocol):
     """Sees every byte of an object once, in order."""
 

@@ -28,7 +28,7 @@ from events.errors import Reject
 from events.ports import Changed, ObjectStore
 from functions.formats import zip_members
 from functions.formats.casacore_table import MAGIC, TILED, TILED_FILE, BadHeader, Manager, parse
-from functions.formats.format import Broken, Index, Slice, spans
+from functions.formats.format import Broken, Index, Part, Slice, cut, spans
 from functions.formats.isolated import CASACORE, Failed
 from functions.formats.source import Source
 from functions.formats.zip_members import CONNECTIONS, PART, Member
@@ -106,26 +106,12 @@ class MeasurementSet:
         align = max(1, int(index.data.get("align", 1)))
         starts, managers = _starts(index), _managers(index)
         cuts = [(low * align, min(high * align, index.units)) for low, high in spans(-(-index.units // align), count)]
-        result = []
-        for number, (low, high) in enumerate(cuts):
+        parts = []
+        for low, high in cuts:
             rows = (int(starts[low]), int(starts[high]))
-            places = [place for _, _, place in _places(index, managers, rows)]
-            result.append(
-                Slice(
-                    bucket=bucket,
-                    key=key,
-                    etag=index.etag,
-                    size=index.size,
-                    format=self.name,
-                    number=number,
-                    of=len(cuts),
-                    ranges=sorted(places),
-                    units=high - low,
-                    data={"rows": list(rows), "times": [low, high]},
-                    index=index_at,
-                )
-            )
-        return result
+            ranges = sorted(place for _, _, place in _places(index, managers, rows))
+            parts.append(Part(ranges, high - low, {"rows": list(rows), "times": [low, high]}))
+        return cut(index, parts, bucket=bucket, key=key, index_at=index_at)
 
     def open(self, part: Slice, objects: ObjectStore) -> AbstractContextManager[str]:
         """The path of a local MeasurementSet that shows the slice's rows. It is gone when the context ends; do not write to it.

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from events.ports import ObjectStore
-from functions.formats.format import Broken, Index, Slice, spans
+from functions.formats.format import Broken, Index, Part, Slice, cut, spans
 from functions.formats.isolated import ARROW, Failed
 from functions.formats.source import Source
 
@@ -56,24 +56,16 @@ class Parquet:
     def slices(self, index: Index, count: int, *, bucket: str, key: str, index_at: str = "") -> list[Slice]:
         """Runs of row groups; the ranges are theirs and the footer's."""
         groups, rows = index.data["groups"], index.data["rows"]
-        cuts = list(spans(index.units, count))
         footer = (int(index.data["footer"]), index.size)
-        return [
-            Slice(
-                bucket=bucket,
-                key=key,
-                etag=index.etag,
-                size=index.size,
-                format=self.name,
-                number=number,
-                of=len(cuts),
-                ranges=[*((int(start), int(end)) for start, end in groups[low:high]), footer],
-                units=high - low,
-                data={"groups": [low, high], "first_row": sum(rows[:low]), "rows": sum(rows[low:high])},
-                index=index_at,
+        parts = [
+            Part(
+                [*((int(start), int(end)) for start, end in groups[low:high]), footer],
+                high - low,
+                {"groups": [low, high], "first_row": sum(rows[:low]), "rows": sum(rows[low:high])},
             )
-            for number, (low, high) in enumerate(cuts)
+            for low, high in spans(index.units, count)
         ]
+        return cut(index, parts, bucket=bucket, key=key, index_at=index_at)
 
     def open(self, part: Slice, objects: ObjectStore) -> AbstractContextManager[Any]:
         """A ``pyarrow.Table`` of the slice's row groups."""

@@ -80,7 +80,9 @@ class SqliteCatalog:
         for name, compare, text in (("since", ">=", query.since), ("until", "<", query.until)):
             if text:
                 if (moment := utc(text)) is None:
-                    raise Reject(f"{name}={text[:60]!r} is no ISO 8601 time: write it like 2026-03-01 or 2026-03-01T12:00:00+02:00")
+                    raise Reject(
+                        f"{name}={text[:60]!r} is no ISO 8601 time: write it like 2026-03-01 or 2026-03-01T12:00:00+02:00"
+                    )
                 test(f"modified {compare} ?", moment)
         if query.after:
             bucket, _, key = query.after.partition("/")

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from infra.objects.door import buckets, lists, objects, sigv2, sigv4, store, uploads, xml
+from infra.objects.door import buckets, form, lists, objects, sigv2, sigv4, store, uploads, xml
 from infra.objects.door.body import Disconnected
 from infra.objects.door.errors import NotModified, S3Error
 from infra.objects.door.request import Request
@@ -117,9 +117,8 @@ class App:
 
     async def _respond(self, request: Request) -> Response:
         request.read()
-        form = request.headers.get("content-type", "").startswith("multipart/form-data")
-        if request.method == "POST" and not request.key and form:  # such a form is signed in its fields
-            raise S3Error("NotImplemented", "Uploads by browser forms are not supported; use a presigned URL.")
+        if request.method == "POST" and request.bucket and not request.key and form.is_form(request):
+            return await form.upload(self._service, request, self._keys)  # signed in its fields
         verify = sigv2.verify if {"AWSAccessKeyId", "Signature"} <= request.query.keys() else sigv4.verify
         request.signature = verify(request, self._keys)
         return await self._operation(request)(self._service, request)

@@ -75,9 +75,9 @@ class Intake:
             raise S3Error(
                 "InvalidArgument", "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, a STREAMING form or a SHA-256 in hex."
             )
-        if self._length is None:
+        if self._length is None and request.measured:
             raise S3Error("MissingContentLength")
-        if self._length > MOST:
+        if (self._length or 0) > MOST:
             raise S3Error("EntityTooLarge", ProposedSize=str(self._length), MaxSizeAllowed=str(MOST))
         self._content_md5 = _content_md5(request)
         self._sent = _sent(request)
@@ -128,7 +128,7 @@ class Intake:
                 if text is None:
                     raise S3Error("InvalidRequest", f"The trailer {checksums.PREFIX}{name} was announced but did not come.")
                 sent[name] = checksums.decode(name, text)
-        if self.size != self._length:
+        if self._length is not None and self.size != self._length:
             raise S3Error("IncompleteBody", f"The headers promised {self._length} bytes, {self.size} came.")
         digests = {name: digest.digest() for name, digest in self._digests.items()}
         if len(self.payload) == 64 and not hmac.compare_digest(digests["sha256"].hex(), self.payload):

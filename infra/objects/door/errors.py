@@ -34,6 +34,7 @@ CODES: dict[str, tuple[int, str]] = {
     "KeyTooLongError": (400, "A key has at most 1024 bytes in UTF-8."),
     "MalformedPOSTRequest": (400, "The form is not a well-formed multipart/form-data upload."),
     "MalformedXML": (400, "The XML is not well-formed or not what this operation expects."),
+    "MaxPostPreDataLengthExceededError": (400, "The fields before the file are larger than 64 KiB."),
     "MetadataTooLarge": (400, "User metadata are limited to 2 KB."),
     "MethodNotAllowed": (405, "The resource does not know this method."),
     "MissingContentLength": (411, "The request needs a Content-Length header."),

@@ -32,8 +32,8 @@ DEFAULT_TYPE = "binary/octet-stream"
 MOST_DELETES = 1000
 
 
-async def put(service: Service, request: Request) -> Response:
-    """PutObject. Its conditions are checked before the content is sent, and again in the transaction, where it counts."""
+async def put(service: Service, request: Request, event: str = "ObjectCreated:Put") -> Response:
+    """PutObject, or another way to the same, that notifications call ``event``. Its conditions are checked before the content is sent, and again in the transaction, where it counts."""
     check_supported(request)
     described = about(request)
     bucket, key = request.bucket, request.key
@@ -58,7 +58,7 @@ async def put(service: Service, request: Request) -> Response:
             about=described,
             segments=[Segment(stored.name, stored.size)],
         )
-        transaction.put(new, "ObjectCreated:Put", cause)
+        transaction.put(new, event, cause)
 
     await service.commit(work, [stored.name])
     return Response(headers={"ETag": f'"{stored.md5}"'} | checksum_headers(described))

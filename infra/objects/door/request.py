@@ -31,6 +31,9 @@ class Request:
     ``headers`` has lower-case names; values of repeated headers are joined with commas. ``signature`` is set once verified.
     """
 
+    #: Whether the client must tell the length of the body before sending it.
+    measured = True
+
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.id = secrets.token_hex(8).upper()
         self.scope = scope

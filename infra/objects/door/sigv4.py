@@ -81,7 +81,7 @@ def _header(request: Request, authorization: str, keys: Mapping[str, str], now: 
     if not payload:
         raise S3Error("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
     moment = _header_date(request)
-    access_key, scope = _credential(fields["Credential"], moment, "AuthorizationHeaderMalformed")
+    access_key, scope = credential(fields["Credential"], moment, "AuthorizationHeaderMalformed")
     if abs(moment - now) > SKEW:
         raise S3Error("RequestTimeTooSkewed", RequestTime=moment.strftime(DATE), ServerTime=now.strftime(DATE))
     return _check(request, keys, access_key, moment, scope, fields["SignedHeaders"], fields["Signature"], payload)
@@ -100,10 +100,10 @@ def _presigned(request: Request, keys: Mapping[str, str], now: datetime) -> Sign
     expires = query["X-Amz-Expires"]
     if not re.fullmatch("[0-9]{1,9}", expires) or not 1 <= int(expires) <= LONGEST:
         raise S3Error(wrong, f"X-Amz-Expires must be a number of seconds from 1 to {LONGEST}.")
-    moment = _basic(query["X-Amz-Date"])
+    moment = basic(query["X-Amz-Date"])
     if moment is None:
         raise S3Error(wrong, "X-Amz-Date must be in the ISO 8601 long format \"yyyyMMdd'T'HHmmss'Z'\".")
-    access_key, scope = _credential(query["X-Amz-Credential"], moment, wrong)
+    access_key, scope = credential(query["X-Amz-Credential"], moment, wrong)
     if moment - now > SKEW:
         raise S3Error("AccessDenied", "Request is not valid yet.")
     ends = moment + timedelta(seconds=int(expires))
@@ -172,7 +172,7 @@ def _canonical(request: Request, names: list[str], payload: str) -> bytes:
     )
 
 
-def _credential(text: str, moment: datetime, wrong: str) -> tuple[str, str]:
+def credential(text: str, moment: datetime, wrong: str) -> tuple[str, str]:
     """Access key and scope of a credential. Any region will do: it is part of what is signed, and there is one door."""
     access_key, *scope = text.rsplit("/", 4)
     if len(scope) != 4 or scope[2:] != ["s3", "aws4_request"]:
@@ -185,7 +185,7 @@ def _credential(text: str, moment: datetime, wrong: str) -> tuple[str, str]:
 def _header_date(request: Request) -> datetime:
     """When the request says it was signed: ``x-amz-date``, else ``Date``."""
     text = request.headers.get("x-amz-date") or request.headers.get("date", "")
-    moment = _basic(text)
+    moment = basic(text)
     if moment is None and text:
         try:
             moment = parsedate_to_datetime(text).astimezone(UTC)
@@ -196,7 +196,7 @@ def _header_date(request: Request) -> datetime:
     return moment
 
 
-def _basic(text: str) -> datetime | None:
+def basic(text: str) -> datetime | None:
     """An ISO 8601 basic time in UTC, the form signatures use."""
     if not re.fullmatch(r"[0-9]{8}T[0-9]{6}Z", text):
         return None
