@@ -170,7 +170,7 @@ async def to_file(request: Request, files: Files, threads: ThreadPoolExecutor, a
         return kept
 
     try:
-        intake = Intake(request, lambda pieces: write_all(descriptor, pieces), algorithm)
+        intake = Intake(request, lambda pieces: files.write(descriptor, pieces), algorithm)
         kept = await _stream(request, intake, threads, settle)
     except BaseException:
         files.remove([name])
@@ -244,14 +244,6 @@ async def _stream(
 def _joined(pieces: list[bytes], size: int) -> list[bytes]:
     """Small pieces (a slow network's) as one, since each costs a call of every digest; large ones as they are."""
     return pieces if size >= PIECE * len(pieces) else [b"".join(pieces)]
-
-
-def write_all(descriptor: int, pieces: list[Piece]) -> None:
-    """Write every byte, however many calls it takes."""
-    for piece in pieces:
-        view = memoryview(piece)
-        while view:
-            view = view[os.write(descriptor, view) :]
 
 
 def _update(digest: checksums.Digest, pieces: list[Piece]) -> None:

@@ -154,7 +154,7 @@ def _copy(service: Service, source: Object, first: int, end: int, algorithm: str
                         md5.update(block)
                         if digest is not None:
                             digest.update(block)
-                        body.write_all(out, [block])
+                        service.files.write(out, [block])
                 finally:
                     os.close(descriptor)
         service.files.settle(name, out)
