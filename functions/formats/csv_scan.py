@@ -160,8 +160,7 @@ class CsvScanner:
         if self._shift < 6:
             places = np.flatnonzero(np.unpackbits(feeds.view(np.uint8), bitorder="little"))
         else:  # at most one in 64 bytes is wanted: the first in a word will do
-            words = np.flatnonzero(feeds)
-            words = words[_first(self._position + words * 64 >> self._shift, last >> self._shift)]
+            words = self._words_to_mark(feeds, last >> self._shift)
             places = words * 64 + np.bitwise_count((feeds[words] & (~feeds[words] + ONE)) - ONE)
         word, bit = places >> 6, (places & 63).astype(np.uint64)
         later = counted[word] & ~((np.uint64(2) << bit) - ONE)
@@ -175,6 +174,22 @@ class CsvScanner:
             self._shift += 1
             kept = _first(self._starts >> self._shift, -1)
             self._starts, self._before = self._starts[kept], self._before[kept]
+
+    def _words_to_mark(self, feeds: Words, last: int) -> NDArray[np.int64]:
+        """Of each run of ``2**shift`` bytes behind run ``last``, the first word with a newline."""
+        shift, position = self._shift, self._position
+        if shift < 13:  # many short runs: all at once
+            words = np.flatnonzero(feeds)
+            return words[_first(position + words * 64 >> shift, last)]
+        found = []
+        for run in range(max(last + 1, position >> shift), (position + 64 * len(feeds) - 1 >> shift) + 1):
+            low = max(0, -(position - (run << shift) >> 6))
+            high = max(0, -(position - (run + 1 << shift) >> 6))
+            if low < high and not feeds[low]:  # most often the very first has one
+                low += int((feeds[low:high] != 0).argmax())
+            if low < min(high, len(feeds)) and feeds[low]:
+                found.append(low)
+        return np.array(found, dtype=np.int64)
 
     def _check_utf8(self, data: bytes) -> None:
         try:
