@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import yaml
@@ -92,7 +92,7 @@ class Planner(Section, frozen=True, kw_only=True):
 
 class Delivery(Section, frozen=True, kw_only=True):
     """Retries and leases: attempts before a dead letter (of functions, of subscribers' sinks), first and longest back-off,
-    and for how long a worker may be silent before another takes over.
+    for how long a worker may be silent before another takes over, and after how many days events are forgotten (0: never).
     """
 
     attempts: int = 5
@@ -100,6 +100,7 @@ class Delivery(Section, frozen=True, kw_only=True):
     backoff_s: float = 0.5
     backoff_max_s: float = 60.0
     lease_s: float = 10.0
+    retain_days: Annotated[float, msgspec.Meta(ge=0)] = 30.0
 
 
 class Config(Section, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ import sqlite3
 import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
+
 import httpx
 import msgspec
 

@@ -183,6 +183,22 @@ def tail(connection: sqlite3.Connection, after: int, limit: int, pattern: str = 
     return [(row["seq"], row["recorded"], from_json(row["body"])) for row in rows]
 
 
+def prune(connection: sqlite3.Connection, before: float, after: int, limit: int) -> int | None:
+    """Forget events recorded before a time (Unix seconds), except those that a delivery or a dead letter still needs.
+
+    Looks at the next ``limit`` events behind the number ``after``, in the order of arrival. Returns where to go on, or
+    ``None`` when no more are that old.
+    """
+    rows = connection.execute("SELECT seq, recorded FROM event WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)).fetchall()
+    old = [(row["seq"],) for row in rows if row["recorded"] < before]
+    connection.executemany(
+        "DELETE FROM event WHERE seq = ?1 AND NOT EXISTS (SELECT 1 FROM delivery WHERE seq = ?1) "
+        "AND NOT EXISTS (SELECT 1 FROM dead WHERE seq = ?1)",
+        old,
+    )
+    return int(rows[-1]["seq"]) if len(old) == limit else None
+
+
 def counts(connection: sqlite3.Connection) -> dict[str, float]:
     """Events accepted, deliveries waiting and retrying, dead letters, and the age in seconds of the oldest delivery."""
     row = connection.execute(

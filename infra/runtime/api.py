@@ -92,7 +92,7 @@ def query_of(request: Request) -> Query:
 class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which dead letters to deliver again."""
 
-    ids: list[Annotated[int, msgspec.Meta(ge=0, lt=2**63)]]
+    ids: list[Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]]
 
 
 class Api:

@@ -102,7 +102,9 @@ async def serve(config: Config, started: Callable[[Endpoints], None] | None = No
             stack.callback(relay.stop)
             lake.parts["door"] = lambda: {"outbox": door.backlog()}
         file = config.folder / FILE
-        file.write_bytes(msgspec.json.encode(endpoints))
+        fresh = file.with_suffix(".new")  # renamed into place: nobody shall read half of it
+        fresh.write_bytes(msgspec.json.encode(endpoints))
+        fresh.replace(file)
         stack.callback(file.unlink, missing_ok=True)
         state["ready"] = True
         if started:

@@ -25,6 +25,7 @@ from events.event import Event
 from infra.config import Delivery as Settings
 from infra.delivery import dead_letter, retry
 from infra.delivery import subscription as subscriptions
+from infra.delivery.retention import Retention
 from infra.log import sqlite as log
 from infra.runtime.wiring import Wired
 from infra.sqlite import Writer, connect
@@ -74,6 +75,7 @@ class Worker:
         self._stopping = False
         self._shards: list[int] = []
         self._renew_at = 0.0
+        self._retention = Retention(settings.retain_days)
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def start(self) -> None:
@@ -111,6 +113,7 @@ class Worker:
     def _step(self) -> bool:
         """One round; whether anything was committed or started."""
         self._lease()
+        self._retention.step(self._writer)
         outcomes = self._drain()
         quick: list[log.Delivery] = []
         started = False

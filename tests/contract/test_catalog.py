@@ -100,6 +100,16 @@ def test_search_by_each_field(catalog):
         assert keys(catalog.search(Query(**query))) == expected, query
 
 
+def test_times_are_compared_as_moments_whatever_their_form(catalog):
+    for key, modified in {"a": "2026-03-01T10:00:00Z", "b": "2026-03-01T10:00:00.5Z", "c": "2026-03-01T12:30:00+02:00"}.items():
+        catalog.upsert(entry(key, modified=modified))
+    assert keys(catalog.search(Query(since="2026-03-01T12:00:00+02:00"))) == ["a", "b", "c"]
+    assert keys(catalog.search(Query(since="2026-03-01T10:00:00.25Z"))) == ["b", "c"]
+    assert keys(catalog.search(Query(until="2026-03-01T11:30:00.000+01:00"))) == ["a", "b"]
+    assert keys(catalog.search(Query(since="2026-03-01", until="2026-03-02"))) == ["a", "b", "c"]
+    assert keys(catalog.search(Query(until="2026-03-01"))) == []
+
+
 def test_pages_join_without_gap_or_repetition(catalog):
     names = [f"{random.Random(7).random()}-{n}/x" for n in range(25)]
     for name in names:
@@ -112,7 +122,17 @@ def test_pages_join_without_gap_or_repetition(catalog):
 
 
 @pytest.mark.parametrize(
-    "query", [{"limit": 0}, {"limit": 10**9}, {"where": {'a"b': 1}}, {"where": {"a": [1]}}, {"where": {"": 1}}]
+    "query",
+    [
+        {"limit": 0},
+        {"limit": 10**9},
+        {"where": {'a"b': 1}},
+        {"where": {"a": [1]}},
+        {"where": {"": 1}},
+        {"where": {"a": 2**63}},
+        {"since": "yesterday"},
+        {"until": "2026-02-30"},
+    ],
 )
 def test_a_search_that_makes_no_sense_is_refused(catalog, query):
     with pytest.raises(Reject):

@@ -15,6 +15,7 @@ from events.event import Event
 from events.ports import Catalog, Entry, ObjectStore
 from events.route import on
 from infra.config import Config, Delivery
+from infra.delivery.retention import Retention
 from infra.lake import Lake
 from infra.log import sqlite as log
 from infra.objects.s3 import S3Store
@@ -216,3 +217,51 @@ def test_an_event_for_a_function_that_is_gone_waits_and_is_then_buried(make):
     lake.write(lambda c: log.append(c, [event(1, kind="x")], lambda _: ["gone"])).result()
     lake.worker.start()
     eventually(lambda: lake.status()["log"]["dead"] == 1)
+
+
+def age(lake: Lake, days: float, *numbers: int) -> None:
+    """Make these events so many days older."""
+    values = [(days * 86400, number) for number in numbers]
+    lake.write(lambda found: found.executemany("UPDATE event SET recorded = recorded - ? WHERE seq = ?", values)).result()
+
+
+def kept(lake: Lake) -> list[str]:
+    with lake.reading() as connection:
+        return [event.id for _, _, event in log.tail(connection, 0, 10_000, "test.[^d]*")]
+
+
+def test_old_events_are_forgotten_unless_something_needs_them(make, seen):
+    lake = make()
+    seen.failures["dead"] = [Reject("no")]
+    seen.failures["waits"] = [Retry("not yet", 3600)]
+    lake.append([event(name, name, "test.slow") for name in ("done", "dead", "waits", "young")]).result()
+    lake.worker.start()
+    eventually(lambda: lake.status()["log"]["retrying"] == lake.status()["log"]["waiting"] == 1)
+    age(lake, 31, 1, 2, 3)
+    age(lake, 29, 4)
+    Retention(30).step(lake._writer)
+    assert kept(lake) == ["dead", "waits", "young"]
+    lake.replay([1])  # its event is still there
+    eventually(lambda: seen.of("slow").count("dead") == 2)
+
+
+def test_all_is_forgotten_in_small_steps_and_nothing_without_a_limit(make):
+    lake = make()
+    lake.append([event(n, kind="test.other") for n in range(1200)]).result()
+    age(lake, 31, *range(1, 1201))
+    Retention(0).step(lake._writer)
+    assert len(kept(lake)) == 1200
+    gradual = Retention(30)
+    left = []
+    for _ in range(4):
+        gradual.step(lake._writer)
+        left.append(len(kept(lake)))
+    assert left == [700, 200, 0, 0]
+
+
+def test_a_worker_forgets(make):
+    lake = make()
+    lake.append([event(1, kind="test.other"), event(2, kind="test.other")]).result()
+    age(lake, 31, 1)
+    lake.worker.start()
+    eventually(lambda: kept(lake) == ["2"])

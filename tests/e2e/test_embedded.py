@@ -118,7 +118,15 @@ def test_a_subscriber_gets_the_matching_events_despite_failures(sluice, sink):
 
 @pytest.mark.parametrize(
     "wanted",
-    [{}, {"sink": "ftp://x"}, {"sink": "http://x", "filters": [{"likes": {"a": "b"}}]}, {"sink": "http://x", "sin": 1}],
+    [
+        {},
+        {"sink": "ftp://x"},
+        {"sink": "http://[::1"},
+        {"sink": "http://x:99999"},
+        {"sink": "http://x", "id": "a/b?c"},
+        {"sink": "http://x", "filters": [{"likes": {"a": "b"}}]},
+        {"sink": "http://x", "sin": 1},
+    ],
 )
 def test_a_subscription_that_makes_no_sense_is_refused(sluice, wanted):
     answer = httpx.post(sluice.endpoints["http"] + "/subscriptions", json=wanted)
@@ -190,6 +198,13 @@ def test_broken_http_is_survived(sluice):
     assert sluice.get("/healthz") == {"status": "ok"}
 
 
+@pytest.mark.parametrize("wanted", [{"ids": [2**64]}, {"ids": [-1]}, {"ids": ["x"]}, {"is": [1]}, [1]])
+def test_a_replay_that_makes_no_sense_is_refused(sluice, wanted):
+    answer = httpx.post(sluice.endpoints["http"] + "/dead-letters/replay", json=wanted)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -197,6 +212,8 @@ def test_broken_http_is_survived(sluice):
         "/catalog?limit=x",
         "/catalog?limit=0",
         "/catalog?where=a",
+        "/catalog?where=a=99999999999999999999",
+        "/catalog?since=yesterday",
         "/catalog?colour=red",
         "/events?after=-1",
         "/catalog/b/k",

@@ -20,9 +20,9 @@ Operation: TypeAlias = Callable[[Service, Request], Awaitable[Response]]
 
 #: Query parameters that name another resource than the bucket or object itself.
 SUBRESOURCES = frozenset(
-    """accelerate acl analytics attributes cors delete encryption intelligent-tiering inventory legal-hold lifecycle location
-    logging metrics notification object-lock ownershipControls policy policyStatus publicAccessBlock replication requestPayment
-    restore retention select session tagging torrent uploadId uploads versioning versions website""".split()  # noqa: SIM905
+    """accelerate acl analytics attributes cors delete encryption events intelligent-tiering inventory legal-hold lifecycle
+    location logging metrics notification object-lock ownershipControls policy policyStatus publicAccessBlock replication
+    requestPayment restore retention select session tagging torrent uploadId uploads versioning versions website""".split()  # noqa: SIM905
 )
 #: (method, subresource) -> operation on a bucket.
 BUCKET: dict[tuple[str, str], Operation] = {

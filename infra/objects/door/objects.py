@@ -33,7 +33,10 @@ MOST_DELETES = 1000
 
 
 async def put(service: Service, request: Request, event: str = "ObjectCreated:Put") -> Response:
-    """PutObject, or another way to the same, that notifications call ``event``. Its conditions are checked before the content is sent, and again in the transaction, where it counts."""
+    """PutObject, or what notifications call ``event``.
+
+    Its conditions are checked before the content is sent, and again in the transaction, where it counts.
+    """
     check_supported(request)
     described = about(request)
     bucket, key = request.bucket, request.key

@@ -80,9 +80,9 @@ class Request:
             self.query.setdefault(parameter, text)
         if self.bucket and not BUCKET.fullmatch(self.bucket):
             raise S3Error("InvalidBucketName", BucketName=self.bucket)
-        for name in ("x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"):
-            if self.header(name) not in ("", OWNER):
-                raise S3Error("AccessDenied", f"The bucket's owner is {OWNER}, not the one that {name} expects.")
+        for expected in ("x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"):
+            if self.header(expected) not in ("", OWNER):
+                raise S3Error("AccessDenied", f"The bucket's owner is {OWNER}, not the one that {expected} expects.")
 
     def header(self, name: str) -> str:
         """A header's value, empty if missing. An ``x-amz-`` one may stand in a presigned URL's query instead."""

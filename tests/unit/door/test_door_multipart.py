@@ -38,6 +38,7 @@ def test_parts_make_an_object(s3, bucket, upload, refused):
     assert s3.get_object(Bucket=bucket, Key="ü/k", Range=f"bytes={LEAST - 2}-{LEAST + 1}")["Body"].read() == b"aabb"
     part = s3.get_object(Bucket=bucket, Key="ü/k", PartNumber=3)
     assert (part["Body"].read(), part["PartsCount"]) == (b"end", 3)
+    assert refused(s3.get_object, Bucket=bucket, Key="ü/k", PartNumber=4) == "InvalidPartNumber"
     assert refused(s3.list_parts, **target) == "NoSuchUpload"
 
 
@@ -54,6 +55,8 @@ def test_completion_is_checked(s3, bucket, upload, refused):
             **more,
         )
 
+    assert complete() == "MalformedXML"
+    assert refused(s3.complete_multipart_upload, Bucket=bucket, Key="ü/k", UploadId=upload) == "MalformedXML"
     assert complete(*parts) == "EntityTooSmall"
     assert complete(parts[1], parts[0]) == "InvalidPartOrder"
     assert complete({**parts[0], "ETag": '"other"'}) == "InvalidPart"

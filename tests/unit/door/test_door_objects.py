@@ -5,6 +5,7 @@ import urllib.request
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -64,7 +65,9 @@ def test_buckets(s3, bucket, refused):
     )
 
 
-@pytest.mark.parametrize("name", ["ab", "Upper", "under_score", "a" * 64, "1.2.3.4", "dot..dot", "-minus", "xn--puny"])
+@pytest.mark.parametrize(
+    "name", ["ab", "Upper", "under_score", "a" * 64, "1.2.3.4", "dot..dot", "-minus", "xn--puny", "a.-b", "a-.b", "x-s3alias"]
+)
 def test_bucket_names(served, name):
     answer = served.call("PUT", f"/{name}")
     assert (answer.status, answer.code) == (400, "InvalidBucketName")
@@ -84,6 +87,30 @@ def test_what_is_missing_has_its_proper_code(s3, bucket, refused):
     assert refused(s3.put_object, Bucket=bucket, Key="k", ServerSideEncryption="AES256") == "NotImplemented"
     assert s3.get_bucket_acl(Bucket=bucket)["Grants"][0]["Permission"] == "FULL_CONTROL"
     s3.delete_object(Bucket=bucket, Key="no")
+
+
+def test_configurations_that_no_bucket_has_are_as_if_deleted(served, s3, bucket, refused):
+    assert "LoggingEnabled" not in s3.get_bucket_logging(Bucket=bucket)
+    assert "Status" not in s3.get_bucket_accelerate_configuration(Bucket=bucket)
+    s3.delete_bucket_cors(Bucket=bucket)
+    s3.delete_bucket_policy(Bucket=bucket)
+    assert served.call("GET", f"/{bucket}?events=s3%3AObjectCreated%3A%2A&prefix=&suffix=").code == "NotImplemented"  # MinIO's
+    assert refused(s3.delete_bucket_lifecycle, Bucket="not-there") == "NoSuchBucket"
+
+
+def test_private_is_the_only_acl(s3, bucket, refused):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"1", ACL="private")
+    s3.put_bucket_acl(Bucket=bucket, ACL="private")
+    s3.put_object_acl(Bucket=bucket, Key="k", ACL="private")
+    assert refused(s3.put_object_acl, Bucket=bucket, Key="no", ACL="private") == "NoSuchKey"
+    assert refused(s3.put_bucket_acl, Bucket=bucket, ACL="public-read") == "NotImplemented"
+    assert refused(s3.put_bucket_acl, Bucket=bucket, GrantRead="id=x") == "NotImplemented"
+
+
+def test_another_owner_than_expected_is_refused(s3, bucket, refused):
+    assert refused(s3.put_object, Bucket=bucket, Key="k", Body=b"1", ExpectedBucketOwner="123456789012") == "AccessDenied"
+    assert refused(s3.head_bucket, Bucket=bucket, ExpectedBucketOwner="123456789012") == "403"
+    s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=s3.list_buckets()["Owner"]["ID"])
 
 
 def test_headers_and_metadata_come_back(s3, bucket):
@@ -167,6 +194,28 @@ def test_conditional_write(s3, bucket, refused):
     assert refused(s3.put_object, Bucket=bucket, Key="new", Body=b"2", IfMatch=etag) == "NoSuchKey"
     s3.put_object(Bucket=bucket, Key="k", Body=b"3", IfMatch=etag)
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"3"
+    s3.put_object(Bucket=bucket, Key="k", Body=b"4", IfNoneMatch=etag)
+    etag = s3.head_object(Bucket=bucket, Key="k")["ETag"]
+    assert refused(s3.put_object, Bucket=bucket, Key="k", Body=b"5", IfNoneMatch=etag) == "PreconditionFailed"
+
+
+def test_conditional_delete(s3, bucket, refused):
+    etag = s3.put_object(Bucket=bucket, Key="k", Body=b"1")["ETag"]
+    modified = s3.head_object(Bucket=bucket, Key="k")["LastModified"]
+    wrong: list[dict[str, Any]] = [{"IfMatch": '"x"'}, {"IfMatchSize": 2}, {"IfMatchLastModifiedTime": datetime(2015, 1, 1)}]
+    for condition in wrong:
+        assert refused(s3.delete_object, Bucket=bucket, Key="k", **condition) == "PreconditionFailed"
+    bad: list[dict[str, Any]] = [{"ETag": "x"}, {"Size": 2}, {"LastModifiedTime": datetime(2015, 1, 1)}]
+    for one in bad:
+        answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "k", **one}]})
+        assert [error["Code"] for error in answer["Errors"]] == ["PreconditionFailed"]
+    s3.delete_object(Bucket=bucket, Key="none", IfMatch=etag)
+    right = {"ETag": etag, "Size": 1, "LastModifiedTime": modified}
+    assert "Errors" not in s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "k", **right}]})
+    s3.put_object(Bucket=bucket, Key="k", Body=b"1")
+    modified = s3.head_object(Bucket=bucket, Key="k")["LastModified"]
+    s3.delete_object(Bucket=bucket, Key="k", IfMatch=etag, IfMatchSize=1, IfMatchLastModifiedTime=modified)
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 
 
 @pytest.mark.parametrize("condition", ["IfNoneMatch", "IfMatch"])
@@ -216,9 +265,12 @@ def test_copy(s3, bucket, refused):
 
 
 def test_tags(s3, bucket, refused):
-    s3.put_object(Bucket=bucket, Key="k", Body=b"", Tagging="a=1&b=%C3%BC+x")
+    s3.put_object(Bucket=bucket, Key="k", Body=b"", Tagging="b=%C3%BC+x&a")
     assert s3.head_object(Bucket=bucket, Key="k")["ResponseMetadata"]["HTTPHeaders"]["x-amz-tagging-count"] == "2"
-    assert s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"][1] == {"Key": "b", "Value": "ü x"}
+    assert s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"] == [
+        {"Key": "a", "Value": ""},
+        {"Key": "b", "Value": "ü x"},
+    ]
     tags = [{"Key": "c", "Value": ""}]
     s3.put_object_tagging(Bucket=bucket, Key="k", Tagging={"TagSet": tags})
     assert s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"] == tags

@@ -23,9 +23,10 @@ def test_wrong_secret_unknown_key_and_anonymous(served, s3, bucket, refused):
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
     assert refused(served.client(secret="wrong").get_object, Bucket=bucket, Key="k") == "SignatureDoesNotMatch"
     assert refused(served.client(access="NOBODY").get_object, Bucket=bucket, Key="k") == "InvalidAccessKeyId"
-    answer = served.send("GET", f"/{bucket}/k")
-    assert (answer.status, answer.code) == (403, "AccessDenied")
-    assert answer.headers["x-amz-request-id"]
+    for headers in ({}, {"authorization": ""}):
+        answer = served.send("GET", f"/{bucket}/k", headers=headers)
+        assert (answer.status, answer.code) == (403, "AccessDenied")
+        assert answer.headers["x-amz-request-id"]
 
 
 @pytest.mark.parametrize(
