@@ -136,15 +136,17 @@ class Form(Request):
         if message["type"] != "http.request":
             raise Disconnected
         block: bytes = message.get("body", b"")
-        if not self._at_file:
-            self._read += len(block)
         try:
             self._parser.write(block)
         except FormParserError as error:
             raise S3Error("MalformedPOSTRequest") from error
-        if not self._at_file and self._read > MOST_FIELDS:
-            raise S3Error("MaxPostPreDataLengthExceededError")
         self._more = message.get("more_body", False)
+
+    def _count(self, size: int) -> None:
+        """So many bytes stand before the file: how they arrive, with it or in pieces, makes no difference."""
+        self._read += 0 if self._at_file else size
+        if self._read > MOST_FIELDS:
+            raise S3Error("MaxPostPreDataLengthExceededError")
 
     def _part_begin(self) -> None:
         if self._at_file:
@@ -152,9 +154,11 @@ class Form(Request):
         self._name = b""
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start)
         self._header += data[start:end]
 
     def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start)
         self._value += data[start:end]
 
     def _header_end(self) -> None:
@@ -173,6 +177,7 @@ class Form(Request):
         if self._at_file and not self._after_file:
             self._content.append(data[start:end])
         elif not self._at_file:
+            self._count(end - start)
             name = _text(self._name, "name")
             self.fields[name] = self.fields.get(name, "") + data[start:end].decode("latin-1")
 
