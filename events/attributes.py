@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from events.errors import BadEvent
@@ -18,6 +19,9 @@ CORE = frozenset({"specversion", "id", "source", "type", "subject", "time", "dat
 REQUIRED = ("specversion", "id", "source", "type")
 
 _NAME = re.compile(r"[a-z0-9]+").fullmatch
+_PRINTABLE = bytes(range(0x20, 0x7F))
+#: Longest value that is worth remembering as checked.
+_SHORT = 200
 _NONCHARACTERS = "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(17))
 _ILLEGAL = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef{_NONCHARACTERS}]")
 #: Most times at one go: a day that every month has, and no leap second.
@@ -42,8 +46,8 @@ _DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 def check(name: str, value: Any) -> None:
     """Refuse an attribute that no event may have: its name, or its value (a string, a boolean or a 32-bit integer)."""
     rule = _RULES.get(name)
-    if rule is None and not _NAME(name):
-        raise BadEvent(f"the attribute name {name[:60]!r} may have lower-case letters a-z and digits only")
+    if rule is None:
+        check_name(name)
     if isinstance(value, str):
         if not (value.isascii() and value.isprintable()):
             check_string(name, value)
@@ -55,6 +59,35 @@ def check(name: str, value: Any) -> None:
         raise BadEvent(f"the attribute {name!r} must be a string, a boolean or an integer, not {_kind(value)}")
     elif not -(2**31) <= value < 2**31:
         raise BadEvent(f"the attribute {name!r} is an integer of more than 32 bits")
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no attribute may have."""
+    if not (_is_name(name) if len(name) <= _SHORT else _NAME(name)):
+        raise BadEvent(f"the attribute name {name[:60]!r} may have lower-case letters a-z and digits only")
+
+
+def check_all(attributes: dict[str, Any]) -> None:
+    """``check`` each attribute. What nearly all events look like - printable ASCII - is looked at in one go."""
+    try:
+        text = "".join(attributes.values())
+    except TypeError:
+        text = "\n"  # integers or booleans among them
+    if text.isascii() and not text.encode().translate(None, _PRINTABLE):
+        rules = _RULES
+        for name, value in attributes.items():
+            if name in rules:
+                rules[name](name, value)
+            else:
+                check_name(name)
+    else:
+        for name, value in attributes.items():
+            check(name, value)
+
+
+@lru_cache(1024)
+def _is_name(name: str) -> bool:
+    return _NAME(name) is not None
 
 
 def check_string(name: str, value: str) -> None:
@@ -100,8 +133,13 @@ def _specversion(name: str, value: str) -> None:
 
 def _source(name: str, value: str) -> None:
     _filled(name, value)
-    if not _URI_REFERENCE(value):
+    if not (_is_reference(value) if len(value) <= _SHORT else _URI_REFERENCE(value)):
         raise BadEvent(f"the attribute {name!r} is no URI-reference (RFC 3986): {value[:200]!r}; percent-encode it")
+
+
+@lru_cache(1024)
+def _is_reference(value: str) -> bool:
+    return _URI_REFERENCE(value) is not None
 
 
 def _dataschema(name: str, value: str) -> None:

@@ -8,16 +8,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from events.attributes import CORE, REQUIRED, check
+from events.attributes import CORE, REQUIRED, check, check_all
 from events.errors import BadEvent, UnsupportedMediaType
-from events.event import NULL, Attribute, Event
+from events.event import NULL, Attribute, Event, assemble
 from events.json_format import from_batch, from_body, from_json, parse_json, render_json, to_batch, to_json
-from events.media import decode_text, media_type
+from events.media import UTF8, decode_text, media_type
 
-__all__ = ["Headers", "decode", "encode_batch", "encode_binary", "encode_structured", "from_json", "to_json"]
+__all__ = [
+    "Headers",
+    "body_of",
+    "data_of",
+    "decode",
+    "encode_batch",
+    "encode_binary",
+    "encode_structured",
+    "from_json",
+    "to_json",
+]
 
 #: As ASGI and httpx give them; the names in any case.
 Headers = Sequence[tuple[bytes, bytes]]
@@ -25,6 +36,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 CLOUDEVENTS = "application/cloudevents"
 STRUCTURED = "application/cloudevents+json"
 BATCHED = "application/cloudevents-batch+json"
+CONTENT_TYPE = "content-type"
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL).fullmatch
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 #: What a header value may hold as it is: printable ASCII without space, double quote and percent.
@@ -41,14 +53,31 @@ def decode(headers: Headers, body: bytes) -> list[Event]:
         UnsupportedMediaType: an event format or character set that nobody here reads (answer 415).
 
     """
-    pairs = [(name.lower(), value) for name, value in headers]
-    content_types = [value for name, value in pairs if name == b"content-type"]
-    if len(content_types) > 1:
-        raise BadEvent("the header 'content-type' is there more than once")
-    content_type = content_types[0].decode("latin-1").strip(" \t") if content_types else None
+    return decode_split(*split(headers), body)
+
+
+def split(headers: Headers) -> tuple[list[tuple[str, bytes]], str | None]:
+    """What concerns an event in the headers: its attributes by name, as they are on the wire, and the content type."""
+    content_type: str | None = None
+    attributes: list[tuple[str, bytes]] = []
+    for header, raw in headers:
+        name = _attribute(header) if len(header) <= 64 else _attribute.__wrapped__(header)
+        if name is None:
+            continue
+        if name != CONTENT_TYPE:
+            attributes.append((name, raw))
+        elif content_type is not None:
+            raise BadEvent("the header 'content-type' is there more than once")
+        else:
+            content_type = raw.decode("latin-1").strip(" \t")
+    return attributes, content_type
+
+
+def decode_split(attributes: list[tuple[str, bytes]], content_type: str | None, body: bytes) -> list[Event]:
+    """As ``decode``, of headers that were ``split``."""
     if content_type is not None and content_type[: len(CLOUDEVENTS)].lower() == CLOUDEVENTS:
         return _decode_format(content_type, body)
-    return [_decode_binary(pairs, content_type, body)]
+    return [_decode_binary(attributes, content_type, body)]
 
 
 def encode_binary(event: Event) -> tuple[list[tuple[bytes, bytes]], bytes]:
@@ -69,7 +98,7 @@ def encode_binary(event: Event) -> tuple[list[tuple[bytes, bytes]], bytes]:
         if name in CORE:
             raise BadEvent(f"{name!r} is an attribute of its own and cannot be an extension of event {event.id!r}")
         headers.append((b"ce-" + name.encode(), _header(name, value)))
-    content_type, body = _body(event)
+    content_type, body = body_of(event)
     if content_type is not None:
         headers.append((b"content-type", content_type.encode()))
     return headers, body
@@ -89,38 +118,40 @@ def _decode_format(content_type: str, body: bytes) -> list[Event]:
     media = media_type(content_type)
     if media.essence not in (STRUCTURED, BATCHED):
         raise UnsupportedMediaType(f"the event format {media.essence!r} is not read here; {STRUCTURED!r} is")
-    text = decode_text(media, body)
+    text = body if media.charset in UTF8 else decode_text(media, body)
     return [from_body(text)] if media.essence == STRUCTURED else from_batch(text)
 
 
-def _decode_binary(headers: list[tuple[bytes, bytes]], content_type: str | None, body: bytes) -> Event:
-    core: dict[str, Any] = {}
-    extensions: dict[str, Attribute] = {}
-    for header, raw in headers:
-        if header[:3] != b"ce-":
-            continue
-        name = header[3:].decode("latin-1")
-        value = _unescape(name, raw)
-        check(name, value)
-        attributes = core if name in CORE else extensions
-        if name in attributes:
-            raise BadEvent(f"the attribute {name!r} is there more than once")
-        attributes[name] = value
+@lru_cache(1024)
+def _attribute(header: bytes) -> str | None:
+    """The attribute that a header holds, ``CONTENT_TYPE``, or ``None`` for any other header."""
+    name = header.lower()
+    if name == b"content-type":
+        return CONTENT_TYPE
+    return name[3:].decode("latin-1") if name.startswith(b"ce-") else None
+
+
+def _decode_binary(headers: list[tuple[str, bytes]], content_type: str | None, body: bytes) -> Event:
+    attributes = {name: _unescape(name, raw) for name, raw in headers}
+    if len(attributes) < len(headers):
+        names = [name for name, _ in headers]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadEvent(f"the attribute {twice!r} is there more than once")
+    check_all(attributes)
     for name in REQUIRED:
-        if name not in core:
+        if name not in attributes:
             raise BadEvent(f"the attribute {name!r} is required: the header 'ce-{name}' is missing")
-    if "datacontenttype" in core:
+    if "datacontenttype" in attributes:
         raise BadEvent(
             "the attribute 'datacontenttype' travels as 'content-type'; the header 'ce-datacontenttype' is not allowed"
         )
     if content_type is not None:
         check("datacontenttype", content_type)
-        core["datacontenttype"] = content_type
-    return Event(**core, extensions=extensions, data=_data(content_type, body))
+    return assemble(attributes, content_type, data_of(content_type, body))
 
 
-def _data(content_type: str | None, body: bytes) -> Any:
-    """The body in memory. HTTP cannot tell an empty body from none: both are no data."""
+def data_of(content_type: str | None, body: bytes) -> Any:
+    """The body of a message of binary mode in memory. HTTP cannot tell an empty body from none: both are no data."""
     if not body:
         return None
     if content_type is None:
@@ -128,15 +159,17 @@ def _data(content_type: str | None, body: bytes) -> Any:
     media = media_type(content_type)
     if not (media.is_json or media.is_text):
         return bytes(body)
-    text = decode_text(media, body)
     if not media.is_json:
-        return text
-    value = parse_json(text, "the data")
+        return decode_text(media, body)
+    value = parse_json(body if media.charset in UTF8 else decode_text(media, body), "the data")
     return NULL if value is None else value
 
 
-def _body(event: Event) -> tuple[str | None, bytes]:
-    """Content type and body. JSON data without a content type get the one they imply, as the JSON format asks for."""
+def body_of(event: Event) -> tuple[str | None, bytes]:
+    """Content type and body of ``event`` in binary mode.
+
+    JSON data without a content type get the one they imply, as the JSON format asks for.
+    """
     data, content_type = event.data, event.datacontenttype
     if content_type is not None:
         check("datacontenttype", content_type)

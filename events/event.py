@@ -9,7 +9,8 @@ import builtins
 import hashlib
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
+from time import time_ns
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -25,7 +26,24 @@ T = TypeVar("T")
 
 def now() -> str:
     """The present as RFC 3339 in UTC with microseconds, the form every event here carries."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    second, micro = divmod(time_ns() // 1000, 1_000_000)
+    return f"{_second(second)}.{micro:06d}Z"
+
+
+@lru_cache(2)
+def _second(timestamp: int) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def instant(time: str) -> datetime:
+    """An RFC 3339 time as an aware datetime, cut to microseconds.
+
+    A leap second, which ``datetime`` does not know, is the first one of the next minute.
+    """
+    time = time.upper()
+    if time[17:19] == "60":
+        return datetime.fromisoformat(f"{time[:17]}59{time[19:]}") + timedelta(seconds=1)
+    return datetime.fromisoformat(time)
 
 
 class _Null(Enum):
@@ -78,16 +96,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def moment(self) -> datetime | None:
-        """``time`` as an aware datetime, cut to microseconds, or ``None`` when the event has none.
-
-        A leap second, which ``datetime`` does not know, is the first one of the next minute.
-        """
-        if not self.time:
-            return None
-        time = self.time.upper()
-        if time[17:19] == "60":
-            return datetime.fromisoformat(f"{time[:17]}59{time[19:]}") + timedelta(seconds=1)
-        return datetime.fromisoformat(time)
+        """``time`` as an aware datetime, or ``None`` when the event has none (see ``instant``)."""
+        return instant(self.time) if self.time else None
 
     def read(self, kind: builtins.type[T]) -> T:
         """The data as ``kind`` (a msgspec Struct or any typed value).
@@ -134,6 +144,23 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             extensions=inherited,
             data=msgspec.to_builtins(data),
         )
+
+
+def assemble(attributes: dict[str, Any], content_type: str | None, data: Any) -> Event:
+    """The event of these checked attributes; those that are not the specification's own are extensions. Uses up the dict."""
+    take = attributes.pop
+    return Event(
+        id=take("id"),
+        source=take("source"),
+        type=take("type"),
+        specversion=take("specversion"),
+        subject=take("subject", None),
+        time=take("time", None),
+        datacontenttype=content_type,
+        dataschema=take("dataschema", None),
+        extensions=attributes,
+        data=data,
+    )
 
 
 def reply_id(cause: Event, by: str, ordinal: int) -> str:

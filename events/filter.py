@@ -1,12 +1,13 @@
 """Subscription filters: which events a subscriber wants, told by context attributes.
 
-Source: CloudEvents Subscriptions API 0.1, "Filters": the dialects ``exact``, ``prefix``, ``suffix``, ``all``, ``any``, ``not``.
-A filter is compiled once, to nested functions, and never looks at data::
+Source: CloudEvents Subscriptions API 0.1-wip, "Filters": the dialects ``exact``, ``prefix``, ``suffix``, ``all``, ``any``,
+``not`` and ``sql`` (CloudEvents SQL; ``cesql`` is the same, the name that Knative gives it). A filter is compiled once, to
+nested functions, and never looks at data::
 
     [{"prefix": {"subject": "raw/"}}, {"not": {"suffix": {"subject": ".tmp"}}}]
 
 Every filter of the list must hold. An attribute that an event lacks makes ``exact``, ``prefix`` and ``suffix`` false; integers
-and booleans are compared by their text (``"5"``, ``"true"``).
+and booleans are compared by their text (``"5"``, ``"true"``). An expression that fails, or gives no boolean, does not hold.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from fnmatch import translate
 from typing import Any
 
 from events.attributes import CORE
+from events.cesql import ParseError
+from events.cesql import compile as compile_expression
 from events.errors import Reject
 from events.event import Event
 
@@ -26,28 +29,34 @@ _NAME = re.compile(r"[a-z0-9]+").fullmatch
 
 
 class Filter:
-    """Wanted types and filters, compiled: call it with an event. ``types`` and ``filters`` are its JSON form."""
+    """Wanted types, filters and source, compiled: call it with an event. ``types`` and ``filters`` are their JSON form."""
 
-    def __init__(self, types: Sequence[str], filters: Sequence[dict[str, Any]]) -> None:
-        self.types, self.filters = types, filters
-        self._holds = _all([*_types(types), *(_compile(each, f"filters[{n}]", 0) for n, each in enumerate(_array(filters)))])
+    def __init__(self, types: Sequence[str], filters: Sequence[dict[str, Any]], source: str = "") -> None:
+        self.types, self.filters, self.source = types, filters, source
+        compiled = [_compile(each, f"filters[{n}]", 0) for n, each in enumerate(_array(filters))]
+        self._holds = _all([*_source(source), *_types(types), *compiled])
 
     def __call__(self, event: Event) -> bool:
         return self._holds(event)
 
 
-def compile_filters(types: Sequence[str], filters: Sequence[dict[str, Any]]) -> Filter:
+def compile_filters(types: Sequence[str], filters: Sequence[dict[str, Any]], source: str = "") -> Filter:
     """The filter of a subscription.
 
     Args:
         types: event types, any of which is wanted; ``*`` matches any text. Empty: all.
         filters: filter expressions as the Subscriptions API writes them in JSON, all of which must hold.
+        source: the only source whose events are wanted. Empty: all.
 
     Raises:
         Reject: a filter makes no sense; the text has its path, like ``filters[0].any[1].prefix``.
 
     """
-    return Filter(types, filters)
+    return Filter(types, filters, source)
+
+
+def _source(source: str) -> list[Predicate]:
+    return [lambda event: event.source == source] if source else []
 
 
 def _types(types: Sequence[str]) -> list[Predicate]:
@@ -84,8 +93,20 @@ def _compile(expression: Any, path: str, depth: int) -> Predicate:
         inner = _compile(value, where, depth + 1)
         return lambda event: not inner(event)
     if dialect in ("sql", "cesql"):
-        raise Reject(f"{where}: CloudEvents SQL is not read here; use {', '.join(DIALECTS)}")
+        return _expression(value, where)
     raise Reject(f"{where}: there is no such dialect; use {', '.join(DIALECTS)}")
+
+
+def _expression(text: Any, path: str) -> Predicate:
+    if not isinstance(text, str):
+        raise Reject(f"{path}: a text is expected, an expression of CloudEvents SQL")
+    try:
+        expression = compile_expression(text)
+    except ParseError as error:
+        raise Reject(f"{path}: {error}") from error
+    for missing in expression.missing:
+        raise Reject(f"{path}: {missing}")
+    return expression.matches
 
 
 def _attributes(value: Any, path: str, compare: Callable[[str, str], bool]) -> list[Predicate]:
@@ -114,4 +135,4 @@ def _all(predicates: list[Predicate]) -> Predicate:
 
 
 _COMPARE: dict[str, Callable[[str, str], bool]] = {"exact": str.__eq__, "prefix": str.startswith, "suffix": str.endswith}
-DIALECTS = (*_COMPARE, "all", "any", "not")
+DIALECTS = (*_COMPARE, "all", "any", "not", "sql", "cesql")

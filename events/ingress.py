@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from events.codec import CLOUDEVENTS, Headers, decode
+from events.attributes import REQUIRED
+from events.codec import CLOUDEVENTS, Headers, decode_split, split
 from events.errors import BadEvent, UnsupportedMediaType
 from events.media import decode_text, media_type
 from events.received import Confirmation, Received, Rejected
 from events.s3 import events_from
 
 __all__ = ["Confirmation", "Received", "Rejected", "read"]
-
-_MARKS = frozenset({b"ce-specversion", b"ce-id", b"ce-source", b"ce-type"})
 
 
 def read(headers: Headers, body: bytes) -> Received:
@@ -27,14 +26,23 @@ def read(headers: Headers, body: bytes) -> Received:
         UnsupportedMediaType: nobody here reads this media type; answer 415.
 
     """
-    names = {name.lower(): value for name, value in headers}
-    content_type = names.get(b"content-type", b"").decode("latin-1").strip()
-    if content_type[: len(CLOUDEVENTS)].lower() == CLOUDEVENTS:
-        return Received(events=decode(headers, body))
-    if not _MARKS.isdisjoint(names):
-        ceph = names.get(b"ce-source", b"").startswith(b"ceph:s3") and b'"Records"' in body
-        return (events_from(body, headers) if ceph else None) or Received(events=decode(headers, body))
-    return _read_notification(content_type, headers, body)
+    attributes, content_type = split(headers)
+    if content_type is not None and content_type[: len(CLOUDEVENTS)].lower() == CLOUDEVENTS:
+        return Received(events=decode_split(attributes, content_type, body))
+    marked = False
+    for name, raw in attributes:
+        if name in REQUIRED:
+            if (
+                name == "source"
+                and raw.startswith(b"ceph:s3")
+                and b'"Records"' in body
+                and (found := events_from(body, headers))
+            ):
+                return found
+            marked = True
+    if marked:
+        return Received(events=decode_split(attributes, content_type, body))
+    return _read_notification(content_type or "", headers, body)
 
 
 def _read_notification(content_type: str, headers: Headers, body: bytes) -> Received:

@@ -12,13 +12,14 @@ from typing import Any
 
 import msgspec
 
-from events.attributes import CORE, REQUIRED, check
+from events.attributes import CORE, REQUIRED, check_all
 from events.errors import BadEvent
-from events.event import NULL, Event
+from events.event import NULL, Event, assemble
 from events.media import media_type
 
 MAX_DEPTH = 500
 _JSON_ERRORS = (msgspec.MsgspecError, UnicodeError, RecursionError)
+_DATA = frozenset({"data", "data_base64"})
 _OPTIONAL = ("subject", "time", "datacontenttype", "dataschema")
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -81,17 +82,13 @@ def from_document(document: Any) -> Event:
     """The event in an already parsed JSON object."""
     if not isinstance(document, dict):
         raise BadEvent("a CloudEvent in JSON must be an object")
-    core: dict[str, Any] = {}
-    extensions: dict[str, Any] = {}
-    for name, value in document.items():
-        if value is None or name in ("data", "data_base64"):
-            continue
-        check(name, value)
-        (core if name in CORE else extensions)[name] = value
+    attributes = {name: value for name, value in document.items() if value is not None and name not in _DATA}
+    check_all(attributes)
     for name in REQUIRED:
-        if name not in core:
+        if name not in attributes:
             raise BadEvent(f"the attribute {name!r} is required and missing")
-    return Event(**core, extensions=extensions, data=_data_in(document, core.get("datacontenttype")))
+    content_type = attributes.pop("datacontenttype", None)
+    return assemble(attributes, content_type, _data_in(document, content_type))
 
 
 def to_document(event: Event) -> dict[str, Any]:
@@ -110,8 +107,7 @@ def to_document(event: Event) -> dict[str, Any]:
         if name in CORE:
             raise BadEvent(f"{name!r} is an attribute of its own and cannot be an extension of event {event.id!r}")
         document[name] = value
-    for name, value in document.items():
-        check(name, value)
+    check_all(document)
     _data_out(event, document)
     return document
 

@@ -15,6 +15,8 @@ _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # noqa: S105 (RFC 7230's token, no sec
 _QUOTED = r'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t\x20-\x7e])*"'
 _TYPE = re.compile(rf"({_TOKEN})/({_TOKEN})((?:[ \t]*;[ \t]*{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))*)[ \t]*;?[ \t]*").fullmatch
 _CHARSET = re.compile(rf";[ \t]*charset=(?:({_TOKEN})|({_QUOTED}))", re.IGNORECASE).search
+#: What JSON is in, told or not: a parser that takes bytes checks it.
+UTF8 = frozenset({"", "utf-8", "utf8"})
 _READ = {"utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "ascii", "ascii": "ascii"}
 
 

@@ -34,6 +34,12 @@ def catalog(event: Event, catalog: Catalog) -> Iterator[Event]:
     if entry.state == "removed" and (before is None or before.state == "removed"):
         catalog.upsert(entry)  # remembered all the same: an older change may still be under way
         return
+    if before is not None and event.type == f"{S3_REMOVED[:-1]}Delete" and "" != entry.version != before.version != "":
+        return  # a version that was not the current one
+    if before is not None and _same(before, entry):
+        # Told a second time, by a late notification or a sweep: only where it stands in the order may be news.
+        catalog.upsert(msgspec.structs.replace(entry, updated=before.updated))
+        return
     if catalog.upsert(entry):
         yield event.reply(
             CatalogUpdated(**_version(entry), change=change, digest=entry.digest, format=entry.format, metadata=entry.metadata),
@@ -52,6 +58,12 @@ def _removed(event: Event) -> Entry:
         modified=record.eventTime,
         updated=now(),
     )
+
+
+def _same(before: Entry, entry: Entry) -> bool:
+    """Whether both tell the same content, described alike."""
+    told = ("state", "etag", "size", "digest", "format", "content_type", "metadata", "user", "index", "cause")
+    return all(getattr(before, name) == getattr(entry, name) for name in told)
 
 
 def _version(of: msgspec.Struct) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def ingest(event: Event, record: S3Record, objects: ObjectStore, settings: Setti
             key=found.key,
             etag=info.etag,
             size=info.size,
-            version=found.versionId,
+            version=found.versionId or info.version,
             sequence=str(event.extensions.get("sequence", "")),
             modified=record.eventTime or info.modified,
             digest=f"{settings.digest}:{digest.hexdigest()}",

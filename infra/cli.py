@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from infra.console import catalog, dead_letters, events, maps, objects, plan, subscriptions, up
+from infra.console import (
+    catalog,
+    dead_letters,
+    events,
+    maps,
+    notifications,
+    objects,
+    plan,
+    reconcile,
+    subscriptions,
+    up,
+    worker,
+)
 
 app = typer.Typer(
     name="sluice",
@@ -16,6 +28,7 @@ app = typer.Typer(
 )
 for name, function in {
     "up": up.up,
+    "worker": worker.worker,
     "status": up.status,
     "env": up.env,
     "put": objects.put,
@@ -29,6 +42,8 @@ for name, function in {
     "subscribe": subscriptions.subscribe,
     "subscriptions": subscriptions.subscriptions,
     "unsubscribe": subscriptions.unsubscribe,
+    "notifications": notifications.notifications,
+    "reconcile": reconcile.reconcile,
     "dead-letters": dead_letters.dead_letters,
     "replay": dead_letters.replay,
 }.items():

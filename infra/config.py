@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
@@ -28,11 +28,18 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Http(Section, frozen=True, kw_only=True):
-    """The event endpoint and API. With a ``token``, every request but the health probes must carry it as a bearer token."""
+    """The event endpoint and API. With a ``token``, every request but the health probes must carry it as a bearer token.
+
+    Events are welcome from senders that name one of ``webhook_origins`` (``*`` is any), ``webhook_rate`` a minute from each (0:
+    any number). With ``query_token``, senders of events that can set no header may put the token into ``?access_token=``.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8080
     token: str = ""
+    query_token: bool = False
+    webhook_origins: list[str] = msgspec.field(default_factory=lambda: ["*"])
+    webhook_rate: int = 0
 
 
 class Door(Section, frozen=True, kw_only=True):
@@ -55,6 +62,41 @@ class Objects(Section, frozen=True, kw_only=True):
     region: str = "us-east-1"
     access_key: str = ""
     secret_key: str = ""
+
+
+class Queue(Section, frozen=True, kw_only=True):
+    """An SQS queue to poll. ``endpoint`` and keys as boto3 finds them unless given; ``wait_s`` is the length of a long poll."""
+
+    url: str
+    endpoint: str = ""
+    region: str = "us-east-1"
+    access_key: str = ""
+    secret_key: str = ""
+    wait_s: int = 5
+
+
+class Sources(Section, frozen=True, kw_only=True):
+    """Where events come from besides posts to the endpoint.
+
+    ``url`` is this lake's HTTP endpoint as stores reach it; ``token`` is the secret in the address they push to, made at the
+    first start and kept in ``DATA/push-token`` unless given. ``topics`` are the ARNs of the SNS topics whose subscription is
+    confirmed (at ``sns_endpoint``, AWS's own unless given), ``queues`` what is polled, ``listen`` the addresses
+    (``s3://BUCKET/PREFIX``) whose stream of changes is followed, which MinIO and the embedded door offer.
+    """
+
+    url: str = ""
+    token: str = ""
+    topics: list[str] = []
+    sns_endpoint: str = ""
+    queues: list[Queue] = []
+    listen: list[str] = []
+
+
+class Reconcile(Section, frozen=True, kw_only=True):
+    """Sweeps: every ``every_s`` seconds (0 is never) over ``buckets`` (addresses ``s3://BUCKET/PREFIX``), or over all."""
+
+    buckets: list[str] = []
+    every_s: float = 0.0
 
 
 class Repository(Section, frozen=True, kw_only=True):
@@ -90,9 +132,23 @@ class Planner(Section, frozen=True, kw_only=True):
         ]
 
 
+class EventLog(Section, frozen=True, kw_only=True):
+    """The event log: embedded without ``url``, else on the Redis at ``redis://host:port/database`` under keys of ``prefix``.
+
+    Redis remembers events for ``remember_h`` hours (a repetition within them has no effect) and keeps about the newest
+    ``keep`` of them for readers.
+    """
+
+    url: str = ""
+    prefix: str = "sluice"
+    keep: int = 100_000
+    remember_h: float = 168.0
+
+
 class Delivery(Section, frozen=True, kw_only=True):
     """Retries and leases: attempts before a dead letter (of functions, of subscribers' sinks), first and longest back-off,
-    for how long a worker may be silent before another takes over, and after how many days events are forgotten (0: never).
+    for how long a worker may be silent before another takes over, after how many days events are forgotten (0: never), and how
+    far behind it may be (the age of the oldest delivery that could run; 0 is any) before new events are refused with 429.
     """
 
     attempts: int = 5
@@ -101,6 +157,19 @@ class Delivery(Section, frozen=True, kw_only=True):
     backoff_max_s: float = 60.0
     lease_s: float = 10.0
     retain_days: Annotated[float, msgspec.Meta(ge=0)] = 30.0
+    most_age_s: float = 3600.0
+
+
+class Runtime(Section, frozen=True, kw_only=True):
+    """Functions without a log: a container, AWS Lambda, a Lithops job. ``sink`` is where their replies are posted; with an
+    ``inbox`` (``DATA/inbox.db``) a repeated event is answered from memory. ``host`` is the address that a container serves on,
+    ``log_format`` ``text`` or ``json``.
+    """
+
+    host: str = "0.0.0.0"  # noqa: S104 - a container is reached from outside of it
+    sink: str = ""
+    inbox: bool = False
+    log_format: Literal["text", "json"] = "text"
 
 
 class Config(Section, frozen=True, kw_only=True):
@@ -114,9 +183,13 @@ class Config(Section, frozen=True, kw_only=True):
     http: Http = Http()
     door: Door = Door()
     objects: Objects = Objects()
+    sources: Sources = Sources()
+    reconcile: Reconcile = Reconcile()
     models: list[Repository] = msgspec.field(default_factory=lambda: [Repository(name="models", bucket="models")])
     planner: Planner = Planner()
+    log: EventLog = EventLog()
     delivery: Delivery = Delivery()
+    runtime: Runtime = Runtime()
 
     @property
     def folder(self) -> Path:

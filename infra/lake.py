@@ -6,32 +6,49 @@ One database means one transaction: an effect, its inbox mark and the events it 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
-from events.errors import Reject
 from events.event import Event
 from events.ports import Catalog, Models, ObjectStore, Profiles, Settings
 from functions import FUNCTIONS
 from infra.catalog import sqlite as catalog
 from infra.catalog.sqlite import SqliteCatalog
 from infra.config import Config
+from infra.delivery import outbox, reconcile
 from infra.delivery import subscription as subscriptions
-from infra.log import sqlite as log
+from infra.delivery.back_pressure import BackPressure
+from infra.delivery.claim_check import ClaimCheck
+from infra.delivery.metrics import Metrics
+from infra.delivery.tracing import Tracing
+from infra.log import sqlite as sqlite_log
+from infra.log.log import DeadLetter, Log
+from infra.log.redis import RedisLog
+from infra.log.sqlite import SqliteLog
 from infra.models import sqlite as models
 from infra.models.sqlite import SqliteModels
 from infra.profiles import sqlite as profiles
+from infra.profiles.redis import RedisProfiles
 from infra.profiles.sqlite import SqliteProfiles
+from infra.runtime.middleware import Middleware
 from infra.runtime.wiring import Scoped, Wired, load, wire
 from infra.runtime.worker import Worker
 from infra.sqlite import Writer, connect
 
 T = TypeVar("T")
 #: The database's history: append only.
-SCHEMA = (log.SCHEMA, catalog.SCHEMA, models.SCHEMA, profiles.SCHEMA, subscriptions.SCHEMA)
+SCHEMA = (
+    sqlite_log.SCHEMA,
+    catalog.SCHEMA,
+    models.SCHEMA,
+    profiles.SCHEMA,
+    subscriptions.SCHEMA,
+    outbox.SCHEMA,
+    reconcile.SCHEMA,
+)
 
 
 class Lake:
@@ -48,19 +65,49 @@ class Lake:
         self.routes = load((*FUNCTIONS, *config.functions))
         self.functions = {name: self._wire(name) for name in self.routes.by_name}
         self.subscriptions = subscriptions.Subscriptions()
-        with self.reading() as connection:
-            self.subscriptions.load(connection)
+        self.subscriptions.ended = self._retire
+        self._load_subscriptions()
+        self.log = self._open_log()
+        self.metrics, self.tracing = Metrics(self.log.counts), Tracing()
+        self.claims = ClaimCheck(objects, config.bucket)
+        self.pressure = BackPressure(lambda: self.log.counts()["behind_s"], config.delivery.most_age_s)
         self.worker = Worker(
-            self._writer, path, self.functions, self.subscriptions, self.targets, config.delivery, config.threads
-        )
+            self.log, self.functions, self._joining, self.subscriptions, self.unit, config.delivery, config.threads,
+            Middleware(self.claims, self.metrics, self.tracing),
+        )  # fmt: skip
+
+    def _open_log(self) -> Log:
+        if not self.config.log.url:
+            return SqliteLog(self._writer, self.reading, self.targets)
+        try:
+            return RedisLog(self.config.log, self._writer, self.targets, self._load_subscriptions)
+        except BaseException:
+            self._close_database()
+            raise
 
     def _wire(self, name: str) -> Wired:
-        scoped: Scoped = {
-            Catalog: SqliteCatalog,
-            Profiles: SqliteProfiles,
-            Models: lambda connection: SqliteModels(connection, self.config.models),
+        return wire(self.routes.by_name[name], {ObjectStore: self.objects, Settings: self.config.settings}, self._ports())
+
+    def _ports(self) -> Scoped:
+        """Port -> how to make it over a unit of the log (see ``Log.unit``)."""
+        repositories = self.config.models
+        if not self.config.log.url:
+            return {
+                Catalog: SqliteCatalog,
+                Profiles: SqliteProfiles,
+                Models: lambda connection: SqliteModels(connection, repositories),
+            }
+        return {
+            Catalog: lambda unit: SqliteCatalog(unit.connection),
+            Models: lambda unit: SqliteModels(unit.connection, repositories),
+            Profiles: lambda unit: RedisProfiles(unit.documents),
         }
-        return wire(self.routes.by_name[name], {ObjectStore: self.objects, Settings: self.config.settings}, scoped)
+
+    @property
+    def _joining(self) -> frozenset[str]:
+        """The functions that may write to the catalogue's database."""
+        asked = {name: set(get_type_hints(handler.function).values()) for name, handler in self.routes.by_name.items()}
+        return frozenset(name for name, ports in asked.items() if ports & {Catalog, Models})
 
     def targets(self, event: Event) -> list[str]:
         """Everybody who wants this event: functions by route, subscribers by filter."""
@@ -68,18 +115,18 @@ class Lake:
 
     def append(self, events: Sequence[Event]) -> Future[int]:
         """Accept events durably; the future resolves after the commit, to how many were new."""
-        future = self.write(lambda connection: log.append(connection, events, self.targets))
-        future.add_done_callback(lambda _: self.worker.wake())
+        future = self.log.append(events)
+        future.add_done_callback(lambda done: self._appended(events, done))
         return future
+
+    def _appended(self, events: Sequence[Event], done: Future[int]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            self.metrics.accepted(events, done.result())
+        self.worker.wake()
 
     def reject(self, rejected: Sequence[tuple[bytes, str]]) -> Future[None]:
         """Keep what could not become an event, with the reason, as dead letters."""
-
-        def work(connection: sqlite3.Connection) -> None:
-            for body, cause in rejected:
-                log.bury(connection, "ingress", cause, 1, body)
-
-        return self.write(work)
+        return self.log.reject(rejected)
 
     def call(self, name: str, event: Event) -> list[Event]:
         """Run a function at once, for an answer, outside the log; what it would write is refused.
@@ -87,8 +134,27 @@ class Lake:
         Raises:
             Reject: the request makes no sense, or names something that does not exist.
         """
-        with self.reading() as connection:
-            return self.functions[name].invoke(event, connection)
+        with self.unit() as unit:
+            return self.functions[name].invoke(event, unit)
+
+    def trial(self, name: str, event: Event, watch: Callable[[type, Any], Any]) -> list[Event]:
+        """Run a function and undo what it wrote. ``watch`` gets each of its ports and gives what stands in for it."""
+
+        def watched(kind: type, make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+            return lambda unit: watch(kind, make(unit))
+
+        ports = {kind: watched(kind, make) for kind, make in self._ports().items()}
+        fixed = {ObjectStore: self.objects, Settings: self.config.settings}
+        wired = wire(self.routes.by_name[name], fixed, ports)
+        if wired.slow:  # it only reads, and may take long
+            with self.unit() as unit:
+                return wired.invoke(event, unit)
+        with closing(connect(self._path)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                return wired.invoke(event, self.log.unit(connection))
+            finally:
+                connection.execute("ROLLBACK")
 
     def subscribe(self, wanted: subscriptions.Subscription) -> subscriptions.Subscription:
         """Store a subscription; events accepted from now on reach it."""
@@ -98,31 +164,28 @@ class Lake:
         """Forget a subscription; whether it existed."""
         return self._changing_subscriptions(lambda connection: subscriptions.remove(connection, name))
 
-    def replay(self, numbers: Iterable[int]) -> list[log.DeadLetter]:
+    def replay(self, numbers: Iterable[int]) -> list[DeadLetter]:
         """Deliver dead letters again. Raises ``Reject`` if one does not exist or never was an event; then none is."""
-
-        def work(connection: sqlite3.Connection) -> list[log.DeadLetter]:
-            done = []
-            for number in numbers:
-                letter = log.replay(connection, number)
-                if letter is None:
-                    raise Reject(f"there is no dead letter {number} that holds an event; see: sluice dead-letters")
-                done.append(letter)
-            return done
-
-        letters = self.write(work).result()
+        letters = self.log.replay(numbers)
         self.worker.wake()
         return letters
+
+    def profiles(self, prefix: str = "") -> dict[str, dict[str, Any]]:
+        """What maps have taught, by key."""
+        with self.unit() as unit:
+            port: Profiles = self._ports()[Profiles](unit)
+            found = {key: port.get(key) for key in port.keys(prefix)}
+        return {key: profile for key, profile in found.items() if profile is not None}
 
     def status(self) -> dict[str, Any]:
         """The lake in numbers."""
         with self.reading() as connection:
             states = connection.execute("SELECT state, count(*) AS n, sum(size) AS bytes FROM entry GROUP BY state").fetchall()
             return {
-                "log": log.counts(connection),
+                "log": self.log.counts(),
                 "catalog": {row["state"]: {"objects": row["n"], "bytes": row["bytes"]} for row in states},
                 "models": len(models.SqliteModels(connection, ()).versions()),
-                "profiles": len(SqliteProfiles(connection).keys()),
+                "profiles": len(self.profiles()),
                 "subscriptions": len(self.subscriptions.all()),
                 "functions": sorted(self.functions),
                 **{name: part() for name, part in self.parts.items()},
@@ -133,7 +196,13 @@ class Lake:
         return self._writer.submit(work)
 
     @contextmanager
-    def reading(self) -> Any:
+    def unit(self) -> Iterator[Any]:
+        """A unit of work that only reads, for a function that runs outside the log's transactions."""
+        with self.reading() as connection:
+            yield self.log.unit(connection)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection for reading, from a pool."""
         try:
             connection = self._idle.get_nowait()
@@ -148,12 +217,25 @@ class Lake:
     def close(self) -> None:
         """Stop the worker, finish the writes, close the database."""
         self.worker.stop()
+        self.tracing.close()
+        self.log.close()
+        self._close_database()
+
+    def _close_database(self) -> None:
         self._writer.close()
         while not self._idle.empty():
             self._idle.get_nowait().close()
 
+    def _retire(self, name: str) -> bool:
+        """End a subscription whose sink is gone; the delivery that found it out becomes a dead letter in its own time."""
+        return self._changing_subscriptions(lambda connection: subscriptions.retire(connection, name))
+
     def _changing_subscriptions(self, change: Callable[[sqlite3.Connection], T]) -> T:
         answer = self.write(change).result()
+        self._load_subscriptions()
+        self.log.retarget()
+        return answer
+
+    def _load_subscriptions(self) -> None:
         with self.reading() as connection:
             self.subscriptions.load(connection)
-        return answer

@@ -6,17 +6,20 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import redis
 import uvicorn
 
 from infra.config import Config, door_keys
@@ -27,6 +30,7 @@ from infra.objects.s3 import S3Store
 from infra.runtime.embedded import listen, url_of
 
 ACCESS, SECRET = "test-access", "test-secret"
+CEPH_SCRIPTS = Path(__file__).parent.parent / "infra" / "deploy" / "ceph"
 
 
 def need(program: str) -> None:
@@ -62,6 +66,52 @@ def serving(app: object) -> Iterator[str]:
         server.should_exit = True
         thread.join(10)
         bound.close()
+
+
+class RedisProcess:
+    """A ``redis-server`` of its own, durable, that a test may kill and start again on the same data."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        need("redis-server")
+        folder.mkdir()
+        with listen("127.0.0.1", 0) as bound:
+            self.port = bound.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._command = [
+            "redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "",
+            "--appendonly", "yes", "--appendfsync", "always", "--logfile", str(folder / "redis.log"), *options,
+        ]  # fmt: skip
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> RedisProcess:
+        """Start it and wait until it answers."""
+        self.process = subprocess.Popen(self._command)
+        with redis.Redis(port=self.port) as client:
+            eventually(lambda: _answers(client), 20, "redis-server to answer")
+        return self
+
+    def stop(self, number: int = signal.SIGKILL) -> None:
+        """End it, by default without a warning."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+            self.process.wait(20)
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.exceptions.ConnectionError:
+        return False
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisProcess]:
+    """A running, empty Redis."""
+    made = RedisProcess(tmp_path / "redis")
+    try:
+        yield made.start()
+    finally:
+        made.stop()
 
 
 @pytest.fixture
@@ -155,7 +205,55 @@ class Sluice:
     def settled(self) -> bool:
         """Whether everything uploaded has gone its whole way."""
         status = self.get("/status")
-        return bool(status["log"]["waiting"] == 0 and status["door"]["outbox"] == 0)
+        return bool(status["log"]["waiting"] == 0 and status.get("door", {"outbox": 0})["outbox"] == 0)
+
+
+@dataclass(frozen=True)
+class Ceph:
+    """A running single-node Ceph with an S3 endpoint; ``script`` runs its start or stop script."""
+
+    folder: Path
+    endpoint: str
+    environment: dict[str, str]
+
+    def script(self, name: str, *arguments: str) -> None:
+        """``up.sh`` or ``down.sh`` of ``infra/deploy/ceph``."""
+        done = subprocess.run(
+            ["bash", str(CEPH_SCRIPTS / name), *arguments], env=self.environment, capture_output=True, text=True, timeout=110
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def store(self) -> S3Store:
+        """A new client of it."""
+        return S3Store(self.endpoint, ACCESS, SECRET)
+
+
+@pytest.fixture(scope="session")
+def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ceph]:
+    """One Ceph for all tests that need it, in memory, on ports of its own."""
+    need("radosgw")
+    folder = tmp_path_factory.mktemp("ceph") / "cluster"
+    monitor, gateway = free_port(), free_port()
+    settings = {
+        "CEPH_DIR": str(folder), "MON_PORT": str(monitor), "RGW_PORT": str(gateway), "OSD_TYPE": "memstore",
+        "S3_ACCESS_KEY": ACCESS, "S3_SECRET_KEY": SECRET,
+    }  # fmt: skip
+    made = Ceph(folder, f"http://127.0.0.1:{gateway}", {**os.environ, **settings})
+    try:
+        made.script("up.sh")
+        yield made
+    finally:
+        made.script("down.sh", "--kill", "--purge")
+
+
+def free_port() -> int:
+    """A TCP port nobody listens on now; outside of what Ceph's OSDs take from."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if not 6800 <= port <= 7300:
+            return port
 
 
 @pytest.fixture

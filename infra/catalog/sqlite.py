@@ -32,6 +32,33 @@ _COMPARE = re.compile(r"^(?P<path>.+?)(?P<how>>=|<=|!=|>|<|=)?$", re.DOTALL)
 MOST = 10_000
 
 
+class Known(msgspec.Struct, frozen=True):
+    """What a comparison with a bucket needs of an entry."""
+
+    key: str
+    state: str
+    etag: str
+    size: int
+    sequence: str
+    modified: str
+
+
+def walk(connection: sqlite3.Connection, bucket: str, prefix: str, after: str, limit: int) -> list[Known]:
+    """The next entries of a bucket behind the key ``after``, tombstones included, in the order of their keys' UTF-8."""
+    rows = connection.execute(
+        "SELECT key, state, etag, size, sequence, modified FROM entry "
+        "WHERE bucket = ?1 AND key > ?2 AND key >= ?3 AND (?4 = '' OR key < ?4) ORDER BY key LIMIT ?5",
+        (bucket, after, prefix, _beyond(prefix), limit),
+    )
+    return [Known(*row) for row in rows]
+
+
+def _beyond(prefix: str) -> str:
+    """The least text after all that begin with ``prefix``, or none: its last character one higher (no surrogate)."""
+    stem = prefix.rstrip("\U0010ffff")
+    return stem[:-1] + chr(0xE000 if stem[-1] == "\ud7ff" else ord(stem[-1]) + 1) if stem else ""
+
+
 class SqliteCatalog:
     """The ``Catalog`` port over one connection; writes join the transaction that is open on it."""
 

@@ -70,6 +70,10 @@ class Client:
         """The JSON answer to a JSON document. Raises ``Complaint``."""
         return self._ask("POST", path, content=msgspec.json.encode(document), headers={"content-type": "application/json"})
 
+    def put(self, path: str, document: Any) -> Any:
+        """As ``post``, to replace what is there or make it."""
+        return self._ask("PUT", path, content=msgspec.json.encode(document), headers={"content-type": "application/json"})
+
     def delete(self, path: str) -> None:
         """Raises ``Complaint``, also where there was nothing to delete."""
         self._ask("DELETE", path)
@@ -99,6 +103,21 @@ class Client:
             raise self._missing() from error
         except httpx.RemoteProtocolError:
             return  # the lake was stopped in the middle of a line
+
+    def lines(self, path: str, document: Any) -> Iterator[dict[str, Any]]:
+        """The lines of JSON that answer a POST, as they come. Ends early when the lake stops. Raises ``Complaint``."""
+        content, headers = msgspec.json.encode(document), {"content-type": "application/json"}
+        timeout = httpx.Timeout(3.0, read=None)
+        try:
+            with self._http.stream("POST", path, content=content, headers=headers, timeout=timeout) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise Complaint(_reason(answer))
+                yield from (json.loads(line) for line in answer.iter_lines() if line)
+        except httpx.ConnectError as error:
+            raise self._missing() from error
+        except httpx.RemoteProtocolError:
+            return
 
     def _ask(self, method: str, path: str, **more: Any) -> Any:
         try:

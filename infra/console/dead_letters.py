@@ -41,6 +41,9 @@ def replay(
     session: Session,
     ids: Annotated[list[int] | None, typer.Argument(metavar="ID...", help="As `sluice dead-letters` shows them.")] = None,
     all: Annotated[bool, typer.Option("--all", help="All dead letters that hold an event.", show_default=False)] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show which events and changes it would bring.", show_default=False)
+    ] = False,
 ) -> None:
     """Deliver dead letters again, once their cause is mended. Repeating one is harmless: effects happen once."""
     if bool(ids) == all:
@@ -49,8 +52,29 @@ def replay(
         if all:
             letters = api.get("/dead-letters", limit=MOST)["dead_letters"]
             ids = [letter["id"] for letter in letters if letter["event"]]
+        if dry_run:
+            _show(session, api.post("/dead-letters/replay", {"ids": ids, "dry_run": True}))
+            return
         done = api.post("/dead-letters/replay", {"ids": ids})
     session.answer(done) if session.json else typer.echo(f"{len(done['replayed'])} dead letters are delivered again")
+
+
+def _show(session: Session, found: dict[str, Any]) -> None:
+    """What a replay would do, for people: a line a dead letter, and below it one for each event and each changed row."""
+    if session.json:
+        session.answer(found)
+        return
+    for trial in found["trials"]:
+        failed = f"would fail again: {trial['error']}" if trial["error"] else ""
+        ends = failed or trial["note"] or f"would yield {len(trial['events'])} events and change {len(trial['changes'])} rows"
+        typer.echo(f"{trial['id']}  {trial['function']}: {text.printable(ends)}")
+        for event in trial["events"]:
+            typer.echo(f"    event   {text.short(event['type'])} {text.printable(event.get('subject') or '')}".rstrip())
+        for change in trial["changes"]:
+            before, after = change["before"] or {}, change["after"]
+            fields = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+            kind = f"changes {', '.join(fields)} of" if change["before"] else "adds"
+            typer.echo(f"    {change['store']:7} {kind} {text.printable(change['key'])}")
 
 
 def about_of(letter: dict[str, Any]) -> str:

@@ -35,7 +35,8 @@ def subscribe(
         for each in given or ()
     ]
     with session.api() as api:
-        made = api.post("/subscriptions", {"sink": sink, "id": id, "types": type or [], "filters": filters})
+        wanted = {"sink": sink, "types": type or [], "filters": filters}
+        made = api.put(f"/subscriptions/{quote(id, safe='')}", wanted) if id else api.post("/subscriptions", wanted)
     session.answer(made) if session.json else typer.echo(f"subscription {made['id']}: {sink}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Annotated, Any
 
 import msgspec
@@ -18,10 +17,24 @@ Port = Annotated[int | None, typer.Option(min=0, max=65535, metavar="PORT", help
 
 
 @command
-def up(session: Session, http_port: Port = None, s3_port: Port = None) -> None:
+def up(
+    session: Session,
+    http_port: Port = None,
+    s3_port: Port = None,
+    fd: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="A listening socket for HTTP, already open.", show_default=False)
+    ] = None,
+    log_format: Annotated[
+        str | None, typer.Option(metavar="FORMAT", help="The log on standard error: text or json.", show_default=False)
+    ] = None,
+) -> None:
     """Start a lake: the S3 endpoint, the HTTP endpoint and the worker. It runs until Ctrl-C."""
     from infra.runtime.embedded import serve
+    from infra.runtime.logs import FORMATS
+    from infra.runtime.logs import configure as configure_logs
 
+    if log_format and log_format not in FORMATS:
+        raise typer.BadParameter(f"{log_format!r} is neither of {', '.join(FORMATS)}", param_hint="--log-format")
     config = session.config
     replace = msgspec.structs.replace
     if http_port is not None:
@@ -45,8 +58,8 @@ def up(session: Session, http_port: Port = None, s3_port: Port = None) -> None:
             out.print('For boto3 and aws: eval "$(sluice env)". ', end="")
         out.print("Ctrl-C stops the lake.")
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    asyncio.run(serve(config, started))
+    configure_logs(log_format or config.runtime.log_format)
+    asyncio.run(serve(config, started, fd))
 
 
 @command
@@ -68,22 +81,30 @@ def status(session: Session) -> None:
 
 def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     log = found["log"]
-    waiting = f"{log['waiting']} waiting, {log['retrying']} of them retrying"
+    waiting = f"{log['waiting']} waiting, {_marked(log['retrying'], 'yellow')} of them retrying"
     if log["waiting"]:
         waiting += f", the oldest for {text.seconds(log['oldest_s'])}"
+    behind = log.get("behind_s", 0.0)
+    lag = "[green]none[/]" if behind < 1 else f"[{'red' if behind > 60 else 'yellow'}]{text.seconds(behind)}[/] behind"
     objects = [
         f"{told['objects']} {state} ({text.size(told['bytes'] or 0)})" for state, told in sorted(found["catalog"].items())
     ]
     return [
         ("events", f"{log['events']} accepted"),
         ("deliveries", waiting),
-        ("dead letters", str(log["dead"])),
+        ("lag", lag),
+        ("dead letters", _marked(log["dead"], "red")),
         ("objects", ", ".join(objects) or "none"),
         ("model versions", str(found["models"])),
         ("task profiles", str(found["profiles"])),
         ("subscriptions", str(found["subscriptions"])),
         ("functions", ", ".join(found["functions"])),
     ]
+
+
+def _marked(count: int, colour: str) -> str:
+    """A number that should be 0, coloured when it is not (colour is only shown on a terminal)."""
+    return f"[{colour}]{count}[/]" if count else "0"
 
 
 @command

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import msgspec
 
-from events.codec import to_json
 from events.event import Event, restamp
 from events.types import DeliveryFailed, ObjectVersion, S3Record
-from infra.log import sqlite as log
+from infra.log.log import Delivery
 
 FAILED = "dev.sluice.delivery.failed.v1"
 
 
-def bury(connection: sqlite3.Connection, delivery: log.Delivery, cause: str) -> list[Event]:
-    """Move a delivery to the dead letters; returns the event that tells of it (none about a failure to tell)."""
-    event, attempts = delivery.event, delivery.attempts + 1
-    number = log.bury(connection, delivery.target, cause, attempts, to_json(event), delivery.seq)
+def failed(delivery: Delivery, cause: str, burial: int) -> list[Event]:
+    """The event that tells of a dead letter (none about a failure to tell). ``burial`` differs each time it is buried."""
+    event = delivery.event
     if event.type == FAILED:
         return []
-    failed = DeliveryFailed(
+    told = DeliveryFailed(
         event=event.id,
         type=event.type,
         function=delivery.target,
         cause=cause,
-        attempts=attempts,
+        attempts=delivery.attempts + 1,
         object=object_of(event),
     )
-    return [restamp(event.reply(failed), event, f"{delivery.target}.failed", number)]
+    return [restamp(event.reply(told), event, f"{delivery.target}.failed", burial)]
 
 
 def object_of(event: Event) -> ObjectVersion | None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 
-from infra.log import sqlite as log
-from infra.sqlite import Writer
+from infra.log.log import Log
 
 BATCH = 500
 #: How often old events are looked for, in seconds.
@@ -20,12 +19,12 @@ class Retention:
         self._due = 0.0
         self._after = 0
 
-    def step(self, writer: Writer) -> None:
+    def step(self, log: Log) -> None:
         """Forget the next few events, if it is time."""
         if not self._seconds or time.monotonic() < self._due:
             return
         before, after = time.time() - self._seconds, self._after
-        last = writer.submit(lambda connection: log.prune(connection, before, after, BATCH)).result()
+        last = log.forget(before, after, BATCH)
         if last is None:
             self._after, self._due = 0, time.monotonic() + PERIOD
         else:

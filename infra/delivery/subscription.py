@@ -1,114 +1,182 @@
 """Subscriptions: an HTTP sink receives the events that match, as CloudEvents, in order per key, retried.
 
-Source: CloudEvents Subscriptions API 0.1-wip (the object's form), HTTP 1.1 Web Hooks for Event Delivery (what answers mean).
+Source: CloudEvents Subscriptions API 0.1-wip. How an event is sent, and what answers mean, is ``infra/delivery/webhook.py``.
 """
 
 from __future__ import annotations
 
-import re
+import logging
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import msgspec
 
-from events.codec import encode_binary
-from events.errors import Reject, Retry
+from events.attributes import check
+from events.errors import Reject
 from events.event import Event, now
-from events.filter import compile_filters
+from events.filter import Filter, compile_filters
+from infra.delivery.credential import Credential
+from infra.delivery.webhook import Gone, Webhook, address_of, settings_of
 
+logger = logging.getLogger("sluice.subscriptions")
 PREFIX = "subscription/"
 SCHEMA = "CREATE TABLE subscription (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID"
-TIMEOUT = httpx.Timeout(10.0, connect=3.0)
-#: Answers that may be different later; anything else but 2xx will not be.
-LATER = {404, 408, 409, 425, 429}
-
-
-class SinkError(Exception):
-    """The sink did not take an event this time."""
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who wants which events. ``types`` are event types (``*`` matches any text), any of which; ``filters`` must all hold."""
+    """Who wants which events: of this ``source``, of any of ``types`` (``*`` matches any text), and every one of ``filters``.
+
+    ``protocolsettings`` are those of ``HttpSettings``. ``config`` is kept for the subscriber; nothing here reads it.
+    """
 
     sink: str
     id: str = ""
+    source: str = ""
     types: list[str] = []
-    filters: list[dict[str, Any]] = []
-    protocol: str = "HTTP"
     config: dict[str, Any] = {}
+    filters: list[dict[str, Any]] = []
+    sinkcredential: Credential | None = None
+    protocol: str = "HTTP"
+    protocolsettings: dict[str, Any] = {}
     created: str = ""
+
+    def shown(self) -> dict[str, Any]:
+        """The subscription as JSON may show it: without secrets, and without an empty source."""
+        document: dict[str, Any] = msgspec.to_builtins(self)
+        if not self.source:
+            del document["source"]
+        if self.sinkcredential is None:
+            del document["sinkcredential"]
+        else:
+            document["sinkcredential"] = self.sinkcredential.shown()
+        return document
+
+
+class _Compiled(NamedTuple):
+    body: str
+    subscription: Subscription
+    wants: Filter
+    webhook: Webhook
 
 
 class Subscriptions:
-    """All subscriptions, compiled. Changes go through the writer's connection; ``load`` refreshes the compiled form."""
+    """All subscriptions, compiled. Changes go through the writer's connection; ``load`` refreshes the compiled form.
+
+    ``ended`` is called with the id of a subscription whose sink is gone; it is to ``retire`` it.
+    """
 
     def __init__(self) -> None:
-        self._found: dict[str, tuple[Subscription, Callable[[Event], bool]]] = {}
+        self._found: dict[str, _Compiled] = {}
+        self.ended: Callable[[str], object] = lambda _: None
 
     def load(self, connection: sqlite3.Connection) -> None:
-        """Read and compile what the database holds."""
-        rows = connection.execute("SELECT body FROM subscription ORDER BY id").fetchall()
-        found = (msgspec.json.decode(row["body"], type=Subscription) for row in rows)
-        self._found = {each.id: (each, compile_filters(each.types, each.filters)) for each in found}
+        """Read and compile what the database holds. Who has not changed keeps what is known of its sink."""
+        rows = connection.execute("SELECT id, body FROM subscription ORDER BY id").fetchall()
+        known = self._found
+        self._found = {
+            row["id"]: known[row["id"]]
+            if row["id"] in known and known[row["id"]].body == row["body"]
+            else _compile(row["body"])
+            for row in rows
+        }
 
     def all(self) -> list[Subscription]:
-        return [found for found, _ in self._found.values()]
+        return [found.subscription for found in self._found.values()]
 
     def get(self, target: str) -> Subscription | None:
         """The subscription of this id or delivery target, if it still exists."""
         found = self._found.get(target.removeprefix(PREFIX))
-        return found[0] if found else None
+        return found.subscription if found else None
 
     def match(self, event: Event) -> Iterable[str]:
         """The delivery targets of the subscriptions that want this event."""
-        return [PREFIX + found.id for found, wants in self._found.values() if wants(event)]
+        return [PREFIX + found.subscription.id for found in self._found.values() if found.wants(event)]
+
+    def post(self, client: httpx.Client, target: str, event: Event) -> None:
+        """Send one event to a delivery target; nothing happens if that no longer exists. Raises as ``Webhook.post`` does."""
+        found = self._found.get(target.removeprefix(PREFIX))
+        if found is None:
+            return
+        try:
+            found.webhook.post(client, event)
+        except Gone as error:
+            logger.warning("the subscription %s ends: %s", found.subscription.id, error)
+            self.ended(found.subscription.id)
+            raise
+
+
+def _compile(body: str) -> _Compiled:
+    found = msgspec.json.decode(body, type=Subscription)
+    webhook = Webhook(found.sink, settings_of(found.protocolsettings), found.sinkcredential)
+    return _Compiled(body, found, compile_filters(found.types, found.filters, found.source), webhook)
+
+
+def parse(document: Any) -> Subscription:
+    """The subscription that a JSON object proposes. Raises ``Reject`` with the path of the first misfit.
+
+    ``sinkCredential`` and the names in it may be written in any case, as the drafts of the specification do.
+    """
+    if not isinstance(document, dict):
+        raise Reject("a subscription is a JSON object")
+    wanted = {"sinkcredential" if name.lower() == "sinkcredential" else name: value for name, value in document.items()}
+    if isinstance(credential := wanted.get("sinkcredential"), dict):
+        wanted["sinkcredential"] = {str(name).lower(): value for name, value in credential.items()}
+    try:
+        made = msgspec.convert(wanted, Subscription)
+    except msgspec.ValidationError as error:
+        raise Reject(f"the subscription does not fit: {error}") from error
+    if "source" in wanted and not made.source:
+        raise Reject("source: it must not be empty; leave it out to have the events of every source")
+    return made
 
 
 def add(connection: sqlite3.Connection, wanted: Subscription) -> Subscription:
-    """Check and store a subscription; returns it with its id.
+    """Check and store a subscription, in place of the one of its id; returns it with its id. Raises ``Reject``.
 
-    Raises ``Reject`` for a sink, an id or a filter that makes no sense.
+    A credential without its secret, as ``shown`` gives it, keeps the secret that is known.
     """
-    try:
-        sink = httpx.URL(wanted.sink)
-        usable = sink.scheme in ("http", "https") and sink.host != "" and 0 < (sink.port or 80) < 2**16
-    except (httpx.InvalidURL, ValueError):
-        usable = False
-    if not usable:
-        raise Reject(f"the sink {wanted.sink!r} is no http or https URL")
-    if not re.fullmatch(r"[A-Za-z0-9._~-]{0,128}", wanted.id) or wanted.id in (".", ".."):
-        raise Reject(f"the id {wanted.id[:128]!r} cannot stand in a URL: use at most 128 of A-Z a-z 0-9 . _ ~ -")
+    address_of(wanted.sink)
+    if "/" in wanted.id or wanted.id in (".", "..") or len(wanted.id) > 128:
+        raise Reject(f"the id {wanted.id[:128]!r} cannot stand in a URL: use at most 128 characters without a slash")
     if wanted.protocol != "HTTP":
         raise Reject(f"the protocol {wanted.protocol!r} is not offered here; HTTP is")
-    compile_filters(wanted.types, wanted.filters)
-    made = msgspec.structs.replace(wanted, id=wanted.id or str(uuid.uuid4()), created=now())
+    if "" in wanted.config:
+        raise Reject("config: a key must not be empty")
+    if wanted.source:
+        check("source", wanted.source)
+    settings_of(wanted.protocolsettings)
+    compile_filters(wanted.types, wanted.filters, wanted.source)
+    row = connection.execute("SELECT body FROM subscription WHERE id = ?", (wanted.id,)).fetchone()
+    known = msgspec.json.decode(row["body"], type=Subscription) if row else None
+    credential = wanted.sinkcredential
+    if credential is not None:
+        credential = _completed(credential, known.sinkcredential if known else None)
+        credential.check()
+    made = msgspec.structs.replace(
+        wanted, id=wanted.id or str(uuid.uuid4()), created=known.created if known else now(), sinkcredential=credential
+    )
     body = msgspec.json.encode(made).decode()
     connection.execute("INSERT OR REPLACE INTO subscription VALUES (?, ?)", (made.id, body))
     return made
 
 
+def _completed(wanted: Credential, known: Credential | None) -> Credential:
+    if wanted.complete or known is None or known.credentialtype != wanted.credentialtype:
+        return wanted
+    return msgspec.structs.replace(
+        wanted, identifier=wanted.identifier or known.identifier, secret=known.secret, accesstoken=known.accesstoken
+    )
+
+
 def remove(connection: sqlite3.Connection, name: str) -> bool:
     """Forget a subscription and what it still waits for; whether it existed."""
     connection.execute("DELETE FROM delivery WHERE target = ?", (PREFIX + name,))
+    return retire(connection, name)
+
+
+def retire(connection: sqlite3.Connection, name: str) -> bool:
+    """Forget a subscription, but not the delivery at hand, whose failure is still to be told; whether it existed."""
     return connection.execute("DELETE FROM subscription WHERE id = ?", (name,)).rowcount == 1
-
-
-def post(client: httpx.Client, found: Subscription, event: Event) -> None:
-    """Send one event. Raises ``Retry``, ``SinkError`` (tried again, a bounded number of times) or ``Reject``."""
-    headers, body = encode_binary(event)
-    try:
-        answer = client.post(found.sink, content=body, headers=headers, follow_redirects=False, timeout=TIMEOUT)
-    except httpx.HTTPError as error:
-        raise SinkError(f"the sink {found.sink} cannot be reached: {error or type(error).__name__}") from error
-    if answer.is_success:
-        return
-    text = f"the sink {found.sink} answered {answer.status_code} {answer.reason_phrase}".rstrip()
-    after = answer.headers.get("retry-after", "")
-    if answer.status_code in (429, 503) and after.isdigit():
-        raise Retry(text, min(float(after), 3600.0))
-    if answer.status_code in LATER or answer.status_code >= 500:
-        raise SinkError(text)
-    raise Reject(text)

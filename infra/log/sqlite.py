@@ -10,16 +10,21 @@ Order: a shard holds the events of a partition key; of one function and partitio
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
+import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from zlib import crc32
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
 
 from events.codec import from_json, to_json
+from events.errors import Reject
 from events.event import Event
+from infra.delivery import dead_letter
+from infra.log.log import SHARDS, DeadLetter, Delivery, Failure, Job, Judge, Lane, Targets, shard_of
+from infra.sqlite import Writer
 
-SHARDS = 64
 SCHEMA = """
 CREATE TABLE event (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, type TEXT NOT NULL, subject TEXT,
@@ -37,41 +42,6 @@ CREATE TABLE dead (
 );
 CREATE TABLE lease (shard INTEGER PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL)
 """
-#: Who wants an event: names of functions and subscriptions.
-Targets = Callable[[Event], Iterable[str]]
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """One event on its way to one target. ``attempts`` counts the failed ones so far."""
-
-    seq: int
-    target: str
-    attempts: int
-    event: Event
-
-    @property
-    def lane(self) -> tuple[str, str]:
-        """What must stay in order: the target and the event's partition."""
-        return self.target, self.event.partition
-
-
-@dataclass(frozen=True)
-class DeadLetter:
-    """A delivery that was given up. ``event`` is ``None`` for bytes that never were an event (``body`` holds them)."""
-
-    id: int
-    target: str
-    cause: str
-    attempts: int
-    at: float
-    body: bytes
-    event: Event | None
-
-
-def shard_of(partition: str) -> int:
-    """The shard of a partition key: stable for ever, unlike ``hash``."""
-    return crc32(partition.encode("utf-8", "surrogatepass")) % SHARDS
 
 
 def append(connection: sqlite3.Connection, events: Iterable[Event], targets: Targets) -> int:
@@ -101,14 +71,17 @@ def ready(connection: sqlite3.Connection, shards: Sequence[int], limit: int) -> 
     """The next deliveries of these shards that are due, oldest first: of each lane (see ``Delivery.lane``) at most one."""
     rows = connection.execute(
         f"""
-        SELECT d.seq, d.target, d.attempts, e.body FROM delivery d JOIN event e USING (seq)
+        SELECT d.seq, d.target, d.partition, d.attempts, e.body FROM delivery d JOIN event e USING (seq)
         WHERE d.shard IN ({",".join("?" * len(shards))}) AND d.due <= ? AND NOT EXISTS (
             SELECT 1 FROM delivery o WHERE o.target = d.target AND o.partition = d.partition AND o.seq < d.seq)
         ORDER BY d.seq LIMIT ?
         """,  # noqa: S608 - question marks only
         (*shards, time.time(), limit),
     ).fetchall()
-    return [Delivery(row["seq"], row["target"], row["attempts"], from_json(row["body"])) for row in rows]
+    return [
+        Delivery(row["seq"], row["target"], row["attempts"], from_json(row["body"]), (row["target"], row["partition"]))
+        for row in rows
+    ]
 
 
 def acknowledge(connection: sqlite3.Connection, delivery: Delivery) -> bool:
@@ -200,14 +173,120 @@ def prune(connection: sqlite3.Connection, before: float, after: int, limit: int)
 
 
 def counts(connection: sqlite3.Connection) -> dict[str, float]:
-    """Events accepted, deliveries waiting and retrying, dead letters, and the age in seconds of the oldest delivery."""
+    """Events accepted, deliveries waiting and retrying, dead letters, and the age in seconds of the oldest delivery.
+
+    ``behind_s`` is that of the oldest one which could run now, for the first time: how far behind the worker is.
+    """
     row = connection.execute(
         """
         SELECT (SELECT count(*) FROM event) AS events, (SELECT count(*) FROM dead) AS dead,
                (SELECT count(*) FROM delivery) AS waiting, (SELECT count(*) FROM delivery WHERE attempts > 0) AS retrying,
-               coalesce((SELECT max(0, ? - recorded) FROM event
-                         WHERE seq = (SELECT min(seq) FROM delivery)), 0) AS oldest_s
+               coalesce((SELECT max(0, ?1 - recorded) FROM event
+                         WHERE seq = (SELECT min(seq) FROM delivery)), 0) AS oldest_s,
+               coalesce((SELECT max(0, ?1 - e.recorded) FROM delivery d JOIN event e USING (seq)
+                         WHERE d.attempts = 0 AND d.due <= ?1 AND NOT EXISTS (
+                             SELECT 1 FROM delivery o
+                             WHERE o.target = d.target AND o.partition = d.partition AND o.seq < d.seq)
+                         ORDER BY d.seq LIMIT 1), 0) AS behind_s
         """,
         (time.time(),),
     ).fetchone()
     return dict(row)
+
+
+class SqliteLog:
+    """The ``Log`` over one database: its writer, and how to read from it. One database means one transaction for all."""
+
+    poll_s = 0.25
+
+    def __init__(
+        self, writer: Writer, reading: Callable[[], AbstractContextManager[sqlite3.Connection]], targets: Targets
+    ) -> None:
+        self._writer, self._reading, self._targets = writer, reading, targets
+        self.owner = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._shards: list[int] = []
+
+    def append(self, events: Sequence[Event]) -> Future[int]:
+        return self._writer.submit(lambda connection: append(connection, events, self._targets))
+
+    def reject(self, rejected: Sequence[tuple[bytes, str]]) -> Future[None]:
+        def work(connection: sqlite3.Connection) -> None:
+            for body, cause in rejected:
+                bury(connection, "ingress", cause, 1, body)
+
+        return self._writer.submit(work)
+
+    def lease(self, seconds: float) -> None:
+        self._shards = self._writer.submit(lambda connection: lease(connection, self.owner, seconds)).result()
+
+    def release(self) -> None:
+        self._shards = []
+        self._writer.submit(lambda connection: release(connection, self.owner)).result()
+
+    def ready(self, limit: int, free: Callable[[Lane], bool]) -> list[Delivery]:
+        if not self._shards:
+            return []
+        with self._reading() as connection:
+            found = ready(connection, self._shards, limit)
+        return [delivery for delivery in found if free(delivery.lane)]
+
+    def settle(self, jobs: Sequence[Job], judge: Judge) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            for job in jobs:
+                self._settle(connection, job, judge)
+
+        self._writer.submit(work).result()
+
+    def _settle(self, connection: sqlite3.Connection, job: Job, judge: Judge) -> None:
+        connection.execute("SAVEPOINT delivery")
+        try:
+            if acknowledge(connection, job.delivery):
+                append(connection, job.run(connection), self._targets)
+        except Exception as error:
+            connection.execute("ROLLBACK TO delivery")
+            self._fail(connection, job.delivery, judge(job.delivery, error))
+        connection.execute("RELEASE delivery")
+
+    def _fail(self, connection: sqlite3.Connection, delivery: Delivery, failure: Failure) -> None:
+        if failure.seconds is not None:
+            postpone(connection, delivery, failure.seconds, failure.cause)
+        elif acknowledge(connection, delivery):
+            attempts = delivery.attempts + 1
+            number = bury(connection, delivery.target, failure.cause, attempts, to_json(delivery.event), delivery.seq)
+            append(connection, dead_letter.failed(delivery, failure.cause, number), self._targets)
+
+    def unit(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        return connection
+
+    def dead_letters(self, limit: int = 100, number: int | None = None) -> list[DeadLetter]:
+        with self._reading() as connection:
+            return dead_letters(connection, limit, number)
+
+    def replay(self, numbers: Iterable[int]) -> list[DeadLetter]:
+        def work(connection: sqlite3.Connection) -> list[DeadLetter]:
+            done = []
+            for number in numbers:
+                letter = replay(connection, number)
+                if letter is None:
+                    raise Reject(f"there is no dead letter {number} that holds an event; see: sluice dead-letters")
+                done.append(letter)
+            return done
+
+        return self._writer.submit(work).result()
+
+    def tail(self, after: int, limit: int, pattern: str = "*") -> list[tuple[int, float, Event]]:
+        with self._reading() as connection:
+            return tail(connection, after, limit, pattern)
+
+    def counts(self) -> dict[str, float]:
+        with self._reading() as connection:
+            return counts(connection)
+
+    def forget(self, before: float, after: int, limit: int) -> int | None:
+        return self._writer.submit(lambda connection: prune(connection, before, after, limit)).result()
+
+    def retarget(self) -> None:
+        """Nothing to do: one process has one list of targets."""
+
+    def close(self) -> None:
+        """Nothing to do: the database belongs to the lake."""

@@ -24,6 +24,8 @@ class S3Store:
 
     def __init__(self, endpoint: str, access_key: str, secret_key: str, region: str = "us-east-1") -> None:
         self.endpoint = endpoint
+        #: Access key, secret key and region, for clients of other kinds; empty keys are found as boto3 does.
+        self.keys = access_key, secret_key, region
         self.client: Any = boto3.client(
             "s3",
             endpoint_url=endpoint or None,
@@ -44,14 +46,14 @@ class S3Store:
 
     def head(self, bucket: str, key: str, *, version: str = "") -> ObjectInfo:
         more = {"VersionId": version} if version else {}
-        with _errors(bucket, key):
+        with errors(bucket, key):
             return _info(bucket, key, self.client.head_object(Bucket=bucket, Key=key, **more))
 
     def read(self, bucket: str, key: str, start: int, end: int, *, etag: str = "") -> bytes:
         if end <= start:
             return b""
         more = {"IfMatch": f'"{etag}"'} if etag else {}
-        with _errors(bucket, key):
+        with errors(bucket, key):
             got = self.client.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}", **more)
             with got["Body"] as body:
                 data: bytes = body.read()
@@ -59,14 +61,14 @@ class S3Store:
 
     def stream(self, bucket: str, key: str, *, etag: str = "") -> Generator[bytes, None, None]:
         more = {"IfMatch": f'"{etag}"'} if etag else {}
-        with _errors(bucket, key):
+        with errors(bucket, key):
             got = self.client.get_object(Bucket=bucket, Key=key, **more)
             with got["Body"] as body:
                 while chunk := body.read(CHUNK):
                     yield chunk
 
     def write(self, bucket: str, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> ObjectInfo:
-        with _errors(bucket, key):
+        with errors(bucket, key):
             try:
                 put = self.client.put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type)
             except self.client.exceptions.NoSuchBucket:
@@ -75,24 +77,26 @@ class S3Store:
         return ObjectInfo(bucket=bucket, key=key, size=len(data), etag=put["ETag"].strip('"'), content_type=content_type)
 
     def delete(self, bucket: str, key: str) -> None:
-        with _errors(bucket, key):
+        with errors(bucket, key):
             self.client.delete_object(Bucket=bucket, Key=key)
 
-    def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
-        with _errors(bucket, prefix):
-            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+    def list(self, bucket: str, prefix: str = "", *, after: str = "") -> Iterator[ObjectInfo]:
+        """In the order of keys, a page of 1000 at a time; ``after`` is the key to go on behind."""
+        more = {"StartAfter": after} if after else {}
+        with errors(bucket, prefix):
+            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, **more):
                 for item in page.get("Contents", ()):
                     yield _info(bucket, item["Key"], {**item, "ContentLength": item["Size"]})
 
     def buckets(self) -> builtins.list[str]:
         """The names of the buckets these keys may see."""
-        with _errors("", ""):
+        with errors("", ""):
             return [bucket["Name"] for bucket in self.client.list_buckets()["Buckets"]]
 
     def ensure(self, bucket: str) -> None:
         """Create the bucket unless it is there."""
         ours = self.client.exceptions
-        with _errors(bucket, ""), suppress(ours.BucketAlreadyOwnedByYou, ours.BucketAlreadyExists):
+        with errors(bucket, ""), suppress(ours.BucketAlreadyOwnedByYou, ours.BucketAlreadyExists):
             self.client.create_bucket(Bucket=bucket)
 
     def close(self) -> None:
@@ -115,7 +119,7 @@ def _info(bucket: str, key: str, answer: dict[str, Any]) -> ObjectInfo:
 
 
 @contextmanager
-def _errors(bucket: str, key: str) -> Iterator[None]:
+def errors(bucket: str, key: str) -> Iterator[None]:
     """Botocore's errors as ours: gone, changed, later, or never."""
     what = f"s3://{bucket}/{key}" if bucket else "the object store"
     try:

@@ -5,29 +5,31 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from events.codec import to_json
-from events.errors import Reject, Retry
+from events.errors import Reject, Retry, SluiceError
 from events.event import Event, now
-from events.ports import Query
+from events.ports import NotFound, Query
 from events.schema import asyncapi, schemas
 from infra.catalog.sqlite import SqliteCatalog
-from infra.delivery.subscription import Subscription
+from infra.delivery import subscription as subscriptions
+from infra.delivery.metrics import CONTENT_TYPE
+from infra.delivery.reconcile import Tally
+from infra.delivery.replay import dry_run
 from infra.lake import Lake
-from infra.log import sqlite as log
+from infra.log.log import DeadLetter
 from infra.models.sqlite import SqliteModels
-from infra.profiles.sqlite import SqliteProfiles
 from infra.runtime.asgi import MAX_BODY
 
 #: How often a following reader looks for new events, in seconds, and how many it takes at once.
@@ -89,17 +91,29 @@ def query_of(request: Request) -> Query:
     return Query(**texts, where=where, limit=number(request, "limit", 100))
 
 
-class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which dead letters to deliver again."""
+class Sweep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to reconcile: a bucket, or the keys below ``prefix``. ``dry_run`` only counts; ``restart`` does not go on."""
+
+    bucket: str
+    prefix: str = ""
+    dry_run: bool = False
+    restart: bool = False
+
+
+class Replay(msgspec.Struct, forbid_unknown_fields=True):
+    """What ``POST /dead-letters/replay`` takes: which letters; with ``dry_run`` they are only tried."""
 
     ids: list[Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]]
+    dry_run: bool = False
 
 
 class Api:
-    """The answers. ``ready`` says whether the lake may be sent work yet."""
+    """The answers. ``ready`` says whether the lake may be sent work yet; ``sweep`` reconciles a bucket, if there is a store."""
 
-    def __init__(self, lake: Lake, ready: Callable[[], bool], url: str) -> None:
-        self.lake, self.ready, self.url = lake, ready, url
+    def __init__(
+        self, lake: Lake, ready: Callable[[], bool], url: str, sweep: Callable[..., Iterator[Tally]] | None = None
+    ) -> None:
+        self.lake, self.ready, self.url, self.sweep = lake, ready, url, sweep
         self.closing = asyncio.Event()
 
     def application(self) -> Starlette:
@@ -109,6 +123,7 @@ class Api:
             Route("/healthz", self.health, methods=get),
             Route("/readyz", self.readiness, methods=get),
             Route("/status", self.status, methods=get),
+            Route("/metrics", self.metrics, methods=get),
             Route("/events", self.events, methods=get),
             Route("/catalog", self.search, methods=get),
             Route("/catalog/{bucket}/{key:path}", self.entry, methods=get),
@@ -118,9 +133,11 @@ class Api:
             Route("/subscriptions", self.subscriptions, methods=get),
             Route("/subscriptions", self.subscribe, methods=post),
             Route("/subscriptions/{id}", self.subscription, methods=get),
+            Route("/subscriptions/{id}", self.resubscribe, methods=["PUT"]),
             Route("/subscriptions/{id}", self.unsubscribe, methods=["DELETE"]),
             Route("/dead-letters", self.dead_letters, methods=get),
             Route("/dead-letters/replay", self.replay, methods=post),
+            Route("/reconcile", self.reconcile, methods=post),
             Route("/schemas", self.schemas, methods=get),
             Route("/asyncapi.json", self.asyncapi, methods=get),
         ]
@@ -137,6 +154,9 @@ class Api:
     async def status(self, _: Request) -> Response:
         return reply(await run_in_threadpool(self.lake.status))
 
+    async def metrics(self, _: Request) -> Response:
+        return Response(await run_in_threadpool(self.lake.metrics.text), headers={"content-type": CONTENT_TYPE})
+
     async def events(self, request: Request) -> Response:
         """Accepted events behind ``after``, as JSON, or with ``follow=1`` as lines of JSON that never end."""
         after, limit = number(request, "after", 0), number(request, "limit", 100, 10_000)
@@ -147,8 +167,7 @@ class Api:
         return Response(b'{"events":[' + b",".join(lines) + b"]}", media_type="application/json")
 
     def _tail(self, after: int, limit: int, pattern: str) -> list[bytes]:
-        with self.lake.reading() as connection:
-            found = log.tail(connection, after, limit, pattern)
+        found = self.lake.log.tail(after, limit, pattern)
         return [b'{"seq":%d,"recorded":%.6f,"event":%s}' % (seq, at, to_json(event)) for seq, at, event in found]
 
     async def _follow(self, request: Request, after: int, pattern: str) -> AsyncIterator[bytes]:
@@ -180,12 +199,7 @@ class Api:
 
     async def profiles(self, request: Request) -> Response:
         prefix = request.query_params.get("prefix", "")
-
-        def work(connection: Any) -> dict[str, Any]:
-            port = SqliteProfiles(connection)
-            return {key: port.get(key) for key in port.keys(prefix)}
-
-        return reply({"profiles": await self._read(work)})
+        return reply({"profiles": await run_in_threadpool(self.lake.profiles, prefix)})
 
     async def plan(self, request: Request) -> Response:
         wanted = await body(request, dict[str, Any])
@@ -197,17 +211,29 @@ class Api:
         return reply(replies[0].data)
 
     async def subscriptions(self, _: Request) -> Response:
-        return reply({"subscriptions": self.lake.subscriptions.all()})
+        return reply({"subscriptions": [found.shown() for found in self.lake.subscriptions.all()]})
 
     async def subscribe(self, request: Request) -> Response:
-        wanted = await body(request, Subscription)
-        return reply(await run_in_threadpool(self.lake.subscribe, wanted), 201)
+        """Make a subscription; an ``id`` that the body proposes is ignored."""
+        wanted = subscriptions.parse(await body(request, dict[str, Any]))
+        made = await run_in_threadpool(self.lake.subscribe, msgspec.structs.replace(wanted, id=""))
+        return _subscribed(made, 201)
+
+    async def resubscribe(self, request: Request) -> Response:
+        """Replace the subscription of this id, or make it."""
+        name = request.path_params["id"]
+        wanted = subscriptions.parse(await body(request, dict[str, Any]))
+        if wanted.id not in ("", name):
+            raise HTTPException(400, f"the subscription {name} cannot become {wanted.id}: an id is for ever")
+        known = self.lake.subscriptions.get(name) is not None
+        made = await run_in_threadpool(self.lake.subscribe, msgspec.structs.replace(wanted, id=name))
+        return _subscribed(made, 200 if known else 201)
 
     async def subscription(self, request: Request) -> Response:
         found = self.lake.subscriptions.get(request.path_params["id"])
         if found is None:
             raise HTTPException(404, f"there is no subscription {request.path_params['id']}")
-        return reply(found)
+        return reply(found.shown())
 
     async def unsubscribe(self, request: Request) -> Response:
         name = request.path_params["id"]
@@ -217,13 +243,32 @@ class Api:
 
     async def dead_letters(self, request: Request) -> Response:
         limit = number(request, "limit", 100, 10_000)
-        letters = await self._read(partial(log.dead_letters, limit=limit))
+        letters = await run_in_threadpool(self.lake.log.dead_letters, limit)
         return reply({"dead_letters": [_letter(letter) for letter in letters]})
 
     async def replay(self, request: Request) -> Response:
         wanted: Replay = await body(request, Replay)
+        if wanted.dry_run:
+            return reply({"trials": await run_in_threadpool(dry_run, self.lake, wanted.ids)})
         letters = await run_in_threadpool(self.lake.replay, wanted.ids)
         return reply({"replayed": [letter.id for letter in letters]})
+
+    async def reconcile(self, request: Request) -> Response:
+        """Sweep a bucket; lines of JSON tell how far it is, and the last one the result or ``error``."""
+        wanted = await body(request, Sweep)
+        if self.sweep is None:
+            raise HTTPException(404, "there is no object store here to compare the catalogue with")
+        tallies = self.sweep(wanted.bucket, wanted.prefix, dry_run=wanted.dry_run, restart=wanted.restart)
+        return StreamingResponse(self._lines(tallies), media_type="application/x-ndjson")
+
+    async def _lines(self, tallies: Iterator[Tally]) -> AsyncIterator[bytes]:
+        try:
+            async for tally in iterate_in_threadpool(tallies):
+                yield msgspec.json.encode(tally) + b"\n"
+                if self.closing.is_set():
+                    break
+        except (SluiceError, NotFound) as error:
+            yield msgspec.json.encode({"error": str(error)}) + b"\n"
 
     async def schemas(self, _: Request) -> Response:
         return reply(schemas())
@@ -239,13 +284,20 @@ class Api:
         return await run_in_threadpool(read)
 
 
-def _letter(letter: log.DeadLetter) -> dict[str, Any]:
+def _letter(letter: DeadLetter) -> dict[str, Any]:
     event = letter.event
     return {
         "id": letter.id, "function": letter.target, "cause": letter.cause, "attempts": letter.attempts, "at": letter.at,
         "event": msgspec.Raw(to_json(event)) if event else None,
         "body": None if event else letter.body[:1024].decode("utf-8", "replace"),
     }  # fmt: skip
+
+
+def _subscribed(made: subscriptions.Subscription, status: int) -> Response:
+    answer = reply(made.shown(), status)
+    if status == 201:
+        answer.headers["location"] = f"/subscriptions/{quote(made.id, safe='')}"
+    return answer
 
 
 async def _failed(_: Request, error: HTTPException) -> Response:

@@ -2,7 +2,8 @@
 
 ``POST /`` (also ``/events``) answers 202 after the commit, 400 or 415 with the reason for what is no event, 413 or 431 for
 what is too large, 401 without the configured token. Records that a store sent but nobody can read are kept as dead letters
-and answered 202, because a store would send them again for ever. Every other path is the API's (``infra/runtime/api.py``).
+and answered 202, because a store would send them again for ever. ``OPTIONS`` answers the handshake of the Web Hooks
+specification. Every other path is the API's (``infra/runtime/api.py``).
 """
 
 from __future__ import annotations
@@ -10,13 +11,19 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 
-from events.errors import BadEvent, UnsupportedMediaType
+from events.errors import BadEvent, Retry, UnsupportedMediaType
+from events.event import Event
 from events.ingress import read
+from infra.delivery.claim_check import LIMIT
+from infra.delivery.handshake import Consent
+from infra.delivery.tracing import traced
 from infra.lake import Lake
 
 logger = logging.getLogger("sluice.http")
@@ -27,6 +34,7 @@ ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY = 4 << 20
 MAX_HEADERS = 64 << 10
+EVENT_PATHS = ("/", "/events")
 OPEN_PATHS = ("/healthz", "/readyz")
 JSON = (b"content-type", b"application/json")
 
@@ -40,6 +48,9 @@ class Endpoint:
 
     def __init__(self, lake: Lake, api: ASGI, token: str = "") -> None:
         self._lake, self._api, self._token = lake, api, token.encode()
+        http = lake.config.http
+        self._query_token = http.query_token
+        self._consent = Consent(http.webhook_origins, http.webhook_rate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,58 +59,99 @@ class Endpoint:
         headers = scope["headers"]
         if sum(len(name) + len(value) for name, value in headers) > MAX_HEADERS:
             await answer(send, 431, {"error": f"the headers are larger than {MAX_HEADERS} bytes"})
-        elif not self._allowed(scope["path"], headers):
+        elif scope["method"] == "OPTIONS" and scope["path"] in EVENT_PATHS:
+            await answer(send, 200, {}, *self._consent.answer(headers))
+        elif not self._allowed(scope, headers):
             await answer(send, 401, {"error": "send the token of sluice.http.token: Authorization: Bearer TOKEN"})
-        elif scope["method"] == "POST" and scope["path"] in ("/", "/events"):
-            await self._accept(headers, receive, send)
+        elif scope["method"] == "POST" and scope["path"] in EVENT_PATHS:
+            if wait := self._consent.wait(headers):
+                error = {"error": "more events than sluice.http.webhook_rate allows a minute"}
+                await answer(send, 429, error, (b"retry-after", str(math.ceil(wait)).encode()))
+            else:
+                await self._relieved(headers, receive, send)
         else:
             await self._api(scope, receive, send)
 
-    def _allowed(self, path: str, headers: list[tuple[bytes, bytes]]) -> bool:
-        if not self._token or path in OPEN_PATHS:
+    def _allowed(self, scope: Scope, headers: list[tuple[bytes, bytes]]) -> bool:
+        if not self._token or scope["path"] in OPEN_PATHS:
             return True
         given = next((value for name, value in headers if name == b"authorization"), b"")
-        return hmac.compare_digest(given, b"Bearer " + self._token)
+        if hmac.compare_digest(given, b"Bearer " + self._token):
+            return True
+        if not (self._query_token and scope["path"] in EVENT_PATHS and scope["method"] == "POST"):
+            return False
+        tokens = parse_qs(scope["query_string"].decode("latin-1")).get("access_token", [])
+        return any(hmac.compare_digest(token.encode(), self._token) for token in tokens)
+
+    async def _relieved(self, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
+        """Accept, unless the worker is too far behind."""
+        pressure = self._lake.pressure
+        try:
+            after = await asyncio.to_thread(pressure.retry_after) if pressure.stale else pressure.retry_after()
+        except Retry:
+            after = None  # the log cannot be asked: whether it takes the event will show
+        if after is not None:
+            await self._refuse(send, 429, "the lake is behind with its work; send the event again later", after)
+        else:
+            await self._accept(headers, receive, send)
+
+    async def _refuse(self, send: Send, status: int, why: str, after: int | None = None) -> None:
+        self._lake.metrics.refused(status)
+        await answer(send, status, {"error": why}, *([(b"retry-after", str(after).encode())] if after else []))
 
     async def _accept(self, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
         try:
-            received = read(headers, await body_of(headers, receive))
+            data = await body_of(headers, receive)
+            received = read(headers, data)
             if received.rejects and not received.events and not any(b'"eventSource"' in part.body for part in received.rejects):
                 raise received.rejects[0].error  # no store sent this: nobody would repeat it for ever
             if received.rejects:
                 rejected = [(reject.body, str(reject.error)) for reject in received.rejects]
                 await asyncio.wrap_future(self._lake.reject(rejected))
-            new = await asyncio.wrap_future(self._lake.append(received.events)) if received.events else 0
+            events = await self._prepared(received.events, headers, len(data))
+            new = await asyncio.wrap_future(self._lake.append(events)) if events else 0
         except UnsupportedMediaType as error:
-            await answer(send, 415, {"error": str(error)})
+            await self._refuse(send, 415, str(error))
         except TooLarge as error:
-            await answer(send, 413, {"error": str(error)})
+            await self._refuse(send, 413, str(error))
         except BadEvent as error:
-            await answer(send, 400, {"error": str(error)})
+            await self._refuse(send, 400, str(error))
         except ConnectionResetError:
             return  # the sender left before its event was complete: nothing was accepted
         except Exception:
             logger.exception("an event could not be stored")
             await asyncio.sleep(1)  # a store that is refused at once asks again at once
-            await answer(send, 503, {"error": "the event could not be stored; send it again"}, (b"retry-after", b"1"))
+            await self._refuse(send, 503, "the event could not be stored; send it again", 1)
         else:
             done = {"accepted": len(received.events), "new": new, "rejected": len(received.rejects)}
             await answer(send, 202, done)
 
+    async def _prepared(self, events: list[Event], headers: list[tuple[bytes, bytes]], size: int) -> list[Event]:
+        """The events as the log keeps them: with the trace of the request, and large payloads deposited."""
+        names = dict(headers)
+        if b"traceparent" in names:
+            events = [traced(event, names) for event in events]
+        if size > LIMIT:
+            events = await asyncio.to_thread(lambda: [self._lake.claims.deposit(event) for event in events])
+        return events
+
 
 async def body_of(headers: list[tuple[bytes, bytes]], receive: Receive, most: int = MAX_BODY) -> bytes:
     """The request's body. Raises ``TooLarge``, or ``ConnectionResetError`` when the sender has gone."""
-    told = next((value for name, value in headers if name == b"content-length"), b"0")
+    told = dict(headers).get(b"content-length", b"0")
     parts: list[bytes] = []
     size = int(told) if told.isdigit() else 0
     while size <= most:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ConnectionResetError
-        parts.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+        part: bytes = message.get("body", b"")
+        if not message.get("more_body") and not parts and len(part) <= most:
+            return part
+        parts.append(part)
         size = sum(map(len, parts))
+        if not message.get("more_body") and size <= most:
+            return b"".join(parts)
     raise TooLarge(f"the body is larger than {most} bytes; put the payload into a bucket and send an event that names it")
 
 

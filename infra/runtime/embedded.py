@@ -21,9 +21,15 @@ from infra.delivery.relay import Relay
 from infra.lake import Lake
 from infra.objects.door import Door
 from infra.objects.s3 import S3Store
+from infra.runtime.activation import adopt, inherited
 from infra.runtime.api import Api
 from infra.runtime.asgi import Endpoint
 from infra.runtime.endpoints import FILE, Endpoints
+from infra.sources import running as sources
+from infra.sources.push import Push
+from infra.sources.sns import Topics
+from infra.sources.sweep import Sweeper
+from infra.sources.token import push_token
 
 logger = logging.getLogger("sluice")
 STOP_SECONDS = 5
@@ -71,19 +77,26 @@ def alone(folder: Path) -> Iterator[TextIO]:
         yield lock
 
 
-async def serve(config: Config, started: Callable[[Endpoints], None] | None = None) -> None:
-    """Run until SIGINT or SIGTERM; then stop cleanly: no request is cut, no delivery left half done."""
+async def serve(config: Config, started: Callable[[Endpoints], None] | None = None, fd: int | None = None) -> None:
+    """Run until SIGINT or SIGTERM; then stop cleanly: no request is cut, no delivery left half done.
+
+    Listening sockets that were handed over (``fd`` for HTTP, or as systemd does) are used instead of new ones.
+    """
     with alone(config.folder), contextlib.ExitStack() as stack:
-        http = stack.enter_context(listen(config.http.host, config.http.port))
-        door, s3 = _door(config, stack)
+        given = inherited(os.environ, fd)
+        http = stack.enter_context(adopt(given["http"]) if "http" in given else listen(config.http.host, config.http.port))
+        door, s3 = _door(config, stack, given.get("s3"))
         objects = _objects(config, url_of(s3) if s3 else "")
         stack.callback(objects.close)
         lake = Lake(config, objects)
         stack.callback(lake.close)
         endpoints = Endpoints(url_of(http), url_of(s3) if s3 else config.objects.endpoint, os.getpid())
         state = {"ready": False}
-        api = Api(lake, lambda: state["ready"], endpoints.http)
-        servers = [(_server(Endpoint(lake, api.application(), config.http.token)), http)]
+        sweeper = Sweeper(lake, objects, config.reconcile)
+        api = Api(lake, lambda: state["ready"], endpoints.http, sweeper.sweep)
+        endpoint = Endpoint(lake, api.application(), config.http.token)
+        topics = Topics(config.sources.topics, config.sources.sns_endpoint)
+        servers = [(_server(Push(endpoint, lake, push_token(config), topics)), http)]
         if door and s3:
             servers.insert(0, (_server(door.app), s3))
         running = [asyncio.create_task(server.serve(sockets=[bound])) for server, bound in servers]
@@ -101,6 +114,7 @@ async def serve(config: Config, started: Callable[[Endpoints], None] | None = No
             relay.start()
             stack.callback(relay.stop)
             lake.parts["door"] = lambda: {"outbox": door.backlog()}
+        stack.callback(await asyncio.to_thread(sources.start, config, lake, objects, sweeper))
         file = config.folder / FILE
         fresh = file.with_suffix(".new")  # renamed into place: nobody shall read half of it
         fresh.write_bytes(msgspec.json.encode(endpoints))
@@ -113,19 +127,21 @@ async def serve(config: Config, started: Callable[[Endpoints], None] | None = No
         await asyncio.wait([ended, *running], return_when=asyncio.FIRST_COMPLETED)
         state["ready"] = False
         api.closing.set()
+        if door:
+            door.hang_up()
         for server, _ in servers:
             server.should_exit = True
         await asyncio.gather(*running)
         ended.cancel()
 
 
-def _door(config: Config, stack: contextlib.ExitStack) -> tuple[Door | None, socket.socket | None]:
+def _door(config: Config, stack: contextlib.ExitStack, given: int | None) -> tuple[Door | None, socket.socket | None]:
     if not config.door.enabled:
         if not config.objects.endpoint:
             raise ConfigError("sluice.door.enabled is false and sluice.objects.endpoint is empty: there is no object store")
         return None, None
     access, secret = door_keys(config)
-    bound = stack.enter_context(listen(config.door.host, config.door.port))
+    bound = stack.enter_context(listen(config.door.host, config.door.port) if given is None else adopt(given))
     settings = config.door
     door = Door(
         config.folder / "objects", {access: secret}, region=settings.region, notify=settings.notify, targets=settings.targets

@@ -7,7 +7,6 @@ Every other function runs inside the transaction that also holds its inbox mark 
 from __future__ import annotations
 
 import importlib
-import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
@@ -20,9 +19,9 @@ from events.ports import ObjectStore
 from events.route import Handler, Routes, handlers
 from infra import bridge
 
-#: Port -> how to make it over a connection (it then joins that connection's transaction).
-Scoped = Mapping[type, Callable[[sqlite3.Connection], Any]]
-Getter = Callable[[Event, sqlite3.Connection], Any]
+#: Port -> how to make it over the log's unit of work (what it writes then belongs to that).
+Scoped = Mapping[type, Callable[[Any], Any]]
+Getter = Callable[[Event, Any], Any]
 
 
 class WiringError(TypeError):
@@ -37,9 +36,9 @@ class Wired:
     slow: bool
     fill: tuple[tuple[str, Getter], ...]
 
-    def invoke(self, event: Event, connection: sqlite3.Connection) -> list[Event]:
+    def invoke(self, event: Event, unit: Any) -> list[Event]:
         """Run the function to its end; what it yielded, with the ids and source that make a replay harmless."""
-        arguments = {name: get(event, connection) for name, get in self.fill}
+        arguments = {name: get(event, unit) for name, get in self.fill}
         produced = self.handler.function(**arguments)
         if produced is None:
             return []
@@ -76,7 +75,7 @@ def _getter(kind: Any, fixed: Mapping[type, Any], scoped: Scoped) -> Getter | No
     if kind is CloudEvent:
         return lambda event, _: bridge.to_sdk(event)
     if kind in scoped:
-        return lambda _, connection: scoped[kind](connection)
+        return lambda _, unit: scoped[kind](unit)
     if kind in fixed:
         return lambda _, __: fixed[kind]
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):

@@ -14,10 +14,9 @@ from events.errors import Reject, Retry
 from events.event import Event
 from events.ports import Catalog, Entry, ObjectStore
 from events.route import on
-from infra.config import Config, Delivery
+from infra.config import Config, Delivery, EventLog
 from infra.delivery.retention import Retention
 from infra.lake import Lake
-from infra.log import sqlite as log
 from infra.objects.s3 import S3Store
 from tests.conftest import eventually
 
@@ -78,13 +77,20 @@ def module(seen, monkeypatch):
     return made.__name__
 
 
+@pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.server)])
+def settings(request):
+    if request.param == "sqlite":
+        return EventLog()
+    return EventLog(url=request.getfixturevalue("redis_server").url)
+
+
 @pytest.fixture
-def make(tmp_path, module):
+def make(tmp_path, module, settings):
     made: list[tuple[Lake, S3Store]] = []
 
     def build(**more) -> Lake:
         store = S3Store("http://127.0.0.1:9", "a", "b")
-        lake = Lake(Config(data=str(tmp_path), functions=[module], delivery=QUICK, **more), store)
+        lake = Lake(Config(data=str(tmp_path), functions=[module], delivery=QUICK, log=settings, **more), store)
         made.append((lake, store))
         return lake
 
@@ -146,8 +152,7 @@ def test_errors_are_retried_then_buried_with_their_cause_and_told(make, seen):
     lake.worker.start()
     eventually(lambda: settled(lake))
     assert Counter(seen.of("quick"))["1"] == Counter(seen.of("slow"))["1"] == 3
-    with lake.reading() as connection:
-        letters = log.dead_letters(connection)
+    letters = lake.log.dead_letters()
     assert {(letter.target, letter.cause, letter.attempts) for letter in letters} == {
         (name, "ValueError: broken pipe", 3) for name in ("quick", "slow")
     }
@@ -212,11 +217,17 @@ def test_a_slow_function_does_not_hold_up_other_keys(make, seen):
     eventually(lambda: settled(lake))
 
 
-def test_an_event_for_a_function_that_is_gone_waits_and_is_then_buried(make):
+def test_an_event_for_a_function_that_is_gone_waits_and_is_then_buried(make, monkeypatch):
     lake = make()
-    lake.write(lambda c: log.append(c, [event(1, kind="x")], lambda _: ["gone"])).result()
+    monkeypatch.setattr(lake.log, "_targets", lambda _: ["gone"])
+    lake.append([event(1, kind="x")]).result()
+    monkeypatch.undo()
     lake.worker.start()
     eventually(lambda: lake.status()["log"]["dead"] == 1)
+
+
+#: Redis trims its streams by itself, by number.
+ON_SQLITE = pytest.mark.parametrize("settings", [EventLog()], ids=["sqlite"])
 
 
 def age(lake: Lake, days: float, *numbers: int) -> None:
@@ -226,10 +237,10 @@ def age(lake: Lake, days: float, *numbers: int) -> None:
 
 
 def kept(lake: Lake) -> list[str]:
-    with lake.reading() as connection:
-        return [event.id for _, _, event in log.tail(connection, 0, 10_000, "test.[^d]*")]
+    return [event.id for _, _, event in lake.log.tail(0, 10_000, "test.[^d]*")]
 
 
+@ON_SQLITE
 def test_old_events_are_forgotten_unless_something_needs_them(make, seen):
     lake = make()
     seen.failures["dead"] = [Reject("no")]
@@ -239,26 +250,28 @@ def test_old_events_are_forgotten_unless_something_needs_them(make, seen):
     eventually(lambda: lake.status()["log"]["retrying"] == lake.status()["log"]["waiting"] == 1)
     age(lake, 31, 1, 2, 3)
     age(lake, 29, 4)
-    Retention(30).step(lake._writer)
+    Retention(30).step(lake.log)
     assert kept(lake) == ["dead", "waits", "young"]
     lake.replay([1])  # its event is still there
     eventually(lambda: seen.of("slow").count("dead") == 2)
 
 
+@ON_SQLITE
 def test_all_is_forgotten_in_small_steps_and_nothing_without_a_limit(make):
     lake = make()
     lake.append([event(n, kind="test.other") for n in range(1200)]).result()
     age(lake, 31, *range(1, 1201))
-    Retention(0).step(lake._writer)
+    Retention(0).step(lake.log)
     assert len(kept(lake)) == 1200
     gradual = Retention(30)
     left = []
     for _ in range(4):
-        gradual.step(lake._writer)
+        gradual.step(lake.log)
         left.append(len(kept(lake)))
     assert left == [700, 200, 0, 0]
 
 
+@ON_SQLITE
 def test_a_worker_forgets(make):
     lake = make()
     lake.append([event(1, kind="test.other"), event(2, kind="test.other")]).result()

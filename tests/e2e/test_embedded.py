@@ -123,7 +123,6 @@ def test_a_subscriber_gets_the_matching_events_despite_failures(sluice, sink):
         {"sink": "ftp://x"},
         {"sink": "http://[::1"},
         {"sink": "http://x:99999"},
-        {"sink": "http://x", "id": "a/b?c"},
         {"sink": "http://x", "filters": [{"likes": {"a": "b"}}]},
         {"sink": "http://x", "sin": 1},
     ],

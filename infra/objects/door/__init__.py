@@ -7,7 +7,7 @@ notifications: there is no moment at which one is there without the other. ``Doo
     app       one request from the socket to the answer; the tables of operations
     request   bucket, key, query and headers        sigv4, sigv2, chunked   signatures        conditions   preconditions, ranges
     body      content coming in                     download                content going out  checksums    what guards it
-    buckets, objects, uploads, lists                the operations          service            what they share
+    buckets, objects, uploads, lists, listen        the operations          service            what they share
     store     the database and its transactions     listing                 pages of keys      files        content files
     notify    rules and records                     xml, errors             the protocol's documents
 """
@@ -93,6 +93,10 @@ class Door:
         if self._closed.is_set():
             return False
         return bool(self.pending(1)) or (self._store.ready.wait(timeout) and not self._closed.is_set())
+
+    def hang_up(self) -> None:
+        """End the streams of those who listen, which would otherwise keep the server from stopping."""
+        self._store.listeners.clear()
 
     def close(self) -> None:
         """Finish what is under way and free the folder."""

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from infra.objects.door import buckets, form, lists, objects, sigv2, sigv4, store, uploads, xml
+from infra.objects.door import buckets, form, listen, lists, objects, sigv2, sigv4, store, uploads, xml
 from infra.objects.door.body import Disconnected
 from infra.objects.door.errors import NotModified, S3Error
 from infra.objects.door.request import Request
@@ -40,6 +40,7 @@ BUCKET: dict[tuple[str, str], Operation] = {
     ("GET", "acl"): buckets.acl,
     ("PUT", "acl"): buckets.put_acl,
     ("GET", "notification"): buckets.notification,
+    ("GET", "events"): listen.follow,
     ("PUT", "notification"): buckets.put_notification,
     ("GET", "tagging"): buckets.tags,
     ("PUT", "tagging"): buckets.put_tags,
@@ -113,6 +114,7 @@ class App:
             response = self._refuse(request, S3Error("InternalError"))
         response.headers["x-amz-request-id"] = request.id
         response.headers["x-amz-id-2"] = self._service.host_id
+        response.headers["Server"] = "Sluice"
         await response(scope, receive, send)
 
     async def _respond(self, request: Request) -> Response:

@@ -144,9 +144,9 @@ def render(rules: Iterable[Rule]) -> bytes:
 
 
 def record(
-    rule: Rule, cause: Cause, event: str, *, time: str, bucket: str, key: str, size: int, etag: str, sequencer: str
+    rule: str, cause: Cause, event: str, *, time: str, bucket: str, key: str, size: int, etag: str, sequencer: str
 ) -> dict[str, Any]:
-    """One element of ``Records``: a change as this rule's target is told of it."""
+    """One element of ``Records``: a change as the target of the rule with this id is told of it."""
     return {
         "eventVersion": "2.1",
         "eventSource": "sluice:s3",
@@ -158,7 +158,7 @@ def record(
         "responseElements": {"x-amz-request-id": cause.request_id, "x-amz-id-2": cause.host_id},
         "s3": {
             "s3SchemaVersion": "1.0",
-            "configurationId": rule.id,
+            "configurationId": rule,
             "bucket": {"name": bucket, "ownerIdentity": {"principalId": OWNER}, "arn": f"arn:aws:s3:::{bucket}"},
             "object": {"key": key, "size": size, "eTag": etag, "sequencer": sequencer},
         },

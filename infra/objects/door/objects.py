@@ -96,6 +96,7 @@ def _headers(request: Request, found: Object) -> dict[str, str]:
     headers = conditions.validators(found) | {"Accept-Ranges": "bytes", "Content-Type": DEFAULT_TYPE}
     headers |= {name.title(): value for name, value in found.about.headers.items()}
     headers |= {META + name: value for name, value in found.about.user.items()}
+    headers["x-sluice-sequencer"] = f"{found.sequence:016X}"
     if found.about.tags:
         headers["x-amz-tagging-count"] = str(len(found.about.tags))
     for name, value in request.query.items():

@@ -47,8 +47,11 @@ SCHEMA = [
     CREATE INDEX outbox_by_target ON outbox (target, sequence);
     CREATE TABLE counter (value INTEGER NOT NULL);
     INSERT INTO counter VALUES (0);
-    """
+    """,
+    "ALTER TABLE objects ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0",
 ]
+#: What hears of every change once it is durable, whatever the bucket's rules say.
+Listener = Callable[[str, str, dict[str, Any]], None]
 
 
 class Segment(msgspec.Struct, frozen=True, array_like=True):
@@ -71,7 +74,10 @@ class About(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Object(msgspec.Struct, frozen=True, kw_only=True):
-    """An object's row. ``modified`` is in microseconds since 1970; ``upload`` names the multipart upload it came from."""
+    """An object's row. ``modified`` is in microseconds since 1970; ``upload`` names the multipart upload it came from.
+
+    ``sequence`` is the number of the change that made it, which its notification has as ``sequencer``.
+    """
 
     bucket: str
     key: str
@@ -81,6 +87,7 @@ class Object(msgspec.Struct, frozen=True, kw_only=True):
     about: About
     segments: list[Segment]
     upload: str = ""
+    sequence: int = 0
 
 
 def present() -> int:
@@ -104,6 +111,7 @@ class Store:
         self._rules = msgspec.json.encode(rules).decode()
         self._writer = Writer(path, SCHEMA)
         self._remover = ThreadPoolExecutor(1, "door-remover")
+        self.listeners: set[Listener] = set()
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         files.sweep(self._known)
@@ -137,6 +145,10 @@ class Store:
             waste = list(new) if failed else transactions[0].released
             if not failed and transactions[0].told:
                 self.ready.set()
+            if not failed:
+                for event, key, record in transactions[0].heard:
+                    for listener in tuple(self.listeners):
+                        listener(event, key, record)
             if waste:
                 self._remover.submit(self.files.remove, waste)
 
@@ -168,13 +180,17 @@ class Store:
 
 
 class Transaction:
-    """One change being made. ``released`` are files to remove once it is durable; ``told`` says whether anyone is to know."""
+    """One change being made. ``released`` are files to remove once it is durable; ``told`` says whether anyone is to know.
+
+    ``heard`` are the event, key and record of each change, for listeners.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.execute = connection.execute
         self.connection = connection
         self.released: list[str] = []
         self.told = False
+        self.heard: list[tuple[str, str, dict[str, Any]]] = []
 
     def put(self, new: Object, event: str, cause: notify.Cause, taken: Iterable[str] = ()) -> None:
         """Make ``new`` the object of its key, in place of what is there, and tell of it.
@@ -193,8 +209,10 @@ class Transaction:
             self.execute("DELETE FROM objects WHERE bucket = ? AND key = ?", (new.bucket, new.key.encode()))
         known = set(taken)
         self.keep(segment.name for segment in new.segments if segment.name not in known)
+        number = self._number()
         self.execute(
-            "INSERT INTO objects (bucket, key, size, etag, modified, upload, about, segments) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO objects (bucket, key, size, etag, modified, upload, about, segments, sequence) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 new.bucket,
                 new.key.encode(),
@@ -204,15 +222,16 @@ class Transaction:
                 new.upload,
                 msgspec.json.encode(new.about).decode(),
                 msgspec.json.encode(new.segments).decode(),
+                number,
             ),
         )
-        self._tell(new, event, cause)
+        self._tell(new, event, cause, number)
 
     def delete(self, old: Object, cause: notify.Cause) -> None:
         """Remove an object that is there, and tell of it."""
         self._release(segment.name for segment in old.segments)
         self.execute("DELETE FROM objects WHERE bucket = ? AND key = ?", (old.bucket, old.key.encode()))
-        self._tell(old, "ObjectRemoved:Delete", cause)
+        self._tell(old, "ObjectRemoved:Delete", cause, self._number())
 
     def describe(self, old: Object, about: About) -> None:
         """Change what is said of an object, not its content: no notification."""
@@ -232,25 +251,33 @@ class Transaction:
         self.connection.executemany("DELETE FROM files WHERE name = ?", ((name,) for name in gone))
         self.released += gone
 
-    def _tell(self, changed: Object, event: str, cause: notify.Cause) -> None:
-        number = self.execute("UPDATE counter SET value = value + 1 RETURNING value").fetchone()[0]
+    def _number(self) -> int:
+        """The number of this change: greater than that of every change before, of any object."""
+        return int(self.execute("UPDATE counter SET value = value + 1 RETURNING value").fetchone()[0])
+
+    def _tell(self, changed: Object, event: str, cause: notify.Cause, number: int) -> None:
         row = self.execute("SELECT rules FROM buckets WHERE name = ?", (changed.bucket,)).fetchone()
+        time = iso(present(), "microseconds")
+
+        def record(rule: str) -> dict[str, Any]:
+            return notify.record(
+                rule,
+                cause,
+                event,
+                time=time,
+                bucket=changed.bucket,
+                key=changed.key,
+                size=changed.size,
+                etag=changed.etag,
+                sequencer=f"{number:016X}",
+            )
+
         for rule in msgspec.json.decode(row[0], type=list[notify.Rule]):
             if rule.wants(event, changed.key):
-                record = notify.record(
-                    rule,
-                    cause,
-                    event,
-                    time=iso(present(), "microseconds"),
-                    bucket=changed.bucket,
-                    key=changed.key,
-                    size=changed.size,
-                    etag=changed.etag,
-                    sequencer=f"{number:016X}",
-                )
-                text = msgspec.json.encode(record).decode()
+                text = msgspec.json.encode(record(rule.id)).decode()
                 self.execute("INSERT INTO outbox (target, record) VALUES (?, ?)", (rule.target, text))
                 self.told = True
+        self.heard.append((event, changed.key, record("Config")))
 
 
 def bucket(connection: sqlite3.Connection, name: str) -> sqlite3.Row:
@@ -296,4 +323,5 @@ def _object(row: Any) -> Object:
         upload=row["upload"],
         about=msgspec.json.decode(row["about"], type=About),
         segments=msgspec.json.decode(row["segments"], type=list[Segment]),
+        sequence=row["sequence"],
     )

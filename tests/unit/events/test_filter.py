@@ -1,4 +1,4 @@
-"""Subscription filters: the six mandatory dialects, types with ``*``, and errors that tell where."""
+"""Subscription filters: the mandatory dialects, SQL, types with ``*``, and errors that tell where."""
 
 from typing import Any
 
@@ -39,6 +39,14 @@ EVENT = Event(
         ({"all": [{"prefix": {"subject": "raw/"}}, {"suffix": {"subject": ".txt"}}]}, False),
         ({"any": [{"prefix": {"subject": "x"}}, {"suffix": {"subject": ".csv"}}]}, True),
         ({"any": [{"prefix": {"subject": "x"}}]}, False),
+        ({"sql": "source LIKE '/%' AND count = 5"}, True),
+        ({"cesql": "source LIKE '/%' AND count = 5"}, True),
+        ({"sql": "count"}, False),
+        ({"sql": "'TRUE'"}, False),
+        ({"sql": "missing = 'x'"}, False),
+        ({"not": {"sql": "missing = 'x'"}}, True),
+        ({"any": [{"sql": "1 / 0 = 1"}, {"sql": "final"}]}, True),
+        ({"all": [{"sql": "final"}, {"suffix": {"subject": ".csv"}}]}, True),
         ({"not": {"any": [{"exact": {"type": "a"}}, {"not": {"all": [{"exact": {"type": "com.github.push"}}]}}]}}, True),
     ],
 )
@@ -69,6 +77,13 @@ def test_types(types, wanted):
     assert compile_filters(types, [])(EVENT) is wanted
 
 
+@pytest.mark.parametrize(("source", "wanted"), [("", True), ("/s", True), ("/S", False), ("/s/", False), ("s", False)])
+def test_source(source, wanted):
+    assert compile_filters([], [], source)(EVENT) is wanted
+    assert compile_filters(["com.*"], [{"exact": {"count": "5"}}], source)(EVENT) is wanted
+    assert not compile_filters(["org.*"], [], source)(EVENT)
+
+
 @pytest.mark.parametrize(
     ("types", "filters", "reason"),
     [
@@ -91,9 +106,11 @@ def test_types(types, wanted):
             r"filters\[0\].all\[1\].any\[0\].not.Exact: .*no such",
         ),
         ([], [{"not": [{"exact": {"type": "a"}}]}], r"filters\[0\].not: a filter is an object"),
-        ([], [{"sql": "type = 'a'"}], r"filters\[0\].sql: CloudEvents SQL is not read"),
-        ([], [{"cesql": "TRUE"}], "CloudEvents SQL is not read"),
-        ([], [{"regex": {"type": "a"}}], "no such dialect; use exact, prefix, suffix, all, any, not"),
+        ([], [{"sql": "type = "}], r"filters\[0\].sql: a value is expected, not the end \(at character 8"),
+        ([], [{"any": [{"cesql": "LENGHT(id) > 1"}]}], r"filters\[0\].any\[0\].cesql: no function LENGHT takes 1 argument"),
+        ([], [{"sql": {"type": "a"}}], r"filters\[0\].sql: a text is expected"),
+        ([], [{"sql": ""}], r"filters\[0\].sql: a value is expected"),
+        ([], [{"regex": {"type": "a"}}], "no such dialect; use exact, prefix, suffix, all, any, not, sql, cesql"),
     ],
 )
 def test_filters_that_make_no_sense(types, filters, reason):

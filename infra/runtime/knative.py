@@ -1,0 +1,122 @@
+"""A container for Knative, or any host that posts CloudEvents: ``python -m infra.runtime.knative``.
+
+Environment: ``PORT`` (8080), ``K_SINK`` (where replies go), ``K_CE_OVERRIDES`` (extensions they get), and ``SLUICE_FUNCTIONS``,
+the modules to run. Any path takes events by POST; ``GET /healthz`` and ``/readyz`` are for probes. See ``exchange.py`` for the
+answers. Quick functions run in the event loop, those that read objects in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import sys
+from collections.abc import Mapping
+
+import uvicorn
+
+from events.errors import BadEvent
+from events.ingress import read
+from infra import config as configuration
+from infra.config import Config, ConfigError
+from infra.runtime.asgi import MAX_HEADERS, Receive, Scope, Send, TooLarge, body_of
+from infra.runtime.cork import Corked
+from infra.runtime.dispatch import dispatcher
+from infra.runtime.exchange import DONE, Answer, Exchange
+from infra.runtime.logs import configure as configure_logs
+from infra.runtime.sink import Sink, overrides
+from infra.runtime.wiring import WiringError
+
+EMPTY = [(b"content-length", b"0")]
+
+
+class Container:
+    """The ASGI application of an ``Exchange``."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"only HTTP is spoken here, not {scope['type']!r}; start the server with lifespan off")
+        if scope["method"] == "POST":
+            answer = await self._deliver(scope["headers"], receive)
+        elif scope["method"] in ("GET", "HEAD") and scope["path"] in ("/healthz", "/readyz", "/health", "/"):
+            answer = DONE
+        else:
+            answer = Answer(405, [(b"allow", b"POST")], b"")
+        if answer is None:
+            return
+        status, headers, body = answer
+        if body:
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": status,
+                    "headers": [*headers, (b"content-length", str(len(body)).encode())],
+                }
+            )
+        else:
+            await send(
+                {"type": "http.response.start", "status": status, "headers": headers if status == 204 else headers + EMPTY}
+            )
+        await send({"type": "http.response.body", "body": body})
+
+    async def _deliver(self, headers: list[tuple[bytes, bytes]], receive: Receive) -> Answer | None:
+        exchange = self._exchange
+        if sum([len(name) + len(value) for name, value in headers]) > MAX_HEADERS:
+            return Answer(431, [], b"")
+        try:
+            body = await body_of(headers, receive)
+            received = read(headers, body)
+            events = received.events
+            if received.rejects:
+                raise received.rejects[0].error  # the platform keeps what it sent: a part of it cannot be answered for
+        except ConnectionResetError:
+            return None  # the sender has gone
+        except TooLarge as error:
+            return Answer(413, *exchange.failed(error)[1:])
+        except BadEvent as error:
+            return exchange.failed(error)
+        if exchange.blocks(events):
+            return await asyncio.to_thread(exchange.answer, events, headers)
+        return exchange.answer(events, headers)
+
+
+def application(config: Config, environment: Mapping[str, str]) -> Container:
+    """The application that configuration and environment describe. Raises ``ConfigError`` or ``WiringError``."""
+    url = environment.get("K_SINK", "") or config.runtime.sink
+    sink = Sink(url, overrides(environment.get("K_CE_OVERRIDES", ""))) if url else None
+    return Container(Exchange(dispatcher(config), sink, config.delivery.backoff_s))
+
+
+def main() -> None:
+    """Serve until SIGTERM; requests at hand are finished."""
+    try:
+        config = configuration.load()
+        configure_logs(config.runtime.log_format)
+        app = application(config, os.environ)
+        port = int(os.environ.get("PORT", "8080"))
+    except (ConfigError, WiringError, ImportError, ValueError) as error:
+        sys.exit(f"sluice: {error}")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    gc.freeze()  # what is loaded stays: no collection needs to look at it
+    uvicorn.run(
+        app,
+        http=Corked,
+        proxy_headers=False,
+        host=config.runtime.host,
+        port=port,
+        access_log=False,
+        log_config=None,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=30,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Stores that push: ``POST /events/TOKEN`` (or ``?token=TOKEN``, or ``Authorization: Bearer TOKEN``), before the endpoint.
+
+A store is no person. It repeats what is refused, some without a pause and for ever, others never. So whatever comes with the
+token is stored first and answered 2xx - what nobody can read as a dead letter - and what must be refused waits a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from urllib.parse import parse_qs
+
+from events.errors import BadEvent
+from events.ingress import read
+from events.received import Received
+from infra.lake import Lake
+from infra.runtime.asgi import ASGI, Receive, Scope, Send, TooLarge, answer, body_of
+from infra.sources.sns import Topics
+from infra.sources.token import same
+
+logger = logging.getLogger("sluice.http")
+#: How long a refusal is held: Ceph's persistent topics ask again at once, a thousand times a second.
+HOLD_SECONDS = 1.0
+PATHS = ("/", "/events")
+
+
+class Push:
+    """The ASGI application of stores; everything that carries no push token is for ``app``."""
+
+    def __init__(self, app: ASGI, lake: Lake, token: str, topics: Topics) -> None:
+        self._app, self._lake, self._token, self._topics = app, lake, token, topics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        allowed = self._allowed(scope) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if allowed is None:
+            await self._app(scope, receive, send)
+        elif not allowed:
+            await _refuse(send, 401, "the token in this address is wrong; make it anew with: sluice notifications enable")
+        else:
+            await self._take(scope["headers"], receive, send)
+
+    def _allowed(self, scope: Scope) -> bool | None:
+        """Whether the token is right; ``None`` if there is none that could be ours."""
+        path = scope["path"]
+        if path.startswith("/events/"):
+            return same(path.removeprefix("/events/"), self._token)
+        if path not in PATHS:
+            return None
+        query = scope.get("query_string", b"")
+        if b"token=" in query and (given := parse_qs(query.decode("latin-1")).get("token")):
+            return same(given[0], self._token)
+        header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        return True if header and same(header, f"Bearer {self._token}") else None
+
+    async def _take(self, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
+        try:
+            body = await body_of(headers, receive)
+            received, rejected = _read(headers, body)
+            if received.confirmation and not await asyncio.to_thread(self._topics.confirm, received.confirmation):
+                await _refuse(send, 403, "this topic may not send here: sluice.sources.topics does not name it")
+                return
+            if rejected:
+                await asyncio.wrap_future(self._lake.reject(rejected))
+            new = await asyncio.wrap_future(self._lake.append(received.events)) if received.events else 0
+        except TooLarge as error:
+            await _refuse(send, 413, str(error))
+        except ConnectionResetError:
+            return  # the store left before its notification was complete: nothing was accepted
+        except Exception:
+            logger.exception("a notification could not be stored")
+            await _refuse(send, 503, "the notification could not be stored; send it again")
+        else:
+            await answer(send, 202, {"accepted": len(received.events), "new": new, "rejected": len(rejected)})
+
+
+def _read(headers: list[tuple[bytes, bytes]], body: bytes) -> tuple[Received, list[tuple[bytes, str]]]:
+    """The events in a body, and what of it is for the dead letters: all of it, if need be."""
+    try:
+        received = read(headers, body)
+    except BadEvent as error:
+        return Received(), [(body, str(error))]
+    return received, [(reject.body, str(reject.error)) for reject in received.rejects]
+
+
+async def _refuse(send: Send, status: int, reason: str) -> None:
+    await asyncio.sleep(HOLD_SECONDS)
+    await answer(send, status, {"error": reason})

@@ -1,0 +1,334 @@
+"""The Redis log with several processes, and with a server or worker that dies: nothing lost, nothing doubled, in order."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+
+from events.errors import Retry
+from events.event import NULL, Event
+from infra.config import Config, ConfigError, Delivery, EventLog
+from infra.lake import Lake
+from infra.log.stored import pack, unpack
+from infra.objects.s3 import S3Store
+from tests.conftest import Sluice, eventually
+
+pytestmark = pytest.mark.server
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+MODULE = "redis_log_functions"
+QUICK = Delivery(attempts=3, backoff_s=0.01, backoff_max_s=0.02, lease_s=1.0)
+WORK = """
+import sys, time
+from infra.config import Config, Delivery, EventLog
+from infra.lake import Lake
+from infra.objects.s3 import S3Store
+
+lake = Lake(Config(data=sys.argv[1], functions=["redis_log_functions"], log=EventLog(url=sys.argv[2]),
+                   delivery=Delivery(lease_s=1.0, attempts=3)), S3Store("http://127.0.0.1:9", "a", "b"))
+lake.worker.start()
+print("ready", flush=True)
+sys.stdin.read()
+lake.close()
+"""
+EVENTS, DUPLICATES, KILLS = 1500, 500, 4
+
+
+@pytest.fixture(autouse=True)
+def functions(monkeypatch):
+    monkeypatch.syspath_prepend(str(HERE))
+
+
+@contextmanager
+def lake(folder: Path, url: str, **more):
+    """A lake of this process on that log."""
+    store = S3Store("http://127.0.0.1:9", "a", "b")
+    made = Lake(Config(data=str(folder), functions=[MODULE], delivery=QUICK, log=EventLog(url=url, **more)), store)
+    try:
+        yield made
+    finally:
+        made.close()
+        store.close()
+
+
+class Workers:
+    """Processes with a worker each."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder, self.url = folder, url
+        self.running: list[subprocess.Popen[bytes]] = []
+        self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)])}
+
+    def start(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", WORK, str(self.folder), self.url]
+        made = subprocess.Popen(command, env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.running.append(made)
+        return made
+
+    def kill(self, which: int = 0) -> None:
+        self._end(self.running.pop(which), signal.SIGKILL)
+
+    def close(self) -> None:
+        for each in self.running:
+            self._end(each, signal.SIGKILL)
+
+    @staticmethod
+    def _end(process: subprocess.Popen[bytes], number: int) -> None:
+        process.send_signal(number)
+        process.wait(20)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()
+        process.stdout.close()
+
+
+@pytest.fixture
+def workers(tmp_path, redis_server):
+    made = Workers(tmp_path / "data", redis_server.url)
+    yield made
+    made.close()
+
+
+def work(number: int) -> Event:
+    return Event(id=f"{number:06d}", source="/t", type="test.count", subject=f"s{number % 20}", data={"n": number})
+
+
+def settled(made: Lake) -> bool:
+    return bool(made.log.counts()["waiting"] == 0)
+
+
+def progress(made: Lake, waiting: float) -> bool:
+    return made.log.counts()["waiting"] < waiting
+
+
+@pytest.mark.timeout(240)
+def test_workers_killed_in_mid_work_lose_nothing_and_double_nothing(tmp_path, redis_server, workers):
+    generator = random.Random(7)
+    with lake(tmp_path / "data", redis_server.url) as sender:
+        workers.start()
+        workers.start()
+        events = [work(number) for number in range(EVENTS)]
+        new = 0
+        for part in range(KILLS + 1):
+            size = EVENTS // (KILLS + 1)
+            new += sender.append(events[part * size : (part + 1) * size]).result()
+            again = generator.sample(events[: (part + 1) * size], DUPLICATES // (KILLS + 1))
+            new += sender.append(again).result()
+            if part < KILLS:
+                waiting = sender.log.counts()["waiting"]
+                eventually(partial(progress, sender, waiting), what="the workers to be in mid-work")
+                workers.kill(generator.randrange(2))
+                workers.start()
+        assert new == EVENTS
+        eventually(lambda: settled(sender), 120, "the workers to finish")
+        effects = sender.profiles()
+        assert sum(len(found["ids"]) for found in effects.values()) == EVENTS
+        for subject, found in effects.items():  # once each, and in the order of the subject
+            assert found["ids"] == [event.id for event in events if event.subject == subject]
+        with sender.reading() as connection:
+            sizes = connection.execute("SELECT size, count(*) AS n FROM entry GROUP BY size").fetchall()
+        assert [(row["size"], row["n"]) for row in sizes] == [(1, EVENTS)]
+        told = Counter(event.type for _, _, event in sender.log.tail(0, 10 * EVENTS))
+        assert told == {"test.count": EVENTS, "test.counted": EVENTS, "test.entered": EVENTS}
+        assert sender.log.counts()["dead"] == 0
+
+
+@pytest.mark.timeout(120)
+def test_an_event_that_kills_its_workers_becomes_a_dead_letter_and_its_neighbours_do_not(tmp_path, redis_server, workers):
+    def event(id: str, data: str) -> Event:
+        return Event(id=id, source="/t", type="test.poison", subject=f"p{id}", data=data)
+
+    with lake(tmp_path / "data", redis_server.url) as sender:
+        sender.append([event(str(n), "live") for n in range(20)] + [event("die", "die")]).result()
+        sender.append([event(str(n), "live") for n in range(20, 40)]).result()
+
+        def ended() -> bool:
+            if not workers.running or workers.running[-1].poll() is not None:
+                workers.start()
+            return settled(sender)
+
+        eventually(ended, 90, "the poison to be given up")
+        letters = sender.log.dead_letters()
+        assert [letter.event.id for letter in letters if letter.event] == ["die"]
+        assert "died" in letters[0].cause
+        assert sender.profiles().keys() == {str(n) for n in range(40)}
+
+
+def test_a_second_worker_gets_its_share_and_a_stopped_one_gives_it_back(tmp_path, redis_server):
+    with lake(tmp_path / "data", redis_server.url) as first, lake(tmp_path / "data", redis_server.url) as second:
+        first.log.lease(5)
+        assert len(first.log._hand.shards) == 64
+        second.log.lease(5)
+        assert len(second.log._hand.shards) == 0
+        first.log.lease(5)  # it learns that it has more than its share, and lets go of it the next time
+        first.log.lease(5)
+        second.log.lease(5)
+        assert (len(first.log._hand.shards), len(second.log._hand.shards)) == (32, 32)
+        first.log.release()
+        second.log.lease(5)
+        assert len(second.log._hand.shards) == 64
+
+
+def test_a_refused_connection_is_told_at_the_start(tmp_path):
+    with (
+        pytest.raises(ConfigError, match=r"redis://127\.0\.0\.1:9/0 cannot be used.*sluice\.log\.url") as caught,
+        lake(tmp_path, "redis://user:secret@127.0.0.1:9/0"),
+    ):
+        pass
+    assert "secret" not in str(caught.value)
+
+
+def longer(found: list, than: int) -> bool:
+    return len(found) > than
+
+
+@pytest.mark.timeout(120)
+def test_what_was_acknowledged_survives_a_killed_server(tmp_path, redis_server):
+    acknowledged: list[str] = []
+    refused: list[BaseException] = []
+    with lake(tmp_path / "data", redis_server.url) as sender:
+        stop = threading.Event()
+
+        def send(name: str) -> None:
+            number = 0
+            while not stop.is_set():
+                event = Event(id=f"{name}-{number:05d}", source="/t", type="test.other", subject=name)
+                try:
+                    sender.append([event]).result(30)
+                    acknowledged.append(event.id)
+                    number += 1
+                except Retry as error:
+                    refused.append(error)
+                    time.sleep(0.05)
+
+        threads = [threading.Thread(target=send, args=(f"t{n}",)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for _ in range(2):
+            eventually(partial(longer, acknowledged, len(acknowledged) + 200))
+            redis_server.stop()
+            eventually(partial(longer, refused, len(refused)))
+            redis_server.start()
+        eventually(partial(longer, acknowledged, len(acknowledged) + 100))
+        stop.set()
+        for thread in threads:
+            thread.join()
+        found = Counter(event.id for _, _, event in sender.log.tail(0, 10**6))
+    assert "cannot be reached" in str(refused[0])
+    assert set(acknowledged) <= found.keys()
+    assert max(found.values()) == 1
+
+
+@pytest.mark.timeout(120)
+def test_a_worker_goes_on_when_its_server_is_back(tmp_path, redis_server):
+    with lake(tmp_path / "data", redis_server.url) as made:
+        made.worker.start()
+        made.append([work(number) for number in range(200)]).result()
+        redis_server.stop()
+        time.sleep(0.3)
+        with pytest.raises(Retry):
+            made.append([work(999)]).result(30)
+        redis_server.start()
+        made.append([work(number) for number in range(200, 220)]).result(30)
+        eventually(lambda: settled(made), 60)
+        assert sum(len(found["ids"]) for found in made.profiles().values()) == 220
+
+
+def test_effects_committed_before_the_log_heard_of_them_are_not_repeated(tmp_path, redis_server, monkeypatch):
+    with lake(tmp_path / "data", redis_server.url) as made:
+        made.append([work(1)]).result()
+        submit, failures = made.log._settlements._submit, [Retry("gone"), Retry("gone")]
+
+        def cut(stamp, items):
+            if failures:
+                raise failures.pop()
+            return submit(stamp, items)
+
+        monkeypatch.setattr(made.log._settlements, "_submit", cut)
+        monkeypatch.setattr("infra.runtime.worker.PAUSE_SECONDS", 0.01)
+        made.worker.start()
+        eventually(lambda: settled(made))
+        with made.reading() as connection:
+            (row,) = connection.execute("SELECT size FROM entry").fetchall()
+        assert row["size"] == 1
+        assert made.profiles() == {"s1": {"ids": ["000001"]}}
+        assert Counter(event.type for _, _, event in made.log.tail(0, 10)) == {
+            "test.count": 1, "test.counted": 1, "test.entered": 1,
+        }  # fmt: skip
+
+
+def test_a_document_that_another_process_has_changed_is_read_again(tmp_path, redis_server):
+    with lake(tmp_path / "data", redis_server.url) as made, redis.Redis.from_url(redis_server.url) as client:
+        made.append([work(1)]).result()
+        made.worker.start()
+        eventually(lambda: settled(made))
+        table = made.log._server.key("table", "profile")
+        client.hset(table, "s1", b'other\n{"ids":["theirs"]}')
+        made.append([work(21)]).result()
+        eventually(lambda: settled(made))
+        assert made.profiles() == {"s1": {"ids": ["theirs", "000021"]}}
+
+
+def test_the_history_is_cut_but_no_work_is_lost(tmp_path, redis_server):
+    with lake(tmp_path / "data", redis_server.url, keep=10) as made:
+        made.append([work(number) for number in range(2000)]).result()
+        assert len(made.log.tail(0, 10_000)) < 2000
+        made.worker.start()
+        eventually(lambda: settled(made), 60)
+        assert sum(len(found["ids"]) for found in made.profiles().values()) == 2000
+
+
+def test_a_repetition_is_forgotten_after_the_time_configured(tmp_path, redis_server):
+    with lake(tmp_path / "data", redis_server.url, remember_h=0.2 / 3600) as made:
+        assert made.append([work(1)]).result() == 1
+        assert made.append([work(1)]).result() == 0
+        eventually(lambda: made.append([work(1)]).result() == 1)
+
+
+@pytest.mark.parametrize("data", [None, NULL, b"\x00\xff", "text", {"a": [1, 2.5, None, "ü"]}, [], 0, False, 2**70])
+def test_events_are_kept_as_they_came(data):
+    kind = "application/octet-stream" if isinstance(data, bytes) else "application/json"
+    made = Event(
+        id="1", source="/s", type="t", subject="ä\u2028", datacontenttype=None if data is None else kind, data=data,
+        extensions={"partitionkey": "k", "flag": True, "number": 5},
+    )  # fmt: skip
+    assert unpack(pack(made).encode()) == made
+
+
+@pytest.mark.timeout(120)
+def test_sluice_up_on_redis_holds_a_refusal_for_a_second_and_goes_on(tmp_path, redis_server):
+    made = Sluice(tmp_path / "data", SLUICE_LOG_URL=redis_server.url)
+    try:
+        made.start()
+        store = made.store()
+        store.ensure("raw")
+        store.write("raw", "a.csv", b"a,b\n1,2\n")
+        eventually(lambda: made.get("/catalog", bucket="raw")["entries"] and made.settled(), 30)
+        body = {"specversion": "1.0", "id": "1", "source": "/t", "type": "test.other"}
+        headers = {"content-type": "application/cloudevents+json"}
+        redis_server.stop()
+        refused = httpx.post(made.endpoints["http"], json=body, headers=headers, timeout=30)
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "1"
+        redis_server.start()
+        assert httpx.post(made.endpoints["http"], json=body, headers=headers, timeout=30).json()["new"] == 1
+        store.write("raw", "b.csv", b"a,b\n1,2\n")
+        eventually(lambda: len(made.get("/catalog", bucket="raw")["entries"]) == 2, 30)
+        assert made.get("/status")["log"]["dead"] == 0
+        store.close()
+        assert made.stop() == 0
+    finally:
+        made.close()

@@ -1,0 +1,145 @@
+"""The container entry point as Knative runs it: a process, its environment, events over HTTP, replies to a sink."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import httpx
+import pytest
+
+from events.codec import decode, encode_binary, encode_structured
+from events.event import Event
+
+MODULE = """
+from cloudevents.http import CloudEvent
+from events.errors import Reject, Retry
+from events.event import Event
+from events.route import on
+
+@on("ask")
+def answer(event: CloudEvent) -> CloudEvent:
+    return CloudEvent({"type": "answer", "source": "/mine"}, {"got": event.data})
+
+@on("refuse")
+def refuse(event: Event) -> None:
+    raise Reject("never")
+
+@on("later")
+def later(event: Event) -> None:
+    raise Retry("not yet", 7)
+"""
+
+
+class Broker(BaseHTTPRequestHandler):
+    """What K_SINK names: keeps what it gets."""
+
+    got: ClassVar[list[Event]] = []
+    status = 202
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.got.extend(decode([(name.encode(), value.encode()) for name, value in self.headers.items()], body))
+        self.send_response(self.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a container with a sink."""
+    folder: Path = tmp_path_factory.mktemp("knative")
+    (folder / "container_functions.py").write_text(MODULE)
+    broker = ThreadingHTTPServer(("127.0.0.1", 0), Broker)
+    threading.Thread(target=broker.serve_forever, daemon=True).start()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ, "SLUICE_FUNCTIONS": "[container_functions]", "SLUICE_RUNTIME_HOST": "127.0.0.1", "PORT": str(port),
+        "K_SINK": f"http://127.0.0.1:{broker.server_port}/", "K_CE_OVERRIDES": '{"extensions":{"team":"radio"}}',
+        "PYTHONPATH": f"{folder}{os.pathsep}{Path(__file__).parents[2]}",
+    }  # fmt: skip
+    process = subprocess.Popen([sys.executable, "-m", "infra.runtime.knative"], env=environment, cwd=folder)
+    url = f"http://127.0.0.1:{port}"
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        try:
+            if httpx.get(f"{url}/readyz").is_success:
+                break
+        except httpx.TransportError:
+            time.sleep(0.05)
+    yield url
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) in (0, -signal.SIGTERM)
+    broker.shutdown()
+    broker.server_close()
+
+
+def send(url: str, kind: str, *, reply: bool = False, structured: bool = False) -> httpx.Response:
+    event = Event(id="1", source="/s", type=kind, datacontenttype="application/json", data={"a": 1})
+    headers, body = (encode_structured if structured else encode_binary)(event)
+    return httpx.post(url, content=body, headers=[*headers, *([(b"Prefer", b"reply")] if reply else [])])
+
+
+@pytest.mark.parametrize("structured", [False, True])
+def test_who_prefers_a_reply_gets_it(container, structured) -> None:
+    before = len(Broker.got)
+    answer = send(container, "ask", reply=True, structured=structured)
+    (reply,) = decode(answer.headers.raw, answer.content)
+    assert (answer.status_code, reply.type, reply.data) == (200, "answer", {"got": {"a": 1}})
+    assert len(Broker.got) == before
+
+
+def test_other_replies_go_to_the_sink_with_its_extensions(container) -> None:
+    answer = send(container, "ask")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert (Broker.got[-1].type, Broker.got[-1].extensions["team"]) == ("answer", "radio")
+
+
+def test_a_sink_that_refuses_makes_the_sender_come_again(container, monkeypatch) -> None:
+    monkeypatch.setattr(Broker, "status", 500)
+    answer = send(container, "ask")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+
+
+def test_statuses_tell_knative_what_to_retry(container) -> None:
+    assert send(container, "refuse").status_code == 422
+    answer = send(container, "later")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "7")
+    assert send(container, "unknown").status_code == 204
+    assert httpx.post(container, headers={"content-type": "application/cloudevents+json"}, content=b"{}").status_code == 400
+    assert httpx.post(container, headers={"content-type": "image/png"}, content=b"x").status_code == 415
+    assert httpx.put(container).status_code == 405
+
+
+def test_too_large_is_refused(container) -> None:
+    headers = {"ce-id": "1", "ce-source": "/s", "ce-type": "ask", "ce-specversion": "1.0"}
+    assert httpx.post(container, headers=headers, content=b"x" * (5 << 20)).status_code == 413
+    assert httpx.post(container, headers={**headers, "ce-x": "y" * 70_000}).status_code in (400, 431)
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [({}, "SLUICE_FUNCTIONS"), ({"SLUICE_FUNCTIONS": "[functions.catalog]"}, "catalog"),
+     ({"SLUICE_FUNCTIONS": "[functions.metadata]", "K_SINK": "ftp://x"}, "sink")],
+)  # fmt: skip
+def test_what_cannot_start_says_why(environment, told, tmp_path) -> None:
+    names = {**os.environ, **environment, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-m", "infra.runtime.knative"], env=names, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("sluice: ")
+    assert told in done.stderr

@@ -1,0 +1,174 @@
+"""Events to functions without a log: the dispatcher, its inbox, and the answers over HTTP."""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+import pytest
+
+from events.codec import decode, encode_binary
+from events.errors import Reject, Retry
+from events.event import Event
+from events.route import Handler, Routes
+from infra.config import ConfigError, load
+from infra.runtime.dispatch import Dispatcher, dispatcher
+from infra.runtime.exchange import Exchange, wants_reply
+from infra.runtime.inbox import Inbox
+from infra.runtime.sink import Sink
+from infra.runtime.wiring import WiringError
+
+PREFER = [(b"prefer", b"reply")]
+
+
+def event(kind: str, **more) -> Event:
+    return Event(id="e1", source="/s", type=kind, datacontenttype="application/json", data={"a": 1}, **more)
+
+
+@pytest.fixture
+def dispatch(module) -> Dispatcher:
+    return dispatcher(load(None, {"SLUICE_FUNCTIONS": f"[{module}]"}))
+
+
+class Collected(Sink):
+    """A sink that keeps what it gets."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.events: list[Event] = []
+        self.error = error
+
+    def send(self, events) -> None:
+        if self.error:
+            raise self.error
+        self.events += events
+
+
+def test_replies_have_the_ids_that_a_repetition_has(dispatch) -> None:
+    first, second = dispatch(event("two")), dispatch(event("two"))
+    assert [reply.id for reply in first] == [reply.id for reply in second]
+    assert len({reply.id for reply in first}) == 2
+
+
+def test_a_function_for_the_sdk_runs_unchanged(dispatch) -> None:
+    (reply,) = dispatch(event("sdk"))
+    assert (reply.type, reply.data, reply.source) == ("answer", {"got": 1}, "/sluice/sdk")
+
+
+def test_what_nobody_wants_is_done(dispatch) -> None:
+    assert dispatch(event("unknown")) == []
+
+
+def test_expired_events_reach_no_function(dispatch, module) -> None:
+    past, future = {"expirytime": "2020-01-01T00:00:00Z"}, {"expirytime": "2999-01-01T00:00:00Z"}
+    assert dispatch(event("one", extensions=past)) == []
+    assert len(dispatch(event("one", extensions=future))) == 1
+    assert sys.modules[module].RAN == ["e1"]
+
+
+def test_no_functions_and_ports_that_are_not_here_are_told() -> None:
+    with pytest.raises(ConfigError, match="SLUICE_FUNCTIONS"):
+        dispatcher(load(None, {}))
+    with pytest.raises(WiringError, match="catalog"):
+        dispatcher(load(None, {"SLUICE_FUNCTIONS": "[functions.catalog]"}))
+
+
+def test_the_inbox_answers_a_repetition_without_running_anything(tmp_path) -> None:
+    ran = []
+
+    def count(event: Event):
+        ran.append(event.id)
+        yield event.reply({"run": len(ran)}, type="answer")
+
+    inbox = Inbox(tmp_path / "inbox.db")
+    dispatch = Dispatcher(Routes([Handler("count", ("one",), count)]), {}, inbox)
+    assert dispatch.blocks(event("one"))
+    first, again = dispatch(event("one")), dispatch(event("one"))
+    inbox.close()
+    assert first == again
+    assert ran == ["e1"]
+    inbox = Inbox(tmp_path / "inbox.db")  # and so it does after a restart
+    assert Dispatcher(Routes([Handler("count", ("one",), count)]), {}, inbox)(event("one")) == first
+    inbox.close()
+    assert ran == ["e1"]
+
+
+def test_a_failure_is_not_remembered(tmp_path) -> None:
+    inbox = Inbox(tmp_path / "inbox.db")
+
+    def fail() -> list[Event]:
+        raise Retry("later")
+
+    with pytest.raises(Retry):
+        inbox.once(event("one"), fail)
+    assert inbox.once(event("one"), lambda: []) == []
+    inbox.close()
+
+
+@pytest.mark.parametrize("headers", [[], PREFER, [(b"Prefer", b"respond-async, Reply; x=1")]])
+def test_one_reply_is_in_the_answer_when_there_is_no_sink(dispatch, headers) -> None:
+    answer = Exchange(dispatch).answer([event("one")], headers)
+    assert answer.status == 200
+    (reply,) = decode(answer.headers, answer.body)
+    assert (reply.type, reply.data) == ("answer", {"got": {"a": 1}})
+
+
+def test_with_a_sink_only_who_asks_gets_the_reply(dispatch) -> None:
+    sink = Collected()
+    exchange = Exchange(dispatch, sink)
+    assert exchange.answer([event("one")], PREFER).status == 200
+    assert sink.events == []
+    assert exchange.answer([event("one")], []).status == 204
+    assert exchange.answer([event("two")], PREFER).status == 204
+    assert [reply.data for reply in sink.events] == [{"got": {"a": 1}}, {"n": 1}, {"n": 2}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "text"),
+    [
+        ("none", 204, ""),
+        ("unknown", 204, ""),
+        ("two", 422, "set a sink"),
+        ("reject", 422, "this can never work"),
+        ("retry", 503, "the store is away"),
+        ("broken", 500, "ValueError: boom"),
+    ],
+)
+def test_the_status_tells_the_platform_what_to_do(dispatch, kind, status, text) -> None:
+    answer = Exchange(dispatch).answer([event(kind)], PREFER)
+    assert answer.status == status
+    assert text in answer.body.decode()
+    assert dict(answer.headers).get(b"retry-after") == (b"3" if status == 503 else None)
+
+
+def test_a_sink_that_is_away_makes_the_sender_come_again(dispatch) -> None:
+    assert Exchange(dispatch, Collected(Retry("away"))).answer([event("one")], []).status == 503
+
+
+def test_of_a_batch_every_reply_goes_to_the_sink(dispatch) -> None:
+    sink = Collected()
+    assert Exchange(dispatch, sink).answer([event("one"), msgspec.structs.replace(event("one"), id="e2")], []).status == 204
+    assert len({reply.id for reply in sink.events}) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"), [(b"reply", True), (b"REPLY", True), (b"wait=10, reply", True), (b"replying", False)]
+)
+def test_prefer_is_read_as_rfc_7240_has_it(value, wanted) -> None:
+    assert wants_reply([(b"prefer", value)]) is wanted
+
+
+def test_functions_that_read_objects_never_run_in_the_event_loop(monkeypatch) -> None:
+    settings = {"SLUICE_FUNCTIONS": "[functions.ingest]", "SLUICE_OBJECTS_ENDPOINT": "http://127.0.0.1:9"}
+    found = dispatcher(load(None, settings | {"SLUICE_OBJECTS_ACCESS_KEY": "a", "SLUICE_OBJECTS_SECRET_KEY": "b"}))
+    assert found.blocks(event("com.amazonaws.s3.ObjectCreated:Put"))
+    assert not found.blocks(event("other"))
+
+
+def test_what_is_encoded_is_refused_if_it_is_no_event() -> None:
+    def bad(event: Event):
+        yield Event(id="x", source="/s", type="t", extensions={"Bad": "x"})
+
+    answer = Exchange(Dispatcher(Routes([Handler("bad", ("one",), bad)]), {})).answer([event("one")], PREFER)
+    assert (answer.status, b"'Bad'" in answer.body) == (422, True)
+    with pytest.raises(Reject):
+        encode_binary(Event(id="x", source="/s", type="t", extensions={"Bad": "x"}))

@@ -1,0 +1,248 @@
+"""Expiry, claim check, back-pressure, metrics, tracing, logs and tried replays."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import msgspec
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from events.errors import Reject
+from events.event import Event
+from infra.config import Config
+from infra.delivery.back_pressure import BackPressure
+from infra.delivery.claim_check import PREFIX, ClaimCheck
+from infra.delivery.expiry import is_expired
+from infra.delivery.metrics import MOST_TYPES, Metrics, age
+from infra.delivery.replay import dry_run
+from infra.delivery.tracing import Tracing, traced
+from infra.lake import Lake
+from infra.runtime.logs import JsonFormatter
+from tests.conftest import eventually
+
+AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def event(**more) -> Event:
+    return Event(**{"id": "1", "source": "/s", "type": "t", **more})
+
+
+@pytest.mark.parametrize(
+    ("value", "expired"),
+    [("2026-01-01T11:59:59Z", True), ("2026-01-01T12:00:00Z", True), ("2026-01-01T12:00:01Z", False),
+     ("2026-01-01T14:00:00+02:00", True), ("2026-01-01T11:30:00-01:00", False), ("soon", False), (5, False)],
+)  # fmt: skip
+def test_expiry(value, expired) -> None:
+    assert is_expired(event(extensions={"expirytime": value}), AT) is expired
+
+
+@pytest.fixture
+def claims(objects) -> ClaimCheck:
+    objects.ensure("sluice")
+    return ClaimCheck(objects, "sluice", limit=100)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "data"),
+    [("application/json", {"a": "x" * 200}), (None, ["y" * 200]), ("text/plain", "z" * 200), ("image/png", b"\x00" * 200)],
+)
+def test_a_large_payload_is_in_the_lake_and_comes_back(claims, content_type, data) -> None:
+    whole = event(datacontenttype=content_type, data=data, extensions={"n": 1})
+    claim = claims.deposit(whole)
+    assert claim.data is None
+    assert str(claim.extensions["dataref"]).startswith(f"s3://sluice/{PREFIX}")
+    assert claim.key == whole.key
+    back = claims.redeem(claim)
+    assert (back.data, back.extensions) == (data, {"n": 1})
+    assert claims.deposit(claim) == claim
+
+
+def test_a_small_payload_stays(claims) -> None:
+    small = event(data={"a": 1})
+    assert claims.deposit(small) is small
+
+
+def test_a_changed_or_lost_payload_reaches_no_function(claims, objects) -> None:
+    claim = claims.deposit(event(data=["x" * 200]))
+    key = str(claim.extensions["dataref"]).removeprefix("s3://sluice/")
+    objects.write("sluice", key, b'["forged"]')
+    with pytest.raises(Reject, match="changed"):
+        claims.redeem(claim)
+    objects.delete("sluice", key)
+    with pytest.raises(Reject, match="gone"):
+        claims.redeem(claim)
+    with pytest.raises(Reject, match="digest"):
+        claims.redeem(msgspec.structs.replace(claim, extensions={**claim.extensions, "datadigest": "sha256:00"}))
+
+
+@pytest.mark.parametrize("reference", ["https://127.0.0.1:1/x", "s3://other/claims/sha256/00", "file:///etc/passwd"])
+def test_references_to_elsewhere_are_not_fetched(claims, reference) -> None:
+    theirs = event(extensions={"dataref": reference})
+    assert claims.redeem(theirs) is theirs
+
+
+def test_back_pressure_asks_the_further_behind_to_wait_longer() -> None:
+    clock, ages = [0.0], [0.0]
+    pressure = BackPressure(lambda: ages[0], 10.0, lambda: clock[0])
+    assert pressure.retry_after() is None
+    ages[0] = 15.0
+    assert pressure.retry_after() is None  # measured a moment ago
+    clock[0] = 2.0
+    assert pressure.retry_after() == 5
+    clock[0], ages[0] = 4.0, 500.0
+    assert pressure.retry_after() == 60
+    assert BackPressure(lambda: 1e9, 0).retry_after() is None
+
+
+def numbers(metrics: Metrics) -> dict[str, float]:
+    families = text_string_to_metric_families(metrics.text().decode())
+    return {f"{each.name}{sorted(each.labels.values())}": each.value for family in families for each in family.samples}
+
+
+def test_metrics_count_and_types_from_outside_are_bounded() -> None:
+    metrics = Metrics(lambda: {"waiting": 3, "behind_s": 1.5})
+    metrics.accepted([event(), event()], 1)
+    metrics.ended("f", "ok", event(time="2020-01-01T00:00:00Z"))
+    metrics.expired(event())
+    for number in range(MOST_TYPES + 10):
+        metrics.accepted([event(type=f"type{number}")])
+    found = numbers(metrics)
+    assert found["sluice_events_accepted_total['t']"] == 2
+    assert found["sluice_events_new_total['t']"] == found["sluice_events_duplicate_total['t']"] == 1
+    assert found["sluice_deliveries_total['f', 'ok']"] == found["sluice_effect_latency_seconds_count['f']"] == 1
+    assert found["sluice_events_expired_total['t']"] == 1
+    assert found["sluice_events_accepted_total['other']"] == 11
+    assert found["sluice_log_waiting[]"] == 3
+    assert found["sluice_log_behind_seconds[]"] == 1.5
+
+
+def test_latency_is_from_the_recorded_time() -> None:
+    assert age(event(time="2026-01-01T11:00:00Z"), AT) == 3600
+    assert age(event(time="2026-01-01T11:00:00Z", extensions={"recordedtime": "2026-01-01T11:59:59Z"}), AT) == 1
+    assert age(event(time="2026-01-01T13:00:00Z"), AT) == 0
+    assert age(event(), AT) is None
+
+
+def test_the_trace_of_a_request_becomes_the_events_unless_it_has_one() -> None:
+    headers = {b"traceparent": TRACE.encode(), b"tracestate": b"a=1"}
+    assert traced(event(), headers).extensions == {"traceparent": TRACE, "tracestate": "a=1"}
+    own = event(extensions={"traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-00"})
+    assert traced(own, headers) is own
+    assert traced(event(), {b"traceparent": b"00-" + b"0" * 32 + b"-" + b"2" * 16 + b"-00"}).extensions == {}
+
+
+def test_without_an_exporter_tracing_loads_nothing() -> None:
+    assert Tracing({}).span(event(), "f") is Tracing({}).span(event(), "g")
+
+
+def test_spans_are_exported_below_the_events_trace(monkeypatch) -> None:
+    pytest.importorskip("opentelemetry.sdk")
+    bodies: list[bytes] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
+    tracing = Tracing()
+    with tracing.span(event(extensions={"traceparent": TRACE}), "ingest"):
+        pass
+    tracing.close()
+    server.shutdown()
+    server.server_close()
+    (body,) = bodies
+    assert bytes.fromhex(TRACE.split("-")[1]) in body
+    assert bytes.fromhex(TRACE.split("-")[2]) in body
+    assert b"ingest process" in body
+
+
+def test_json_logs_tell_what_they_are_about() -> None:
+    record = logging.LogRecord("sluice.worker", logging.INFO, "f", 1, "%s took %s", ("f", "1"), None)
+    record.__dict__.update({"event": "1", "function": "f", "seconds": 0.5, "secret": "never"})
+    line = json.loads(JsonFormatter().format(record))
+    assert line.pop("time").endswith("Z")
+    assert line == {
+        "level": "info", "logger": "sluice.worker", "message": "f took 1", "event": "1", "function": "f", "seconds": 0.5
+    }  # fmt: skip
+
+
+FUNCTIONS = """
+from events.errors import Reject
+from events.event import Event
+from events.ports import Catalog, Entry, Profiles
+from events.route import on
+
+MENDED = []
+
+@on("mend")
+def mend(event: Event, catalog: Catalog, profiles: Profiles):
+    if not MENDED:
+        raise Reject("broken")
+    catalog.upsert(Entry(bucket="b", key="k", size=5, sequence="2"))
+    profiles.put("p", {"runs": 1})
+    yield event.reply({"done": True}, type="mended")
+
+@on("see")
+def see(event: Event):
+    MENDED.append((event.type, event.data))
+"""
+
+
+@pytest.fixture
+def mended(tmp_path: Path, objects, monkeypatch):
+    (tmp_path / "trial_functions.py").write_text(FUNCTIONS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    objects.ensure("sluice")
+    lake = Lake(Config(data=str(tmp_path / "lake"), functions=["trial_functions"]), objects)
+    lake.worker.start()
+    yield lake
+    lake.close()
+    sys.modules.pop("trial_functions")
+
+
+def test_a_tried_replay_shows_what_would_change_and_changes_nothing(mended: Lake) -> None:
+    mended.append([event(type="mend")]).result()
+    eventually(lambda: mended.log.counts()["dead"] == 1)
+    (letter,) = mended.log.dead_letters()
+    assert dry_run(mended, [letter.id])[0].error == "broken"
+    sys.modules["trial_functions"].MENDED.append(1)
+    (trial,) = dry_run(mended, [letter.id])
+    assert [each["type"] for each in trial.events] == ["mended"]
+    assert [(each.store, each.key, each.before) for each in trial.changes] == [
+        ("catalog", "s3://b/k", None), ("profiles", "p", None)
+    ]  # fmt: skip
+    assert trial.changes[0].after["size"] == 5
+    assert mended.log.counts()["dead"] == 1
+    assert mended.profiles() == {}
+    with mended.reading() as connection:
+        assert connection.execute("SELECT count(*) FROM entry").fetchone()[0] == 0
+    with pytest.raises(Reject, match="no dead letter 99"):
+        dry_run(mended, [99])
+
+
+def test_the_worker_skips_what_expired_and_redeems_claims(mended: Lake) -> None:
+    seen = sys.modules["trial_functions"].MENDED
+    mended.append([event(id="old", type="see", extensions={"expirytime": "2020-01-01T00:00:00Z"})]).result()
+    large = event(id="large", type="see", data=["x" * 100_000])
+    claim = mended.claims.deposit(large)
+    assert claim.data is None
+    mended.append([claim]).result()
+    eventually(lambda: mended.log.counts()["waiting"] == 0)
+    eventually(lambda: numbers(mended.metrics).get("sluice_events_expired_total['see']") == 1)
+    assert seen == [("see", ["x" * 100_000])]
