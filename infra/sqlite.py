@@ -14,6 +14,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
+from infra.batches import batches
+
 T = TypeVar("T")
 BUSY_SECONDS = 30.0
 #: Most pieces of work in one transaction: bounds how long the first waits for the last.
@@ -78,21 +80,8 @@ class Writer:
             self._connection.close()
 
     def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            batch = [first]
-            last = False
-            while len(batch) < GROUP and not last:
-                try:
-                    item = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if item is None:
-                    last = True
-                else:
-                    batch.append(item)
+        for batch in batches(self._queue, GROUP):
             self._commit(batch)
-            if last:
-                return
 
     def _commit(self, batch: list[tuple[Callable[[sqlite3.Connection], Any], Future[Any]]]) -> None:
         connection = self._connection

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from events.codec import to_json
 from events.errors import Reject
 from events.event import Event
+from infra.batches import batches
 from infra.config import EventLog
 from infra.log.log import SHARDS, DeadLetter, Delivery, Job, Judge, Lane, Targets, shard_of
 from infra.log.redis_hand import Hand
@@ -65,20 +66,8 @@ class RedisLog:
         return future
 
     def _append_all(self) -> None:
-        while (first := self._queue.get()) is not None:
-            batch, last = [first], False
-            while len(batch) < GROUP and not last:
-                try:
-                    item = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if item is None:
-                    last = True
-                else:
-                    batch.append(item)
+        for batch in batches(self._queue, GROUP):
             self._append(batch)
-            if last:
-                return
 
     def _append(self, batch: list[tuple[Sequence[Event], Future[int]]]) -> None:
         """Accept what all of them wait for; an event that breaks the specification is its sender's failure only."""
