@@ -18,7 +18,10 @@ SPECVERSION = "1.0"
 CORE = frozenset({"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema"})
 REQUIRED = ("specversion", "id", "source", "type")
 
+_REQUIRED = frozenset(REQUIRED)
 _NAME = re.compile(r"[a-z0-9]+").fullmatch
+#: Names that were checked.
+_NAMES: set[str] = set()
 _PRINTABLE = bytes(range(0x20, 0x7F))
 #: Longest value that is worth remembering as checked.
 _SHORT = 200
@@ -63,8 +66,12 @@ def check(name: str, value: Any) -> None:
 
 def check_name(name: str) -> None:
     """Refuse a name that no attribute may have."""
-    if not (_is_name(name) if len(name) <= _SHORT else _NAME(name)):
+    if name in _NAMES:
+        return
+    if not _NAME(name):
         raise BadEvent(f"the attribute name {name[:60]!r} may have lower-case letters a-z and digits only")
+    if len(name) <= _SHORT and len(_NAMES) < 1024:  # names come from outside: do not let them fill the memory
+        _NAMES.add(name)
 
 
 def check_all(attributes: dict[str, Any]) -> None:
@@ -74,20 +81,28 @@ def check_all(attributes: dict[str, Any]) -> None:
     except TypeError:
         text = "\n"  # integers or booleans among them
     if text.isascii() and not text.encode().translate(None, _PRINTABLE):
-        rules = _RULES
-        for name, value in attributes.items():
-            if name in rules:
-                rules[name](name, value)
-            else:
-                check_name(name)
+        check_printable(attributes)
     else:
         for name, value in attributes.items():
             check(name, value)
 
 
-@lru_cache(1024)
-def _is_name(name: str) -> bool:
-    return _NAME(name) is not None
+def check_printable(attributes: dict[str, str]) -> None:
+    """As ``check_all``, of values that are known to be printable ASCII."""
+    rules = _RULES
+    for name, value in attributes.items():
+        rule = rules.get(name)
+        if rule is not None:
+            rule(name, value)
+        elif name not in _NAMES:
+            check_name(name)
+
+
+def require(attributes: dict[str, Any], why: str = " and missing") -> None:
+    """Refuse an event without an attribute that it needs; ``why`` ends the sentence and may hold ``{name}``."""
+    if not attributes.keys() >= _REQUIRED:
+        name = next(name for name in REQUIRED if name not in attributes)
+        raise BadEvent(f"the attribute {name!r} is required{why.format(name=name)}")
 
 
 def check_string(name: str, value: str) -> None:

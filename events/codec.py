@@ -12,11 +12,11 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from events.attributes import CORE, REQUIRED, check, check_all
+from events.attributes import CORE, check, check_all, check_printable, require
 from events.errors import BadEvent, UnsupportedMediaType
 from events.event import NULL, Attribute, Event, assemble
 from events.json_format import from_batch, from_body, from_json, parse_json, render_json, to_batch, to_json
-from events.media import UTF8, decode_text, media_type
+from events.media import UTF8, Media, decode_text, media_type
 
 __all__ = [
     "Headers",
@@ -36,11 +36,14 @@ Headers = Sequence[tuple[bytes, bytes]]
 CLOUDEVENTS = "application/cloudevents"
 STRUCTURED = "application/cloudevents+json"
 BATCHED = "application/cloudevents-batch+json"
-CONTENT_TYPE = "content-type"
+#: Beside the names of attributes, which have no capitals.
+CONTENT_TYPE = "Content-Type"
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL).fullmatch
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 #: What a header value may hold as it is: printable ASCII without space, double quote and percent.
 _SAFE = bytes(code for code in range(0x21, 0x7F) if chr(code) not in '"%')
+_IS_STRUCTURED = (b"content-type", STRUCTURED.encode())
+_BYTES = (bytes, bytearray, memoryview)
 
 
 def decode(headers: Headers, body: bytes) -> list[Event]:
@@ -56,28 +59,31 @@ def decode(headers: Headers, body: bytes) -> list[Event]:
     return decode_split(*split(headers), body)
 
 
-def split(headers: Headers) -> tuple[list[tuple[str, bytes]], str | None]:
-    """What concerns an event in the headers: its attributes by name, as they are on the wire, and the content type."""
+def split(headers: Headers) -> tuple[list[str], list[bytes], str | None]:
+    """What concerns an event in the headers: the names of attributes, their values as on the wire, and the content type."""
     content_type: str | None = None
-    attributes: list[tuple[str, bytes]] = []
+    names: list[str] = []
+    values: list[bytes] = []
+    held = _HELD
     for header, raw in headers:
-        name = _attribute(header) if len(header) <= 64 else _attribute.__wrapped__(header)
+        name = held[header]
         if name is None:
             continue
         if name != CONTENT_TYPE:
-            attributes.append((name, raw))
+            names.append(name)
+            values.append(raw)
         elif content_type is not None:
             raise BadEvent("the header 'content-type' is there more than once")
         else:
             content_type = raw.decode("latin-1").strip(" \t")
-    return attributes, content_type
+    return names, values, content_type
 
 
-def decode_split(attributes: list[tuple[str, bytes]], content_type: str | None, body: bytes) -> list[Event]:
+def decode_split(names: list[str], values: list[bytes], content_type: str | None, body: bytes) -> list[Event]:
     """As ``decode``, of headers that were ``split``."""
     if content_type is not None and content_type[: len(CLOUDEVENTS)].lower() == CLOUDEVENTS:
         return _decode_format(content_type, body)
-    return [_decode_binary(attributes, content_type, body)]
+    return [_decode_binary(names, values, content_type, body)]
 
 
 def encode_binary(event: Event) -> tuple[list[tuple[bytes, bytes]], bytes]:
@@ -106,7 +112,7 @@ def encode_binary(event: Event) -> tuple[list[tuple[bytes, bytes]], bytes]:
 
 def encode_structured(event: Event) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Headers and body of ``event`` in structured mode (``application/cloudevents+json``)."""
-    return [(b"content-type", STRUCTURED.encode())], to_json(event)
+    return [_IS_STRUCTURED], to_json(event)
 
 
 def encode_batch(events: Iterable[Event]) -> tuple[list[tuple[bytes, bytes]], bytes]:
@@ -122,32 +128,48 @@ def _decode_format(content_type: str, body: bytes) -> list[Event]:
     return [from_body(text)] if media.essence == STRUCTURED else from_batch(text)
 
 
-@lru_cache(1024)
-def _attribute(header: bytes) -> str | None:
-    """The attribute that a header holds, ``CONTENT_TYPE``, or ``None`` for any other header."""
-    name = header.lower()
-    if name == b"content-type":
-        return CONTENT_TYPE
-    return name[3:].decode("latin-1") if name.startswith(b"ce-") else None
+class _Held(dict[bytes, str | None]):
+    """Header -> the attribute it holds, ``CONTENT_TYPE``, or ``None`` for any other. Remembers so many of the short ones."""
+
+    def __missing__(self, header: bytes) -> str | None:
+        name = header.lower()
+        held = name[3:].decode("latin-1") if name.startswith(b"ce-") else None
+        if name == b"content-type":
+            held = CONTENT_TYPE
+        if len(header) <= 64 and len(self) < 1024:
+            self[header] = held
+        return held
 
 
-def _decode_binary(headers: list[tuple[str, bytes]], content_type: str | None, body: bytes) -> Event:
-    attributes = {name: _unescape(name, raw) for name, raw in headers}
-    if len(attributes) < len(headers):
-        names = [name for name, _ in headers]
+_HELD = _Held()
+
+
+def _decode_binary(names: list[str], values: list[bytes], content_type: str | None, body: bytes) -> Event:
+    joined = b"\n".join(values)
+    if len(joined.translate(None, _SAFE)) == len(values) - 1:  # nothing but safe characters and the newlines between
+        attributes = dict(zip(names, joined.decode().split("\n"), strict=True))
+        check_printable(attributes)
+    else:
+        attributes = {name: _unescape(name, raw) for name, raw in zip(names, values, strict=True)}
+        check_all(attributes)
+    if len(attributes) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise BadEvent(f"the attribute {twice!r} is there more than once")
-    check_all(attributes)
-    for name in REQUIRED:
-        if name not in attributes:
-            raise BadEvent(f"the attribute {name!r} is required: the header 'ce-{name}' is missing")
+    require(attributes, ": the header 'ce-{name}' is missing")
     if "datacontenttype" in attributes:
         raise BadEvent(
             "the attribute 'datacontenttype' travels as 'content-type'; the header 'ce-datacontenttype' is not allowed"
         )
     if content_type is not None:
-        check("datacontenttype", content_type)
+        _content_type(content_type)
     return assemble(attributes, content_type, data_of(content_type, body))
+
+
+@lru_cache(512)
+def _content_type(text: str) -> Media:
+    """The media type that a ``datacontenttype`` is. ``BadEvent`` for anything else."""
+    check("datacontenttype", text)
+    return media_type(text)
 
 
 def data_of(content_type: str | None, body: bytes) -> Any:
@@ -171,13 +193,11 @@ def body_of(event: Event) -> tuple[str | None, bytes]:
     JSON data without a content type get the one they imply, as the JSON format asks for.
     """
     data, content_type = event.data, event.datacontenttype
-    if content_type is not None:
-        check("datacontenttype", content_type)
+    media = _content_type(content_type or "application/json")
     if data is None:
         return content_type, b""
-    if isinstance(data, bytes | bytearray | memoryview):
+    if isinstance(data, _BYTES):
         return content_type, bytes(data)
-    media = media_type(content_type or "application/json")
     if media.is_json:
         return content_type or "application/json", render_json(None if data is NULL else data)
     if not isinstance(data, str):

@@ -19,6 +19,8 @@ from events.attributes import SPECVERSION, legal
 from events.errors import BadEvent, Reject
 from events.media import media_type
 
+#: What a reply has from its cause. A ``sequence`` places a change, and all it leads to, among those of its partition.
+_INHERITED = ("partitionkey", "sequence", "traceparent", "tracestate")
 #: A context attribute's value in memory. Binary, URI and Timestamp values travel as their canonical strings.
 Attribute = str | int | bool
 T = TypeVar("T")
@@ -113,35 +115,33 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         except (msgspec.MsgspecError, UnicodeError) as error:
             raise Reject(f"the data of event {self.id!r} ({self.type}) do not fit {kind.__name__}: {error}") from error
 
-    def reply(
-        self, data: Any, *, type: str | None = None, subject: str | None = None, by: str = "reply", ordinal: int = 0
-    ) -> Event:
-        """An event caused by this one, with an id derived from it, so that a replay gives the same ids.
+    def reply(self, data: Any, *, type: str | None = None, subject: str | None = None) -> Event:
+        """An event caused by this one. The runtime gives what a function yields its id and source (see ``restamp``).
 
         Args:
             data: a Struct of ``events.types`` (its event type is known) or any JSON value (give ``type``).
             type: the event type, where ``data`` does not tell it.
             subject: what it is about; this event's subject unless given. Characters no attribute may hold get percent-encoded.
-            by: the function that answers. The runtime restamps both ``by`` and ``ordinal`` on what a function yields.
-            ordinal: 0 for the first event a function yields for this cause, 1 for the second, ...
 
         """
         kind = type or getattr(data, "__event_type__", None)
         if not kind:
             raise TypeError("reply() needs type= unless the data are a struct of events.types")
         inherited = {"causationid": self.id, "correlationid": self.extensions.get("correlationid", self.id)}
-        if "partitionkey" in self.extensions:
-            inherited["partitionkey"] = self.extensions["partitionkey"]
-        if "traceparent" in self.extensions:
-            inherited["traceparent"] = self.extensions["traceparent"]
+        for name in _INHERITED:
+            if name in self.extensions:
+                inherited[name] = self.extensions[name]
+        if "sequencetype" in self.extensions:
+            inherited.pop("sequence", None)  # it counts the events of one source without a gap
+        time = now()
         return Event(
-            id=reply_id(self, by, ordinal),
-            source=f"/sluice/{by}",
+            id=f"reply-{self.key}",
+            source="/sluice/reply",
             type=kind,
             subject=legal(subject) if subject is not None else self.subject,
-            time=now(),
+            time=time,
             datacontenttype="application/json",
-            extensions=inherited,
+            extensions={**inherited, "recordedtime": time},
             data=msgspec.to_builtins(data),
         )
 
@@ -170,5 +170,11 @@ def reply_id(cause: Event, by: str, ordinal: int) -> str:
 
 
 def restamp(reply: Event, cause: Event, by: str, ordinal: int) -> Event:
-    """``reply`` with the id and source that the runtime gives to what function ``by`` yields for ``cause``."""
-    return msgspec.structs.replace(reply, id=reply_id(cause, by, ordinal), source=f"/sluice/{by}")
+    """``reply`` with the id and source that the runtime gives to what function ``by`` yields for ``cause``.
+
+    An inherited ``sequence`` places the second and further ones behind the first (CloudEvents extension "sequence").
+    """
+    extensions, sequence = reply.extensions, cause.extensions.get("sequence")
+    if ordinal and sequence is not None and extensions.get("sequence") == sequence:
+        extensions = {**extensions, "sequence": f"{sequence}.{ordinal:04d}"}
+    return msgspec.structs.replace(reply, id=reply_id(cause, by, ordinal), source=f"/sluice/{by}", extensions=extensions)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from events.attributes import CORE, REQUIRED, check_all
+from events.attributes import CORE, check_all, require
 from events.errors import BadEvent
 from events.event import NULL, Event, assemble
 from events.media import media_type
@@ -20,7 +20,7 @@ from events.media import media_type
 MAX_DEPTH = 500
 _JSON_ERRORS = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _DATA = frozenset({"data", "data_base64"})
-_OPTIONAL = ("subject", "time", "datacontenttype", "dataschema")
+_BYTES = (bytes, bytearray, memoryview)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -84,9 +84,7 @@ def from_document(document: Any) -> Event:
         raise BadEvent("a CloudEvent in JSON must be an object")
     attributes = {name: value for name, value in document.items() if value is not None and name not in _DATA}
     check_all(attributes)
-    for name in REQUIRED:
-        if name not in attributes:
-            raise BadEvent(f"the attribute {name!r} is required and missing")
+    require(attributes)
     content_type = attributes.pop("datacontenttype", None)
     return assemble(attributes, content_type, _data_in(document, content_type))
 
@@ -99,14 +97,19 @@ def to_document(event: Event) -> dict[str, Any]:
         "source": event.source,
         "type": event.type,
     }
-    for name in _OPTIONAL:
-        value = getattr(event, name)
-        if value is not None:
-            document[name] = value
-    for name, value in event.extensions.items():
-        if name in CORE:
+    if event.subject is not None:
+        document["subject"] = event.subject
+    if event.time is not None:
+        document["time"] = event.time
+    if event.datacontenttype is not None:
+        document["datacontenttype"] = event.datacontenttype
+    if event.dataschema is not None:
+        document["dataschema"] = event.dataschema
+    if event.extensions:
+        if not CORE.isdisjoint(event.extensions):
+            name = next(name for name in event.extensions if name in CORE)
             raise BadEvent(f"{name!r} is an attribute of its own and cannot be an extension of event {event.id!r}")
-        document[name] = value
+        document.update(event.extensions)
     check_all(document)
     _data_out(event, document)
     return document
@@ -157,7 +160,7 @@ def _data_out(event: Event, document: dict[str, Any]) -> None:
     data, content_type = event.data, event.datacontenttype
     if data is None:
         return
-    if isinstance(data, bytes | bytearray | memoryview):
+    if isinstance(data, _BYTES):
         document["data_base64"] = b64encode(data).decode()
     elif content_type is None or media_type(content_type).is_json:
         document["data"] = None if data is NULL else data

@@ -32,11 +32,14 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     """The content of one message. The endpoint appends ``events`` to the log and keeps ``rejects`` as dead letters, both
     before it answers 2xx: the good records of a batch are not lost with a bad one, and a store that repeats for ever what
     was refused is not given reason to. All lists may be empty (an ``s3:TestEvent``, a keep-alive): 2xx as well.
+
+    ``sns`` are the SNS messages that all of this came in, whose signatures nobody has looked at yet (see ``events/sns.py``).
     """
 
     events: list[Event] = []
     rejects: list[Rejected] = []
     confirmation: Confirmation | None = None
+    sns: list[dict[str, Any]] = []
 
 
 def rejected(part: Any, error: BadEvent) -> Rejected:
@@ -52,4 +55,5 @@ def joined(parts: list[Received]) -> Received:
         events=[event for part in parts for event in part.events],
         rejects=[reject for part in parts for reject in part.rejects],
         confirmation=next((part.confirmation for part in parts if part.confirmation), None),
+        sns=[message for part in parts for message in part.sns],
     )

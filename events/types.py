@@ -116,6 +116,15 @@ class CatalogUpdated(ObjectVersion, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
 
 
+@event_type("dev.sluice.index.retired.v1")
+class IndexRetired(Data, frozen=True, kw_only=True):
+    """Nothing in the catalogue names the slice index ``index`` (a key in the lake's own bucket) of an object any more."""
+
+    bucket: str
+    key: str
+    index: str
+
+
 @event_type("dev.sluice.model.published.v1")
 class ModelPublished(Data, frozen=True, kw_only=True):
     """A model repository has a new numbered version."""

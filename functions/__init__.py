@@ -5,6 +5,7 @@ FUNCTIONS = (
     "functions.ingest",
     "functions.metadata",
     "functions.catalog",
+    "functions.retire",
     "functions.model_version",
     "functions.profile",
     "functions.plan",

@@ -10,7 +10,7 @@ import msgspec
 from events.event import Event, now
 from events.ports import Catalog, Entry
 from events.route import on
-from events.types import S3_REMOVED, CatalogUpdated, DeliveryFailed, MetadataExtracted, ObjectVersion, S3Record
+from events.types import S3_REMOVED, CatalogUpdated, DeliveryFailed, IndexRetired, MetadataExtracted, ObjectVersion, S3Record
 
 #: The functions without which an object cannot be catalogued.
 NEEDED = ("ingest", "metadata")
@@ -18,7 +18,7 @@ NEEDED = ("ingest", "metadata")
 
 @on("dev.sluice.metadata.extracted.v1", "dev.sluice.delivery.failed.v1", S3_REMOVED)
 def catalog(event: Event, catalog: Catalog) -> Iterator[Event]:
-    """Enter one change, unless the catalogue already knows a newer one of this object."""
+    """Enter one change, unless the catalogue already knows a newer one of this object; tell which slice index is out of use."""
     if event.type.startswith("com.amazonaws.s3."):
         change, entry = "removed", _removed(event)
     elif event.type == "dev.sluice.metadata.extracted.v1":
@@ -38,13 +38,15 @@ def catalog(event: Event, catalog: Catalog) -> Iterator[Event]:
         return  # a version that was not the current one
     if before is not None and _same(before, entry):
         # Told a second time, by a late notification or a sweep: only where it stands in the order may be news.
-        catalog.upsert(msgspec.structs.replace(entry, updated=before.updated))
-        return
-    if catalog.upsert(entry):
+        catalog.upsert(msgspec.structs.replace(entry, index=before.index or entry.index, updated=before.updated))
+    elif catalog.upsert(entry):
         yield event.reply(
             CatalogUpdated(**_version(entry), change=change, digest=entry.digest, format=entry.format, metadata=entry.metadata),
             subject=f"{entry.bucket}/{entry.key}",
         )
+    after = catalog.get(entry.bucket, entry.key)
+    for index in sorted({entry.index, before.index if before else ""} - {"", after.index if after else ""}):
+        yield event.reply(IndexRetired(bucket=entry.bucket, key=entry.key, index=index), subject=f"{entry.bucket}/{entry.key}")
 
 
 def _removed(event: Event) -> Entry:
@@ -61,8 +63,8 @@ def _removed(event: Event) -> Entry:
 
 
 def _same(before: Entry, entry: Entry) -> bool:
-    """Whether both tell the same content, described alike."""
-    told = ("state", "etag", "size", "digest", "format", "content_type", "metadata", "user", "index", "cause")
+    """Whether both tell the same content, described alike (the slice index of the one is as good as the other's)."""
+    told = ("state", "etag", "size", "digest", "format", "content_type", "metadata", "user", "cause")
     return all(getattr(before, name) == getattr(entry, name) for name in told)
 
 

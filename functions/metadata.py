@@ -25,7 +25,7 @@ def metadata(event: Event, data: ObjectIngested, objects: ObjectStore, settings:
     except (NotFound, Changed):
         return  # removed or overwritten since: that change has an event of its own
     if index is not None:
-        at = index_key(data.bucket, data.key, data.etag)
+        at = index_key(data.bucket, data.key, data.etag, data.sequence)
         objects.write(settings.bucket, at, index.encode(), content_type="application/vnd.msgpack")
         described = {**described, "units": index.units, "unit": index.unit}
     yield event.reply(
@@ -47,7 +47,10 @@ def metadata(event: Event, data: ObjectIngested, objects: ObjectStore, settings:
     )
 
 
-def index_key(bucket: str, key: str, etag: str) -> str:
-    """Where the slice index of one version of an object lies in the lake's bucket: short for any key, never shared."""
-    name = hashlib.blake2b(f"{key}\x1f{etag}".encode(), digest_size=16).hexdigest()
+def index_key(bucket: str, key: str, etag: str, sequence: str = "") -> str:
+    """Where the slice index that one change of an object led to lies in the lake's bucket: short for any key, never shared.
+
+    The same content put again is another change with another ``sequence``: an index that is retired is nobody else's.
+    """
+    name = hashlib.blake2b(f"{key}\x1f{etag}\x1f{sequence}".encode(), digest_size=16).hexdigest()
     return f"index/{bucket}/{name}"

@@ -80,14 +80,18 @@ class Sources(Section, frozen=True, kw_only=True):
 
     ``url`` is this lake's HTTP endpoint as stores reach it; ``token`` is the secret in the address they push to, made at the
     first start and kept in ``DATA/push-token`` unless given. ``topics`` are the ARNs of the SNS topics whose subscription is
-    confirmed (at ``sns_endpoint``, AWS's own unless given), ``queues`` what is polled, ``listen`` the addresses
-    (``s3://BUCKET/PREFIX``) whose stream of changes is followed, which MinIO and the embedded door offer.
+    confirmed (at ``sns_endpoint``, AWS's own unless given) and whose messages are taken; with ``sns_verify``, those of no other
+    topic, and only if SNS signed them (by the certificate in the file ``sns_certificate``, else by the one they name).
+    ``queues`` is what is polled, ``listen`` the addresses (``s3://BUCKET/PREFIX``) whose stream of changes is followed, which
+    MinIO and the embedded door offer.
     """
 
     url: str = ""
     token: str = ""
     topics: list[str] = []
     sns_endpoint: str = ""
+    sns_verify: bool = True
+    sns_certificate: str = ""
     queues: list[Queue] = []
     listen: list[str] = []
 

@@ -23,6 +23,7 @@ from infra.delivery import subscription as subscriptions
 from infra.delivery.back_pressure import BackPressure
 from infra.delivery.claim_check import ClaimCheck
 from infra.delivery.metrics import Metrics
+from infra.delivery.recorded import recorded
 from infra.delivery.tracing import Tracing
 from infra.log import sqlite as sqlite_log
 from infra.log.log import DeadLetter, Log
@@ -36,6 +37,7 @@ from infra.profiles.sqlite import SqliteProfiles
 from infra.runtime.middleware import Middleware
 from infra.runtime.wiring import Scoped, Wired, load, wire
 from infra.runtime.worker import Worker
+from infra.sources.token import callback_url
 from infra.sqlite import Writer, connect
 
 T = TypeVar("T")
@@ -48,6 +50,7 @@ SCHEMA = (
     subscriptions.SCHEMA,
     outbox.SCHEMA,
     reconcile.SCHEMA,
+    sqlite_log.GIVEN,
 )
 
 
@@ -64,7 +67,7 @@ class Lake:
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         self.routes = load((*FUNCTIONS, *config.functions))
         self.functions = {name: self._wire(name) for name in self.routes.by_name}
-        self.subscriptions = subscriptions.Subscriptions()
+        self.subscriptions = subscriptions.Subscriptions(lambda name: callback_url(config, name))
         self.subscriptions.ended = self._retire
         self._load_subscriptions()
         self.log = self._open_log()
@@ -115,6 +118,7 @@ class Lake:
 
     def append(self, events: Sequence[Event]) -> Future[int]:
         """Accept events durably; the future resolves after the commit, to how many were new."""
+        events = recorded(events)
         future = self.log.append(events)
         future.add_done_callback(lambda done: self._appended(events, done))
         return future
@@ -164,6 +168,10 @@ class Lake:
         """Forget a subscription; whether it existed."""
         return self._changing_subscriptions(lambda connection: subscriptions.remove(connection, name))
 
+    def consent(self, name: str, rate: int) -> bool:
+        """The sink of a subscription agrees to so many events a minute (0: any number); whether there is one."""
+        return self._changing_subscriptions(lambda connection: subscriptions.grant(connection, name, rate))
+
     def replay(self, numbers: Iterable[int]) -> list[DeadLetter]:
         """Deliver dead letters again. Raises ``Reject`` if one does not exist or never was an event; then none is."""
         letters = self.log.replay(numbers)
@@ -183,6 +191,7 @@ class Lake:
             states = connection.execute("SELECT state, count(*) AS n, sum(size) AS bytes FROM entry GROUP BY state").fetchall()
             return {
                 "log": self.log.counts(),
+                "pace": self.metrics.recent(),
                 "catalog": {row["state"]: {"objects": row["n"], "bytes": row["bytes"]} for row in states},
                 "models": len(models.SqliteModels(connection, ()).versions()),
                 "profiles": len(self.profiles()),

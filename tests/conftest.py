@@ -100,7 +100,7 @@ class RedisProcess:
 def _answers(client: redis.Redis) -> bool:
     try:
         return bool(client.ping())
-    except redis.exceptions.ConnectionError:
+    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
         return False
 
 

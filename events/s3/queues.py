@@ -46,12 +46,12 @@ class Sns:
             return self.read(body["Sns"], f"{path}.Sns", unwrap)
         kind = body.get("Type", "Notification")
         if kind == "Notification":
-            return _inner(body, "Message", path, unwrap)
+            return joined([_inner(body, "Message", path, unwrap), Received(sns=[body])])
         if kind == "UnsubscribeConfirmation":
-            return Received()
+            return Received(sns=[body])
         topic, url = body.get("TopicArn"), body.get("SubscribeURL")
         if kind == "SubscriptionConfirmation" and isinstance(topic, str) and isinstance(url, str):
-            return Received(confirmation=Confirmation(topic=topic, url=url, token=str(body.get("Token", ""))))
+            return Received(confirmation=Confirmation(topic=topic, url=url, token=str(body.get("Token", ""))), sns=[body])
         raise BadEvent(f"an SNS message of the type {str(kind)[:60]!r} cannot be read - at `{path}`")
 
 

@@ -28,9 +28,10 @@ from infra.bench.door import Unmeasured
 from infra.bench.peers import RECORD
 from infra.bench.redis_process import Server, redis_process
 from infra.bench.table import report
-from infra.config import Config, EventLog
+from infra.config import Config, Delivery, EventLog
 from infra.lake import Lake
 from infra.objects.s3 import S3Store
+from infra.runtime.garbage import settle_in
 
 ROOT = Path(__file__).parents[2]
 FASTSTREAM = "faststream[redis]==0.7.8"
@@ -132,8 +133,9 @@ def consume(url: str, count: int) -> None:
     """In a process of its own: work on what is in the log, then print the CPU that took and what the effects add up to."""
     with tempfile.TemporaryDirectory() as folder:
         store = S3Store("http://127.0.0.1:9", "none", "none")
-        config = Config(data=folder, functions=["infra.bench.consumer"], log=EventLog(url=url))
-        lake = Lake(config, store)
+        keep = Delivery(retain_days=0)  # there is no object store to tidy
+        lake = Lake(Config(data=folder, functions=["infra.bench.consumer"], log=EventLog(url=url), delivery=keep), store)
+        settle_in()
         before = time.process_time()
         lake.worker.start()
         while lake.log.counts()["waiting"]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-BUILD = ROOT / "build" / "peers"
+BUILD = ROOT / "build" / "dispatch"
 TYPE = "com.amazonaws.s3.ObjectCreated:Put"
 #: What Ceph RGW posts when an object is put, as the data of a CloudEvent.
 RECORD = {
@@ -132,6 +132,22 @@ async def handle(request):
 app = Starlette(routes=[Route("/", handle, methods=["POST"])])
 """
 )
+FASTSTREAM = (
+    WORK
+    + """
+from cloudevents.conversion import to_binary
+from cloudevents.http import CloudEvent, from_http
+from faststream.asgi import AsgiFastStream, AsgiResponse, Request, post
+
+@post
+async def handle(request: Request):
+    event = from_http(request.headers, await request.body())
+    headers, body = to_binary(CloudEvent(REPLY, work(event["type"], event.data)))
+    return AsgiResponse(body, 200, headers)
+
+app = AsgiFastStream(asgi_routes=[("/", handle)])
+"""
+)
 RAW = """
 START = {"type": "http.response.start", "status": 204, "headers": []}
 END = {"type": "http.response.body", "body": b""}
@@ -165,6 +181,7 @@ PEERS = {
     "func_python": Peer(FUNC_PYTHON, ["main.py"], ["func-python==0.8.1"], {"LISTEN_ADDRESS": "127.0.0.1:{port}"}),
     "fastapi_sdk": Peer(FASTAPI, _UVICORN, ["fastapi==0.165.0", *_SDK]),
     "starlette_sdk": Peer(STARLETTE, _UVICORN, ["starlette==1.10.0", *_SDK]),
+    "faststream": Peer(FASTSTREAM, _UVICORN, ["faststream==0.7.8", *_SDK]),
     "raw_uvicorn": Peer(RAW, _UVICORN),
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ def report(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]],
     """Print the table and the figures."""
     table = Table(title=title)
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     Console().print(table)

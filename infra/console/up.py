@@ -86,6 +86,11 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         waiting += f", the oldest for {text.seconds(log['oldest_s'])}"
     behind = log.get("behind_s", 0.0)
     lag = "[green]none[/]" if behind < 1 else f"[{'red' if behind > 60 else 'yellow'}]{text.seconds(behind)}[/] behind"
+    pace = found["pace"]
+    speed = f"{pace['accepted_per_s']:.1f} accepted/s, {pace['settled_per_s']:.1f} settled/s over the last minute"
+    latency = "none yet"
+    if pace["latency_p50_s"] is not None:
+        latency = f"half within {text.seconds(pace['latency_p50_s'])}, 95 % within {text.seconds(pace['latency_p95_s'])}"
     objects = [
         f"{told['objects']} {state} ({text.size(told['bytes'] or 0)})" for state, told in sorted(found["catalog"].items())
     ]
@@ -93,6 +98,8 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("events", f"{log['events']} accepted"),
         ("deliveries", waiting),
         ("lag", lag),
+        ("pace", speed),
+        ("latency", latency),
         ("dead letters", _marked(log["dead"], "red")),
         ("objects", ", ".join(objects) or "none"),
         ("model versions", str(found["models"])),

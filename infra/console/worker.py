@@ -21,6 +21,7 @@ def worker(
     """Work on the lake's events in a process of its own, without any door. It runs until Ctrl-C; start as many as you like."""
     from infra.lake import Lake
     from infra.objects.s3 import S3Store
+    from infra.runtime.garbage import settle_in
     from infra.runtime.logs import FORMATS
     from infra.runtime.logs import configure as configure_logs
 
@@ -35,6 +36,7 @@ def worker(
         signal.signal(number, lambda *_: stopping.set())
     lake = Lake(config, objects)
     try:
+        settle_in()
         lake.worker.start()
         session.line({"worker": True, "data": str(config.folder)}) if session.json else typer.echo(
             f"working on {config.folder}"

@@ -1,7 +1,8 @@
 """The handshake before events are pushed: the receiver's consent, asked for and given with ``OPTIONS``.
 
 Source: HTTP 1.1 Web Hooks for Event Delivery 1.0.2, section 4 "Abuse Protection". Consent is in the answer's headers alone;
-its status says nothing.
+its status says nothing. Or it is given later: whoever gets or posts to the callback that was offered agrees, which a person can
+do with a browser. Asked ourselves, we answer at once, so we call nobody back.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from collections.abc import Mapping, Sequence
 from events.codec import Headers
 from infra.delivery.rate import Rate
 
-ORIGIN, ASKED = "webhook-request-origin", "webhook-request-rate"
+ORIGIN, ASKED, CALLBACK = "webhook-request-origin", "webhook-request-rate", "webhook-request-callback"
 ALLOWED_ORIGIN, ALLOWED_RATE = "webhook-allowed-origin", "webhook-allowed-rate"
 #: Senders whose rate is watched at most: beyond that, the watch begins anew.
 MOST_ORIGINS = 1000
 
 
-def request(origin: str, rate: int) -> dict[str, str]:
+def request(origin: str, rate: int, callback: str = "") -> dict[str, str]:
     """The headers that ask for consent to send from ``origin``, at ``rate`` events a minute (0: as many as may be)."""
-    return {ORIGIN: origin, **({ASKED: str(rate)} if rate else {})}
+    return {ORIGIN: origin, **({ASKED: str(rate)} if rate else {}), **({CALLBACK: callback} if callback else {})}
 
 
 def granted(headers: Mapping[str, str], origin: str) -> int | None:

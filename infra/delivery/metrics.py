@@ -5,17 +5,20 @@ Labels come from outside only as event types, and of those at most ``MOST_TYPES`
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
+from threading import Lock
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from events.attributes import check_time
 from events.errors import BadEvent
 from events.event import Event, instant
+from infra.delivery.tally import Distribution, Rate, quantile
 
 MOST_TYPES = 200
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -45,37 +48,33 @@ class Metrics:
         self._accepted = counter("events_accepted", "events that were sent here and could be read", "type")
         self._new = counter("events_new", "accepted events that were new", "type")
         self._duplicate = counter("events_duplicate", "accepted events that were known already", "type")
+        # Looking a child up by its labels costs more than counting.
+        self._accepted_of, self._new_of = cache(self._accepted.labels), cache(self._new.labels)
+        self._duplicate_of = cache(self._duplicate.labels)
         self._refused = counter(
             "requests_refused", "requests at the event endpoint that were not accepted, by status", "status"
         )
-        text = "deliveries to a function or sink that were settled: ok, retry (failed, comes again) or dead (a dead letter)"
-        self._runs = counter("deliveries", text, "function", "outcome")
         self._expired = counter("events_expired", "deliveries skipped because the event's expirytime had passed", "type")
-        self._latency = Histogram(
-            "sluice_effect_latency_seconds",
-            "from the time of the event to the commit of its effect",
-            ["function"],
-            buckets=LATENCY,
-            registry=self.registry,
-        )
-        self._seconds = Histogram(
-            "sluice_function_seconds", "duration of a run", ["function"], buckets=LATENCY, registry=self.registry
-        )
+        # Every delivery passes here: what it counts is kept in plain numbers.
+        self._lock = Lock()
+        self._runs: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._latency: defaultdict[str, Distribution] = defaultdict(partial(Distribution, LATENCY))
+        self._seconds: defaultdict[str, Distribution] = defaultdict(partial(Distribution, LATENCY))
+        self._arrived, self._settled = Rate(), Rate()
+        self.registry.register(_OnDemand(self._deliveries))
         if state is not None:
-            self.registry.register(_State(state))
-        # Looking a child up by its labels costs more than counting: every delivery passes here three times.
-        self._runs_of = cache(self._runs.labels)
-        self._latency_of = cache(self._latency.labels)
-        self._seconds_of = cache(self._seconds.labels)
+            self.registry.register(_OnDemand(lambda: _gauges(state())))
 
     def accepted(self, events: Iterable[Event], new: int | None = None) -> None:
         """Events came in, ``new`` of them were not known before (all, unless given)."""
         told = list(events)
+        with self._lock:
+            self._arrived.add(len(told))
         left = len(told) if new is None else new
         for event in told:
             label = self._type(event.type)
-            self._accepted.labels(label).inc()
-            (self._new if left > 0 else self._duplicate).labels(label).inc()
+            self._accepted_of(label).inc()
+            (self._new_of if left > 0 else self._duplicate_of)(label).inc()
             left -= 1
 
     def refused(self, status: int) -> None:
@@ -84,13 +83,18 @@ class Metrics:
 
     def took(self, function: str, seconds: float) -> None:
         """A function ran for so long."""
-        self._seconds_of(function).observe(seconds)
+        with self._lock:
+            self._seconds[function].add(seconds)
 
     def ended(self, function: str, outcome: str, event: Event) -> None:
         """A delivery was settled: ``ok``, ``retry`` (it failed and comes again) or ``dead``."""
-        self._runs_of(function, outcome).inc()
-        if outcome == "ok" and (latency := age(event)) is not None:
-            self._latency_of(function).observe(latency)
+        latency = age(event) if outcome == "ok" else None
+        with self._lock:
+            self._runs[function, outcome] += 1
+            if outcome != "retry":
+                self._settled.add(1)
+            if latency is not None:
+                self._latency[function].add(latency)
 
     def expired(self, event: Event) -> None:
         """A delivery was skipped."""
@@ -100,6 +104,31 @@ class Metrics:
         """Everything in Prometheus' text format 0.0.4."""
         return generate_latest(self.registry)
 
+    def recent(self) -> dict[str, float | None]:
+        """The pace of this process: accepted and settled a second over the last minute, latency since its start."""
+        with self._lock:
+            latency = list(self._latency.values())
+            return {
+                "accepted_per_s": self._arrived.per_second(),
+                "settled_per_s": self._settled.per_second(),
+                "latency_p50_s": quantile(latency, 0.5),
+                "latency_p95_s": quantile(latency, 0.95),
+            }
+
+    def _deliveries(self) -> Iterable[Metric]:
+        text = "deliveries to a function or sink that were settled: ok, retry (failed, comes again) or dead (a dead letter)"
+        runs = CounterMetricFamily("sluice_deliveries", text, labels=["function", "outcome"])
+        text = "from the time of the event to the commit of its effect"
+        latency = HistogramMetricFamily("sluice_effect_latency_seconds", text, labels=["function"])
+        seconds = HistogramMetricFamily("sluice_function_seconds", "duration of a run", labels=["function"])
+        with self._lock:
+            for labels, count in self._runs.items():
+                runs.add_metric(labels, count)
+            for family, found in ((latency, self._latency), (seconds, self._seconds)):
+                for name, values in found.items():
+                    family.add_metric([name], values.buckets(), values.sum)
+        return [runs, latency, seconds]
+
     def _type(self, name: str) -> str:
         if name not in self._types:
             if len(self._types) >= MOST_TYPES:
@@ -108,36 +137,38 @@ class Metrics:
         return name
 
 
-class _State(Collector):
-    """Gauges that are read from the log when somebody scrapes."""
+class _OnDemand(Collector):
+    """Metrics that are made when somebody scrapes."""
 
-    def __init__(self, state: Callable[[], dict[str, float]]) -> None:
-        self._state = state
+    def __init__(self, make: Callable[[], Iterable[Metric]]) -> None:
+        self._make = make
 
     def collect(self) -> Iterable[Metric]:
-        found = self._state()
-        for name, text in GAUGES.items():
-            value = found.get(name.replace("_seconds", "_s"))
-            if value is not None:
-                yield GaugeMetricFamily(f"sluice_log_{name}", text, value=float(value))
+        return self._make()
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: registering must not ask the log."""
+        """Nothing: registering must not ask."""
         return []
 
 
+def _gauges(found: dict[str, float]) -> Iterable[Metric]:
+    for name, text in GAUGES.items():
+        value = found.get(name.replace("_seconds", "_s"))
+        if value is not None:
+            yield GaugeMetricFamily(f"sluice_log_{name}", text, value=float(value))
+
+
 def age(event: Event, at: datetime | None = None) -> float | None:
-    """Seconds since its producer recorded the event (``recordedtime``), else since it happened; ``None`` if it tells neither.
+    """Seconds since the event happened (``time``), else since it was recorded; ``None`` if it tells neither.
 
     A clock that runs ahead of ours gives 0.
     """
-    told = event.extensions.get("recordedtime")
-    if told:
-        try:
-            check_time("recordedtime", str(told))
-        except BadEvent:
-            return None
-    told = told or event.time
+    told = event.time or event.extensions.get("recordedtime")
     if not isinstance(told, str):
         return None
+    if told is not event.time:
+        try:
+            check_time("recordedtime", told)
+        except BadEvent:
+            return None
     return max(0.0, ((at or datetime.now(UTC)) - instant(told)).total_seconds())

@@ -2,7 +2,8 @@
 
 The effects, the mark that they happened and those events are one transaction of that store. Then the events go to the log, in
 one step with the end of the delivery. After a crash in between the delivery comes again, finds its mark, runs nothing, and only
-the second half is done. The log's de-duplication makes a repeated second half harmless.
+the second half is done. The log's de-duplication makes a repeated second half harmless. So a worker that starts does it for all
+that is left: a log that was lost, or that lost its last second, will not deliver again.
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ def find(connection: sqlite3.Connection, mark: str) -> list[str] | None:
     """The events of a delivery whose effects are here already, in the log's form; ``None`` if they are not."""
     row = connection.execute("SELECT events FROM outbox WHERE mark = ?", (mark,)).fetchone()
     return None if row is None else _decode(row["events"])
+
+
+def unpublished(connection: sqlite3.Connection, seconds: float) -> list[tuple[str, list[str]]]:
+    """Marks of the last so many seconds whose events the log may not have, oldest first, with those events."""
+    rows = connection.execute(
+        "SELECT mark, events FROM outbox WHERE at > ? AND events != ? ORDER BY at", (time.time() - seconds, _NONE)
+    )
+    return [(row["mark"], _decode(row["events"])) for row in rows]
 
 
 def add(connection: sqlite3.Connection, mark: str, events: list[str]) -> None:

@@ -28,6 +28,7 @@ from events.ports import NotFound, ObjectInfo
 from events.s3.record import to_event
 from events.s3.stores import RawKeys, nanoseconds
 from infra.catalog.sqlite import Known, walk
+from infra.delivery.order import successor
 
 if TYPE_CHECKING:
     from infra.lake import Lake
@@ -102,15 +103,6 @@ def differs(listed: ObjectInfo | None, known: Known | None) -> bool:
     if (listed.etag, listed.size) != (known.etag, known.size):
         return True
     return bool(known.modified) and nanoseconds(listed.modified) > nanoseconds(known.modified)
-
-
-def successor(sequence: str) -> str:
-    """The least sequence after ``sequence``: a change that is known to be later, but not by how much."""
-    try:
-        following = f"{int(sequence, 16) + 1:0{len(sequence)}X}"
-    except ValueError:
-        return sequence and sequence + "0"
-    return following if len(following) == len(sequence) else sequence + "0"
 
 
 class _Told(RawKeys):

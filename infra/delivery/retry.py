@@ -19,7 +19,7 @@ def wait(error: BaseException, attempts: int, settings: Delivery, most: int) -> 
         return None
     growing = min(settings.backoff_max_s, settings.backoff_s * 2.0 ** min(attempts - 1, 32)) * random.uniform(0.5, 1.5)
     if isinstance(error, Retry):
-        return growing if error.after is None else error.after
+        return error.after or growing  # a wait of 0 would be a loop
     return growing if attempts < most else None
 
 

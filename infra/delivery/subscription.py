@@ -42,10 +42,13 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     protocol: str = "HTTP"
     protocolsettings: dict[str, Any] = {}
     created: str = ""
+    #: The rate that the sink agreed to by callback (0: any); ``None`` if it has not. Ours to set, and not shown.
+    granted: int | None = None
 
     def shown(self) -> dict[str, Any]:
         """The subscription as JSON may show it: without secrets, and without an empty source."""
         document: dict[str, Any] = msgspec.to_builtins(self)
+        del document["granted"]
         if not self.source:
             del document["source"]
         if self.sinkcredential is None:
@@ -65,10 +68,12 @@ class _Compiled(NamedTuple):
 class Subscriptions:
     """All subscriptions, compiled. Changes go through the writer's connection; ``load`` refreshes the compiled form.
 
-    ``ended`` is called with the id of a subscription whose sink is gone; it is to ``retire`` it.
+    ``ended`` is called with the id of a subscription whose sink is gone; it is to ``retire`` it. ``callback`` gives the URL by
+    which the sink of a subscription may agree to its events later, if there is one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, callback: Callable[[str], str] = lambda _: "") -> None:
+        self._callback = callback
         self._found: dict[str, _Compiled] = {}
         self.ended: Callable[[str], object] = lambda _: None
 
@@ -79,7 +84,7 @@ class Subscriptions:
         self._found = {
             row["id"]: known[row["id"]]
             if row["id"] in known and known[row["id"]].body == row["body"]
-            else _compile(row["body"])
+            else _compile(row["body"], self._callback)
             for row in rows
         }
 
@@ -108,9 +113,12 @@ class Subscriptions:
             raise
 
 
-def _compile(body: str) -> _Compiled:
+def _compile(body: str, callback: Callable[[str], str]) -> _Compiled:
     found = msgspec.json.decode(body, type=Subscription)
-    webhook = Webhook(found.sink, settings_of(found.protocolsettings), found.sinkcredential)
+    settings = settings_of(found.protocolsettings)
+    webhook = Webhook(
+        found.sink, settings, found.sinkcredential, callback(found.id) if settings.handshake else "", found.granted
+    )
     return _Compiled(body, found, compile_filters(found.types, found.filters, found.source), webhook)
 
 
@@ -128,6 +136,8 @@ def parse(document: Any) -> Subscription:
         made = msgspec.convert(wanted, Subscription)
     except msgspec.ValidationError as error:
         raise Reject(f"the subscription does not fit: {error}") from error
+    if made.granted is not None:
+        raise Reject("granted: only the sink itself can agree, by its callback")
     if "source" in wanted and not made.source:
         raise Reject("source: it must not be empty; leave it out to have the events of every source")
     return made
@@ -156,7 +166,11 @@ def add(connection: sqlite3.Connection, wanted: Subscription) -> Subscription:
         credential = _completed(credential, known.sinkcredential if known else None)
         credential.check()
     made = msgspec.structs.replace(
-        wanted, id=wanted.id or str(uuid.uuid4()), created=known.created if known else now(), sinkcredential=credential
+        wanted,
+        id=wanted.id or str(uuid.uuid4()),
+        created=known.created if known else now(),
+        sinkcredential=credential,
+        granted=known.granted if known and known.sink == wanted.sink else None,
     )
     body = msgspec.json.encode(made).decode()
     connection.execute("INSERT OR REPLACE INTO subscription VALUES (?, ?)", (made.id, body))
@@ -169,6 +183,16 @@ def _completed(wanted: Credential, known: Credential | None) -> Credential:
     return msgspec.structs.replace(
         wanted, identifier=wanted.identifier or known.identifier, secret=known.secret, accesstoken=known.accesstoken
     )
+
+
+def grant(connection: sqlite3.Connection, name: str, rate: int) -> bool:
+    """Note that a subscription's sink agreed to ``rate`` events a minute (0: any number); whether the subscription exists."""
+    row = connection.execute("SELECT body FROM subscription WHERE id = ?", (name,)).fetchone()
+    if row is None:
+        return False
+    made = msgspec.structs.replace(msgspec.json.decode(row["body"], type=Subscription), granted=rate)
+    body = msgspec.json.encode(made).decode()
+    return connection.execute("UPDATE subscription SET body = ? WHERE id = ?", (body, name)).rowcount == 1
 
 
 def remove(connection: sqlite3.Connection, name: str) -> bool:

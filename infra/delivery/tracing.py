@@ -39,10 +39,9 @@ class Tracing:
         from opentelemetry.trace import SpanKind
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-        carrier = {name: str(event.extensions[name]) for name in ("traceparent", "tracestate") if name in event.extensions}
         found: AbstractContextManager[Any] = self._tracer.start_as_current_span(
             f"{function} process",
-            context=TraceContextTextMapPropagator().extract(carrier),
+            context=TraceContextTextMapPropagator().extract(trace_headers(event)),
             kind=SpanKind.CONSUMER,
             attributes={
                 "cloudevents.event_id": event.id,
@@ -66,11 +65,19 @@ def traced(event: Event, headers: Mapping[bytes, bytes]) -> Event:
     parent = headers.get(b"traceparent", b"").decode("latin-1")
     if "traceparent" in event.extensions or not _TRACEPARENT(parent):
         return event
-    added = {"traceparent": parent}
-    state = headers.get(b"tracestate", b"").decode("latin-1")
-    if state and len(state) <= 512 and state.isascii() and state.isprintable():
-        added["tracestate"] = state
+    added = _context(parent, headers.get(b"tracestate", b"").decode("latin-1"))
     return msgspec.structs.replace(event, extensions={**event.extensions, **added})
+
+
+def trace_headers(event: Event) -> dict[str, str]:
+    """The headers of W3C Trace Context for who is sent this event, so that its receiver's spans join the trace."""
+    parent = str(event.extensions.get("traceparent", ""))
+    return _context(parent, str(event.extensions.get("tracestate", ""))) if _TRACEPARENT(parent) else {}
+
+
+def _context(parent: str, state: str) -> dict[str, str]:
+    usable = state and len(state) <= 512 and state.isascii() and state.isprintable()
+    return {"traceparent": parent, **({"tracestate": state} if usable else {})}
 
 
 def _provider() -> Any:

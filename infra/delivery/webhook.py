@@ -32,12 +32,15 @@ from events.event import Event
 from infra.delivery import handshake
 from infra.delivery.credential import Credential
 from infra.delivery.rate import Rate
+from infra.delivery.tracing import trace_headers
 
 TIMEOUT = httpx.Timeout(10.0, connect=3.0)
 #: Answers that may be different later; anything else but 2xx and 5xx will not be.
 LATER = {404, 408, 409, 425, 429}
 #: Nobody is believed who asks for a longer pause, seconds.
 LONGEST_PAUSE = 86_400.0
+#: How long nothing is sent to a sink that will agree later, seconds.
+CONSENT_PAUSE = 60.0
 #: Most of an answer that is read, so that its connection can be used again: bytes and seconds.
 ANSWER_BYTES, ANSWER_SECONDS = 64 << 10, 10.0
 _FIELD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
@@ -106,14 +109,30 @@ def address_of(sink: str) -> str:
 
 
 class Webhook:
-    """One sink, with what is known of it: its consent, its rate and its pauses."""
+    """One sink, with what is known of it: its consent, its rate and its pauses.
 
-    def __init__(self, sink: str, settings: HttpSettings, credential: Credential | None = None) -> None:
-        self._url, self._settings, self._credential = sink, settings, credential
+    Args:
+        sink: its URL.
+        settings: how to send.
+        credential: what to show.
+        callback: a URL by which it may agree later.
+        granted: the rate it agreed to that way (0: any); ``None`` if it has not.
+
+    """
+
+    def __init__(
+        self,
+        sink: str,
+        settings: HttpSettings,
+        credential: Credential | None = None,
+        callback: str = "",
+        granted: int | None = None,
+    ) -> None:
+        self._url, self._settings, self._credential, self._callback = sink, settings, credential, callback
         self._name = f"the sink {address_of(sink)}"
         self._origin = settings.origin or platform.node() or "sluice"
-        self._rate = Rate(settings.rate)
-        self._agreed = not settings.handshake
+        self._rate = Rate(_least(settings.rate, granted or 0))
+        self._agreed = not settings.handshake or granted is not None
         self._asking = threading.Lock()
         self._headers = dict(settings.headers)
         if "access_token" in parse_qs(urlsplit(sink).query):
@@ -135,7 +154,7 @@ class Webhook:
         pairs, body = encode_binary(event)
         if self._settings.mode == "structured" or not body or event.datacontenttype is None:
             pairs, body = encode_structured(event)
-        return {**headers, **{name.decode(): value.decode("latin-1") for name, value in pairs}}, body
+        return {**headers, **trace_headers(event), **{name.decode(): value.decode("latin-1") for name, value in pairs}}, body
 
     def _authorized(self) -> dict[str, str]:
         credential = self._credential
@@ -152,15 +171,17 @@ class Webhook:
         with self._asking:
             if self._agreed:
                 return
-            asked = handshake.request(self._origin, self._settings.rate)
+            asked = handshake.request(self._origin, self._settings.rate, self._callback)
             answer = self._send(client, "OPTIONS", {**headers, **asked}, b"")
             allowed = handshake.granted(answer.headers, self._origin)
             if allowed is None:
                 if answer.status_code in (410, 429, 503):
                     self._judge(answer)
+                if self._callback and answer.is_success:
+                    self._rate.pause(CONSENT_PAUSE)
+                    raise Retry(f"{self._name} has not agreed yet to events from {self._origin}", CONSENT_PAUSE)
                 raise SinkError(f"{self._name} did not agree to events from {self._origin} (no WebHook-Allowed-Origin)")
-            rates = [rate for rate in (allowed, self._settings.rate) if rate]
-            self._rate, self._agreed = Rate(min(rates, default=0)), True
+            self._rate, self._agreed = Rate(_least(allowed, self._settings.rate)), True
 
     def _send(self, client: httpx.Client, method: str, headers: dict[str, str], body: bytes) -> httpx.Response:
         try:
@@ -189,6 +210,11 @@ class Webhook:
         if status in LATER or status >= 500:
             raise SinkError(text)
         raise Reject(text)
+
+
+def _least(*rates: int) -> int:
+    """The lowest of these rates, of which 0 is any number."""
+    return min((rate for rate in rates if rate), default=0)
 
 
 def seconds_of(retry_after: str) -> float | None:

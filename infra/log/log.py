@@ -11,24 +11,23 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
-from zlib import crc32
 
 import msgspec
 
 from events.event import Event
+from infra.delivery.order import Lane
 
-SHARDS = 64
+#: A delivery that so many workers died with in hand is a suspect: from then on it is worked on alone.
+SUSPECT = 2
 #: Who wants an event: names of functions and subscriptions.
 Targets = Callable[[Event], Iterable[str]]
-#: What must stay in order: the target and the event's partition.
-Lane = tuple[str, str]
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):
     """One event on its way to one target.
 
-    ``attempts`` counts the failed ones so far, ``given`` how many times a worker has had it in hand without saying what came
-    of it: one that is given again and again kills its workers.
+    ``attempts`` counts the failed ones so far, ``given`` how many workers have had it in hand, this one too, without saying
+    what came of it: one that is given again and again kills its workers.
     """
 
     seq: int
@@ -99,7 +98,8 @@ class Log(Protocol):
     def ready(self, limit: int, free: Callable[[Lane], bool]) -> list[Delivery]:
         """At most ``limit`` due deliveries of this worker's shards, oldest first, of lanes that are ``free``.
 
-        Those of one lane come in their order. What is not settled comes again.
+        Those of one lane come in their order. What is not settled comes again. A suspect (``given`` more than ``SUSPECT``)
+        comes alone, and nothing else until it is settled.
         """
         ...
 
@@ -148,8 +148,3 @@ class Log(Protocol):
     def close(self) -> None:
         """Finish what was asked for, then let go of the server."""
         ...
-
-
-def shard_of(partition: str) -> int:
-    """The shard of a partition key: stable for ever, unlike ``hash``."""
-    return crc32(partition.encode("utf-8", "surrogatepass")) % SHARDS

@@ -1,4 +1,4 @@
---[[ Every atomic step of the event log on Redis (6.2 or newer). Nothing else writes the log's keys but XAUTOCLAIM.
+--[[ Every atomic step of the event log on Redis (6.2 or newer). Nothing else writes the log's keys but XCLAIM.
 
 Called with KEYS[1] = P, the prefix of all keys (in braces: one slot of a cluster), ARGV[1] = a command, ARGV[2] = its
 arguments in MessagePack. Times are milliseconds of the server's clock. The keys:
@@ -17,7 +17,7 @@ arguments in MessagePack. Times are milliseconds of the server's clock. The keys
   P:lane:N:LANE       list     the parked deliveries of a blocked lane, in order: ID ATTEMPTS AT \n EVENT. Removing
                                the first is the inbox mark of a parked delivery
   P:parked            string   how many are parked, all lanes together
-  P:given             hash     id of a parked delivery -> how many times a worker had it in hand
+  P:given             hash     id of a parked delivery -> TIMES OWNER: how many workers had it in hand, and the last of them
   P:dead              stream   dead letters, NUMBER-0 -> target, cause, attempts, at, event, seq (none: it never was an event)
   P:dead:last         string   the last number given to a dead letter
   P:table:NAME        hash     documents: key -> VERSION \n CONTENT. A version is the attempt (`stamp` and delivery) that wrote it:
@@ -49,10 +49,11 @@ end
 local function accept(events, at, keep, remember)
   local new = 0
   for _, each in ipairs(events) do
-    if call('SET', P .. ':key:' .. each[1], '1', 'NX', 'PX', remember) then
+    if call('EXISTS', P .. ':key:' .. each[1]) == 0 then
       local seq = text(call('INCR', P .. ':seq'))
       call('XADD', P .. ':events', 'MAXLEN', '~', keep, seq .. '-0', 't', each[2], 'a', at, 'e', each[3])
       deliver(seq, at, each[4], each[5], each[6], each[3])
+      call('SET', P .. ':key:' .. each[1], '1', 'PX', remember)  -- last: an error before it loses nothing
       new = new + 1
     end
   end
@@ -212,8 +213,17 @@ function commands.lease(owner, milliseconds, shards, giving)
   return {held, share, taken}
 end
 
--- {owner, shards}: forget this worker, at a clean stop.
-function commands.release(owner, shards)
+-- How many workers other than `owner` have had a parked delivery in hand.
+local function others(id, owner)
+  local times, last = string.match(call('HGET', P .. ':given', id) or '', '^(%d+) (.*)$')
+  return last == owner and times - 1 or tonumber(times or 0)
+end
+
+-- {owner, shards, parked}: forget this worker, at a clean stop; it has not worked on these parked deliveries in its hand.
+function commands.release(owner, shards, parked)
+  for _, id in ipairs(parked) do
+    if call('HEXISTS', P .. ':given', id) == 1 then call('HSET', P .. ':given', id, others(id, owner) .. ' ') end
+  end
   for shard = 0, shards - 1 do
     if call('GET', P .. ':lease:' .. shard) == owner then call('DEL', P .. ':lease:' .. shard) end
   end
@@ -223,15 +233,17 @@ end
 
 -- The first parked deliveries of blocked lanes that are due, as {shard, lane, given, forms}; they are not handed out again for so
 -- many milliseconds. One that two workers died of is handed out alone, one by one.
-local function due(shards, limit, milliseconds)
+local function due(owner, shards, limit, milliseconds)
   local at, answer = now(), {}
   for _, shard in ipairs(shards) do
     for _, lane in ipairs(call('ZRANGEBYSCORE', P .. ':retry:' .. shard, '-inf', at, 'LIMIT', 0, limit)) do
       local forms = call('LRANGE', P .. ':lane:' .. shard .. ':' .. lane, 0, HEADS - 1)
-      local given = tonumber(call('HGET', P .. ':given', id_of(forms[1])) or 0)
+      local given = others(id_of(forms[1]), owner)
       if given < SUSPECT or #answer == 0 then
         if given > 0 then forms = {forms[1]} end
-        for _, form in ipairs(forms) do call('HINCRBY', P .. ':given', id_of(form), 1) end
+        for _, form in ipairs(forms) do
+          call('HSET', P .. ':given', id_of(form), others(id_of(form), owner) + 1 .. ' ' .. owner)
+        end
         call('ZADD', P .. ':retry:' .. shard, at + milliseconds, lane)
         table.insert(answer, {shard, lane, given + 1, forms})
         if given >= SUSPECT or #answer == limit then return answer end
@@ -255,7 +267,7 @@ function commands.read(owner, shards, blocked, count, limit, milliseconds)
     end
     return mine, lost
   end
-  local waiting = due(leased(blocked), limit, milliseconds)
+  local waiting = due(owner, leased(blocked), limit, milliseconds)
   local mine, lost = leased(shards)
   local found = {}
   if #mine > 0 then

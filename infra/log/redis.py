@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any, NoReturn
 
 from events.codec import to_json
@@ -22,7 +23,9 @@ from events.errors import Reject
 from events.event import Event
 from infra.batches import batches
 from infra.config import EventLog
-from infra.log.log import SHARDS, DeadLetter, Delivery, Job, Judge, Lane, Targets, shard_of
+from infra.delivery import outbox
+from infra.delivery.order import SHARDS, Lane, shard_of
+from infra.log.log import DeadLetter, Delivery, Job, Judge, Targets
 from infra.log.redis_hand import Hand
 from infra.log.redis_server import RedisServer
 from infra.log.redis_settle import Packed, Settlements
@@ -50,6 +53,7 @@ class RedisLog:
         self.owner = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._hand = Hand(self._server, self.owner)
         self._documents = Documents(self._server)
+        self._writer, self._swept = writer, False
         self._settlements = Settlements(self._hand, self._documents, writer, self._packed, self._submit)
         self._queue: queue.SimpleQueue[tuple[Sequence[Event], Future[int]] | None] = queue.SimpleQueue()
         self._closed = False
@@ -130,7 +134,20 @@ class RedisLog:
     # --- the worker
 
     def lease(self, seconds: float) -> None:
+        if not self._swept:
+            self._sweep()
+            self._swept = True
         self._hand.lease(seconds)
+
+    def _sweep(self) -> None:
+        """Publish what is left in the outbox, as far back as a repetition is known to be one."""
+        remembered = self._limits[1] / 1000
+        left = self._writer.submit(lambda connection: outbox.unpublished(connection, remembered)).result()
+        for first in range(0, len(left), GROUP):
+            portion = left[first : first + GROUP]
+            self.append([unpack(body.encode()) for _, bodies in portion for body in bodies]).result()
+            marks = [mark for mark, _ in portion]
+            self._writer.submit(partial(outbox.tidy, published=marks)).result()
 
     def release(self) -> None:
         self._hand.release()

@@ -14,13 +14,13 @@ from typing import Any
 
 import msgspec
 
-from infra.log.log import SHARDS, Delivery, Lane
+from infra.delivery.order import SHARDS, Lane
+from infra.log.log import SUSPECT, Delivery
 from infra.log.redis_server import RedisServer
 from infra.log.stored import unpack
 
 #: Reading pauses with so many in hand; so many are read of a shard, recovered of it, and taken of blocked lanes at once.
 MOST, READ, PORTION, LANES = 1024, 32, 256, 64
-SUSPECT = 2
 GROUP = "workers"
 
 
@@ -132,10 +132,14 @@ class Hand:
             self._recovering.discard(shard)
             self._forget_others(stream)
             return []
-        given = pending[0][3]
-        count = 1 if given >= SUSPECT else next((n for n, each in enumerate(pending) if each[3] != given), len(pending))
-        entries = self._server.run("XAUTOCLAIM", stream, GROUP, self._owner, 0, "0-0", "COUNT", count)[1]
-        return self._take(shard, [entry for entry in entries if entry], given + 1)
+        ours = self._owner.encode()
+        times = [
+            max(given, 1) if holder == ours else given + 1 for _, holder, _, given in pending
+        ]  # that we had it killed nobody
+        count = 1 if times[0] > SUSPECT else next((n for n, each in enumerate(times) if each != times[0]), len(times))
+        ids = [id for id, *_ in pending[:count]]
+        entries = self._server.run("XCLAIM", stream, GROUP, self._owner, 0, *ids, "RETRYCOUNT", times[0])
+        return self._take(shard, [entry for entry in entries if entry], times[0])
 
     def _forget_others(self, stream: str) -> None:
         """Workers that have gone leave their names in the group; nothing is pending, so nothing goes with them."""
@@ -217,11 +221,14 @@ class Hand:
 
     def release(self) -> None:
         """Give all shards back; what is in hand was not worked on, so it is not counted."""
+        parked = []
         for waiting in self._lanes.values():
             for each in waiting:
-                if not each.parked:
+                if each.parked:
+                    parked.append(each.id)
+                else:
                     stream = self._server.key("shard", each.shard)
                     self._server.run("XCLAIM", stream, GROUP, self._owner, 0, each.id, "RETRYCOUNT", each.given - 1, "JUSTID")
         self._lanes, self._size, self._suspect = {}, {}, None
-        self._server.call("release", self._owner, SHARDS)
+        self._server.call("release", self._owner, SHARDS, parked)
         self.shards, self._recovering, self._draining, self.blocked = set(), set(), set(), {}

@@ -12,7 +12,7 @@ import msgspec
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as Unreachable
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import InvalidResponse, NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 from redis.retry import Retry as ClientRetry
 
@@ -22,6 +22,8 @@ from infra.config import ConfigError
 logger = logging.getLogger("sluice.log")
 SCRIPT = Path(__file__).with_name("redis.lua").read_text()
 TIMEOUT_SECONDS = 10.0
+#: Answers of a server that cannot write now, whatever it is asked: out of memory, full disk, replica, election, long script.
+UNWILLING = ("OOM", "MISCONF", "READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "NOPERM", "BUSY")
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -43,7 +45,7 @@ class RedisServer:
         except ValueError as error:
             raise ConfigError(f"sluice.log.url is no Redis address: {error}; write redis://HOST:PORT/DATABASE") from None
         self._execute: Callable[..., Any] = self.client.execute_command
-        for command in ("XPENDING", "XAUTOCLAIM", "XINFO CONSUMERS"):
+        for command in ("XPENDING", "XCLAIM", "XINFO CONSUMERS"):
             self.client.set_response_callback(command, lambda answer, **_: answer)  # as it comes: no dictionaries
         try:
             self._check()
@@ -85,10 +87,10 @@ class RedisServer:
             except NoScriptError:  # the server was started again
                 self.client.script_load(SCRIPT)
                 return self._execute(*command)
-        except (Unreachable, TimedOut) as error:
+        except (Unreachable, TimedOut, InvalidResponse, OSError) as error:
             raise Retry(f"the event log {self.where} cannot be reached: {error}") from error
         except ResponseError as error:
-            if str(error).startswith(("OOM", "MISCONF", "READONLY", "MASTERDOWN", "NOREPLICAS")):
+            if (error.status_code or str(error).partition(" ")[0]) in UNWILLING:
                 raise Retry(f"the event log {self.where} takes no events now: {error}") from error
             raise
 

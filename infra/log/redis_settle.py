@@ -16,7 +16,8 @@ import msgspec
 
 from events.event import Event
 from infra.delivery import dead_letter, outbox
-from infra.log.log import Job, Judge, Lane
+from infra.delivery.order import Lane
+from infra.log.log import Job, Judge
 from infra.log.redis_hand import Hand, InHand, Kept, lane_name, parked_form
 from infra.log.redis_unit import Documents, ReadingUnit, RedisUnit, Unit
 from infra.log.stored import pack, unpack

@@ -1,7 +1,8 @@
 """The event log in SQLite: every event once, and one delivery for each function or subscription that wants it.
 
     event      what was accepted, in order of arrival; ``key`` makes a repetition a no-op
-    delivery   what is still to be done; deleting the row is the inbox mark, in the transaction of the effects
+    delivery   what is still to be done; deleting the row is the inbox mark, in the transaction of the effects. ``given``
+               counts how many workers may have died of it: see ``suspect``
     dead       what failed for good, with its cause; ``replay`` makes it a delivery again
     lease      which process works on which shard, and until when: a dead worker's shards are taken over
 
@@ -10,6 +11,7 @@ Order: a shard holds the events of a partition key; of one function and partitio
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
@@ -17,12 +19,14 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
+from typing import Any
 
 from events.codec import from_json, to_json
 from events.errors import Reject
 from events.event import Event
 from infra.delivery import dead_letter
-from infra.log.log import SHARDS, DeadLetter, Delivery, Failure, Job, Judge, Lane, Targets, shard_of
+from infra.delivery.order import SHARDS, Lane, shard_of
+from infra.log.log import SUSPECT, DeadLetter, Delivery, Failure, Job, Judge, Targets
 from infra.sqlite import Writer
 
 SCHEMA = """
@@ -42,46 +46,85 @@ CREATE TABLE dead (
 );
 CREATE TABLE lease (shard INTEGER PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL)
 """
+GIVEN = "ALTER TABLE delivery ADD COLUMN given INTEGER NOT NULL DEFAULT 0"
+#: More than any worker has in hand.
+IN_HAND = 1024
+_READY = """
+    FROM delivery d WHERE d.shard IN (SELECT value FROM json_each(?)) AND d.due <= ? AND NOT EXISTS (
+        SELECT 1 FROM delivery o WHERE o.target = d.target AND o.partition = d.partition AND o.seq < d.seq)
+    ORDER BY d.seq LIMIT ?
+"""
+
+#: An event and its body in the table.
+Stored = tuple[Event, bytes]
 
 
 def append(connection: sqlite3.Connection, events: Iterable[Event], targets: Targets) -> int:
     """Accept events; those already known are left out. Returns how many were new."""
-    new = 0
-    for event in events:
-        row = connection.execute(
-            "INSERT INTO event (key, type, subject, recorded, body) VALUES (?, ?, ?, ?, ?) "
-            "ON CONFLICT DO NOTHING RETURNING seq",
-            (event.key, event.type, event.subject, time.time(), to_json(event)),
-        ).fetchone()
-        if row is not None:
-            new += 1
-            _deliver(connection, row["seq"], event, targets(event))
-    return new
+    return accept(connection, [[(event, to_json(event)) for event in events]], targets)[0]
 
 
-def _deliver(connection: sqlite3.Connection, seq: int, event: Event, targets: Iterable[str]) -> None:
+def accept(connection: sqlite3.Connection, requests: Sequence[Sequence[Stored]], targets: Targets) -> list[int]:
+    """Accept the events of many requests at once; how many of each were new. Of equal events the first is."""
+    known = _known(connection, [event.key for stored in requests for event, _ in stored])
+    last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").fetchone()
+    seq, at = last["seq"] if last else 0, time.time()
+    rows: list[tuple[Any, ...]] = []
+    deliveries: list[tuple[int, str, int, str]] = []
+    answer = []
+    for stored in requests:
+        before = len(rows)
+        for event, body in stored:
+            key = event.key
+            if key not in known:
+                known.add(key)
+                seq += 1
+                rows.append((seq, key, event.type, event.subject, at, body))
+                deliveries += _deliveries(seq, event, targets(event))
+        answer.append(len(rows) - before)
+    connection.executemany("INSERT INTO event (seq, key, type, subject, recorded, body) VALUES (?, ?, ?, ?, ?, ?)", rows)
+    _deliver(connection, deliveries)
+    return answer
+
+
+def _known(connection: sqlite3.Connection, keys: Sequence[str]) -> set[str]:
+    """Which of these keys are of accepted events. Keys are hexadecimal, so that they need no escapes in JSON."""
+    listed = '["' + '","'.join(keys) + '"]'
+    rows = connection.execute("SELECT key FROM event WHERE key IN (SELECT value FROM json_each(?))", (listed,))
+    return {row[0] for row in rows}
+
+
+def _deliveries(seq: int, event: Event, targets: Iterable[str]) -> list[tuple[int, str, int, str]]:
+    if not (wanted := list(targets)):
+        return []
     partition = event.partition
-    connection.executemany(
-        "INSERT OR IGNORE INTO delivery (seq, target, shard, partition) VALUES (?, ?, ?, ?)",
-        [(seq, target, shard_of(partition), partition) for target in targets],
-    )
+    shard = shard_of(partition)
+    return [(seq, target, shard, partition) for target in wanted]
+
+
+def _deliver(connection: sqlite3.Connection, deliveries: Iterable[tuple[int, str, int, str]]) -> None:
+    connection.executemany("INSERT OR IGNORE INTO delivery (seq, target, shard, partition) VALUES (?, ?, ?, ?)", deliveries)
 
 
 def ready(connection: sqlite3.Connection, shards: Sequence[int], limit: int) -> list[Delivery]:
     """The next deliveries of these shards that are due, oldest first: of each lane (see ``Delivery.lane``) at most one."""
-    rows = connection.execute(
-        f"""
-        SELECT d.seq, d.target, d.partition, d.attempts, e.body FROM delivery d JOIN event e USING (seq)
-        WHERE d.shard IN ({",".join("?" * len(shards))}) AND d.due <= ? AND NOT EXISTS (
-            SELECT 1 FROM delivery o WHERE o.target = d.target AND o.partition = d.partition AND o.seq < d.seq)
-        ORDER BY d.seq LIMIT ?
-        """,  # noqa: S608 - question marks only
-        (*shards, time.time(), limit),
-    ).fetchall()
+    columns = "d.seq, d.target, d.attempts, (SELECT body FROM event e WHERE e.seq = d.seq), d.partition, d.given + 1"
+    rows = connection.execute(f"SELECT {columns} {_READY}", (json.dumps(shards), time.time(), limit))
     return [
-        Delivery(row["seq"], row["target"], row["attempts"], from_json(row["body"]), (row["target"], row["partition"]))
-        for row in rows
+        Delivery(seq, target, attempts, from_json(body), (target, partition), given)
+        for seq, target, attempts, body, partition, given in rows
     ]
+
+
+def suspect(connection: sqlite3.Connection, shards: Sequence[int]) -> None:
+    """The worker of these shards has died: what it may have had in hand is what is ready.
+
+    Who is a suspect by that is given out alone, and counted then.
+    """
+    connection.execute(
+        f"UPDATE delivery SET given = given + 1 WHERE given < {SUSPECT} AND (seq, target) IN (SELECT d.seq, d.target {_READY})",  # noqa: S608
+        (json.dumps(shards), time.time(), IN_HAND),
+    )
 
 
 def acknowledge(connection: sqlite3.Connection, delivery: Delivery) -> bool:
@@ -93,7 +136,7 @@ def acknowledge(connection: sqlite3.Connection, delivery: Delivery) -> bool:
 def postpone(connection: sqlite3.Connection, delivery: Delivery, seconds: float, cause: str) -> None:
     """Try again after ``seconds``; this attempt counts."""
     connection.execute(
-        "UPDATE delivery SET attempts = attempts + 1, due = ?, cause = ? WHERE seq = ? AND target = ?",
+        "UPDATE delivery SET attempts = attempts + 1, given = 0, due = ?, cause = ? WHERE seq = ? AND target = ?",
         (time.time() + seconds, cause, delivery.seq, delivery.target),
     )
 
@@ -127,18 +170,21 @@ def replay(connection: sqlite3.Connection, number: int) -> DeadLetter | None:
     if not found or found[0].event is None:
         return None
     letter, seq = found[0], connection.execute("SELECT seq FROM dead WHERE id = ?", (number,)).fetchone()["seq"]
-    _deliver(connection, seq, found[0].event, [letter.target])
+    _deliver(connection, _deliveries(seq, found[0].event, [letter.target]))
     connection.execute("DELETE FROM dead WHERE id = ?", (number,))
     return letter
 
 
 def lease(connection: sqlite3.Connection, owner: str, seconds: float) -> list[int]:
     """Renew this owner's shards and take those whose owner has been silent; returns the shards it may work on."""
-    until = time.time() + seconds
+    now = time.time()
+    silent = connection.execute("SELECT shard FROM lease WHERE owner != ? AND until < ?", (owner, now)).fetchall()
+    if silent:
+        suspect(connection, [row["shard"] for row in silent])
     connection.executemany(
         "INSERT INTO lease VALUES (?, ?, ?) ON CONFLICT (shard) DO UPDATE SET owner = excluded.owner, until = excluded.until "
         "WHERE owner = excluded.owner OR until < ?",
-        [(shard, owner, until, time.time()) for shard in range(SHARDS)],
+        [(shard, owner, now + seconds, now) for shard in range(SHARDS)],
     )
     return [row["shard"] for row in connection.execute("SELECT shard FROM lease WHERE owner = ?", (owner,))]
 
@@ -205,9 +251,19 @@ class SqliteLog:
         self._writer, self._reading, self._targets = writer, reading, targets
         self.owner = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._shards: list[int] = []
+        self._suspect: Delivery | None = None
 
     def append(self, events: Sequence[Event]) -> Future[int]:
-        return self._writer.submit(lambda connection: append(connection, events, self._targets))
+        try:
+            stored = [(event, to_json(event)) for event in events]
+        except Exception as error:  # it breaks the specification
+            refused: Future[int] = Future()
+            refused.set_exception(error)
+            return refused
+        return self._writer.merge(self._accept, stored)
+
+    def _accept(self, connection: sqlite3.Connection, requests: list[list[Stored]]) -> list[int]:
+        return accept(connection, requests, self._targets)
 
     def reject(self, rejected: Sequence[tuple[bytes, str]]) -> Future[None]:
         def work(connection: sqlite3.Connection) -> None:
@@ -217,18 +273,32 @@ class SqliteLog:
         return self._writer.submit(work)
 
     def lease(self, seconds: float) -> None:
-        self._shards = self._writer.submit(lambda connection: lease(connection, self.owner, seconds)).result()
+        shards = self._writer.submit(lambda connection: lease(connection, self.owner, seconds)).result()
+        if shards != self._shards:
+            self._shards, self._suspect = shards, None
 
     def release(self) -> None:
-        self._shards = []
+        self._shards, self._suspect = [], None
         self._writer.submit(lambda connection: release(connection, self.owner)).result()
 
     def ready(self, limit: int, free: Callable[[Lane], bool]) -> list[Delivery]:
         if not self._shards:
             return []
+        if self._suspect is not None:
+            return [self._suspect] if free(self._suspect.lane) else []
         with self._reading() as connection:
-            found = ready(connection, self._shards, limit)
-        return [delivery for delivery in found if free(delivery.lane)]
+            found = [each for each in ready(connection, self._shards, limit) if free(each.lane)]
+        for each in found:
+            if each.given > SUSPECT:
+                self._give(each)
+                return [each]
+        return found
+
+    def _give(self, delivery: Delivery) -> None:
+        """Count that a suspect is in this worker's hand, on the disk before it can do harm."""
+        count = "UPDATE delivery SET given = given + 1 WHERE seq = ? AND target = ?"
+        self._writer.submit(lambda connection: connection.execute(count, (delivery.seq, delivery.target)).rowcount).result()
+        self._suspect = delivery
 
     def settle(self, jobs: Sequence[Job], judge: Judge) -> None:
         def work(connection: sqlite3.Connection) -> None:
@@ -236,6 +306,8 @@ class SqliteLog:
                 self._settle(connection, job, judge)
 
         self._writer.submit(work).result()
+        if any(job.delivery is self._suspect for job in jobs):
+            self._suspect = None
 
     def _settle(self, connection: sqlite3.Connection, job: Job, judge: Judge) -> None:
         connection.execute("SAVEPOINT delivery")

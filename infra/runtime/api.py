@@ -24,6 +24,7 @@ from events.ports import NotFound, Query
 from events.schema import asyncapi, schemas
 from infra.catalog.sqlite import SqliteCatalog
 from infra.delivery import subscription as subscriptions
+from infra.delivery.handshake import ALLOWED_RATE, positive
 from infra.delivery.metrics import CONTENT_TYPE
 from infra.delivery.reconcile import Tally
 from infra.delivery.replay import dry_run
@@ -31,6 +32,7 @@ from infra.lake import Lake
 from infra.log.log import DeadLetter
 from infra.models.sqlite import SqliteModels
 from infra.runtime.asgi import MAX_BODY
+from infra.sources.token import callback_key, same
 
 #: How often a following reader looks for new events, in seconds, and how many it takes at once.
 FOLLOW_SECONDS, PAGE = 0.2, 500
@@ -135,6 +137,7 @@ class Api:
             Route("/subscriptions/{id}", self.subscription, methods=get),
             Route("/subscriptions/{id}", self.resubscribe, methods=["PUT"]),
             Route("/subscriptions/{id}", self.unsubscribe, methods=["DELETE"]),
+            Route("/callbacks/{id}/{key}", self.consent, methods=["GET", "POST"]),
             Route("/dead-letters", self.dead_letters, methods=get),
             Route("/dead-letters/replay", self.replay, methods=post),
             Route("/reconcile", self.reconcile, methods=post),
@@ -240,6 +243,16 @@ class Api:
         if not await run_in_threadpool(self.lake.unsubscribe, name):
             raise HTTPException(404, f"there is no subscription {name}")
         return Response(status_code=204)
+
+    async def consent(self, request: Request) -> Response:
+        """The sink of a subscription agrees to its events: ``WebHook-Allowed-Rate`` a minute, or any number."""
+        name, lake = request.path_params["id"], self.lake
+        if not same(request.path_params["key"], callback_key(lake.config, name)):
+            raise HTTPException(404, "there is no such callback")
+        rate = positive(request.headers.get(ALLOWED_RATE, ""))
+        if request.method != "HEAD" and not await asyncio.to_thread(lake.consent, name, rate):
+            raise HTTPException(404, "the subscription has ended")
+        return reply({"agreed": True})
 
     async def dead_letters(self, request: Request) -> Response:
         limit = number(request, "limit", 100, 10_000)

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from events.errors import BadEvent, Retry, UnsupportedMediaType
+from events.errors import BadEvent, Reject, Retry, UnsupportedMediaType
 from events.event import Event
 from events.ingress import read
 from infra.delivery.claim_check import LIMIT
@@ -36,6 +36,8 @@ MAX_BODY = 4 << 20
 MAX_HEADERS = 64 << 10
 EVENT_PATHS = ("/", "/events")
 OPEN_PATHS = ("/healthz", "/readyz")
+#: Below it, the key of the address is enough.
+CALLBACKS = "/callbacks/"
 JSON = (b"content-type", b"application/json")
 
 
@@ -44,10 +46,12 @@ class TooLarge(BadEvent):
 
 
 class Endpoint:
-    """The ASGI application of one lake: events here, everything else by ``api``."""
+    """The ASGI application of one lake: events here, everything else by ``api``. ``check`` is that of SNS' messages."""
 
-    def __init__(self, lake: Lake, api: ASGI, token: str = "") -> None:
-        self._lake, self._api, self._token = lake, api, token.encode()
+    def __init__(
+        self, lake: Lake, api: ASGI, token: str = "", check: Callable[[list[dict[str, Any]]], None] | None = None
+    ) -> None:
+        self._lake, self._api, self._token, self._check = lake, api, token.encode(), check
         http = lake.config.http
         self._query_token = http.query_token
         self._consent = Consent(http.webhook_origins, http.webhook_rate)
@@ -73,7 +77,7 @@ class Endpoint:
             await self._api(scope, receive, send)
 
     def _allowed(self, scope: Scope, headers: list[tuple[bytes, bytes]]) -> bool:
-        if not self._token or scope["path"] in OPEN_PATHS:
+        if not self._token or scope["path"] in OPEN_PATHS or scope["path"].startswith(CALLBACKS):
             return True
         given = next((value for name, value in headers if name == b"authorization"), b"")
         if hmac.compare_digest(given, b"Bearer " + self._token):
@@ -103,6 +107,8 @@ class Endpoint:
         try:
             data = await body_of(headers, receive)
             received = read(headers, data)
+            if received.sns and self._check is not None:
+                await asyncio.to_thread(self._check, received.sns)
             if received.rejects and not received.events and not any(b'"eventSource"' in part.body for part in received.rejects):
                 raise received.rejects[0].error  # no store sent this: nobody would repeat it for ever
             if received.rejects:
@@ -116,6 +122,8 @@ class Endpoint:
             await self._refuse(send, 413, str(error))
         except BadEvent as error:
             await self._refuse(send, 400, str(error))
+        except Reject as error:
+            await self._refuse(send, 403, str(error))
         except ConnectionResetError:
             return  # the sender left before its event was complete: nothing was accepted
         except Exception:
@@ -138,7 +146,7 @@ class Endpoint:
 
 async def body_of(headers: list[tuple[bytes, bytes]], receive: Receive, most: int = MAX_BODY) -> bytes:
     """The request's body. Raises ``TooLarge``, or ``ConnectionResetError`` when the sender has gone."""
-    told = dict(headers).get(b"content-length", b"0")
+    told = dict(headers).get(b"content-length", b"")
     parts: list[bytes] = []
     size = int(told) if told.isdigit() else 0
     while size <= most:
@@ -146,11 +154,11 @@ async def body_of(headers: list[tuple[bytes, bytes]], receive: Receive, most: in
         if message["type"] == "http.disconnect":
             raise ConnectionResetError
         part: bytes = message.get("body", b"")
-        if not message.get("more_body") and not parts and len(part) <= most:
-            return part
         parts.append(part)
         size = sum(map(len, parts))
         if not message.get("more_body") and size <= most:
+            if told.isdigit() and int(told) != size:
+                raise BadEvent(f"the body has {size} bytes, not {told.decode()}; what follows a request to upgrade is not read")
             return b"".join(parts)
     raise TooLarge(f"the body is larger than {most} bytes; put the payload into a bucket and send an event that names it")
 

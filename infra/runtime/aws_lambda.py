@@ -24,6 +24,7 @@ from events.ingress import read
 from events.json_format import from_document, parse_json, to_document
 from events.received import Received
 from events.s3 import events_from
+from events.s3.cloudevents import normalised
 from infra import config as configuration
 from infra.runtime.dispatch import Dispatcher, dispatcher
 from infra.runtime.exchange import Answer, Exchange
@@ -159,10 +160,10 @@ def _received(payload: Any) -> Received:
     """The events in a payload: a CloudEvent, one as EventBridge's detail or SNS's message, or an S3 notification."""
     if isinstance(payload, dict):
         if "specversion" in payload:
-            return Received(events=[from_document(payload)])
+            return normalised([from_document(payload)])
         detail = payload.get("detail")
         if "detail-type" in payload and isinstance(detail, dict) and "specversion" in detail:
-            return Received(events=[from_document(detail)])
+            return normalised([from_document(detail)])
         if inner := list(_sns_messages(payload)):
             parts = [_received(parse_json(text, "the SNS message")) for text in inner]
             return Received(

@@ -22,16 +22,21 @@ class Cork:
         self._waiting.append(data)
 
     def flush(self) -> None:
-        """Send what was gathered."""
+        """Send what was gathered, unless the connection is gone."""
         if self._waiting:
             data = b"".join(self._waiting)
             self._waiting.clear()
-            self._transport.write(data)
+            if not self._transport.is_closing():
+                self._transport.write(data)
 
     def close(self) -> None:
         """Send what was gathered, then close."""
         self.flush()
         self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether the transport is closing."""
+        return self._transport.is_closing()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

@@ -14,9 +14,9 @@ from events.ports import ObjectStore, Settings
 from events.route import Routes
 from infra.config import Config, ConfigError
 from infra.delivery.claim_check import ClaimCheck, is_claim
+from infra.delivery.dedup import Inbox
 from infra.delivery.expiry import is_expired
 from infra.objects.s3 import S3Store
-from infra.runtime.inbox import Inbox
 from infra.runtime.wiring import Wired, load, wire
 
 

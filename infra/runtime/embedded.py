@@ -25,6 +25,7 @@ from infra.runtime.activation import adopt, inherited
 from infra.runtime.api import Api
 from infra.runtime.asgi import Endpoint
 from infra.runtime.endpoints import FILE, Endpoints
+from infra.runtime.garbage import settle_in
 from infra.sources import running as sources
 from infra.sources.push import Push
 from infra.sources.sns import Topics
@@ -94,8 +95,8 @@ async def serve(config: Config, started: Callable[[Endpoints], None] | None = No
         state = {"ready": False}
         sweeper = Sweeper(lake, objects, config.reconcile)
         api = Api(lake, lambda: state["ready"], endpoints.http, sweeper.sweep)
-        endpoint = Endpoint(lake, api.application(), config.http.token)
-        topics = Topics(config.sources.topics, config.sources.sns_endpoint)
+        topics = Topics(config.sources)
+        endpoint = Endpoint(lake, api.application(), config.http.token, topics.check)
         servers = [(_server(Push(endpoint, lake, push_token(config), topics)), http)]
         if door and s3:
             servers.insert(0, (_server(door.app), s3))
@@ -108,6 +109,7 @@ async def serve(config: Config, started: Callable[[Endpoints], None] | None = No
             while not server.started:
                 await asyncio.sleep(0.005)
         await asyncio.to_thread(_own_bucket, objects, config, quiet=door is not None)
+        settle_in()
         lake.worker.start()
         if door:
             relay = Relay(door, lake, config.door.targets)

@@ -67,10 +67,10 @@ class Exchange:
                 )
             self._sink.send(replies)
             return DONE
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a function may end itself, but not the process
             return self.failed(error, events)
 
-    def failed(self, error: Exception, events: Sequence[Event] = ()) -> Answer:
+    def failed(self, error: BaseException, events: Sequence[Event] = ()) -> Answer:
         """The answer to an error; faults of ours and of functions are logged."""
         status, more = 500, []
         if isinstance(error, UnsupportedMediaType):

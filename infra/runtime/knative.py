@@ -16,23 +16,23 @@ from collections.abc import Mapping
 
 import uvicorn
 
+from events.codec import Headers
 from events.errors import BadEvent
+from events.event import Event
 from events.ingress import read
 from infra import config as configuration
 from infra.config import Config, ConfigError
 from infra.runtime.asgi import MAX_HEADERS, Receive, Scope, Send, TooLarge, body_of
-from infra.runtime.cork import Corked
 from infra.runtime.dispatch import dispatcher
 from infra.runtime.exchange import DONE, Answer, Exchange
+from infra.runtime.inline import Inline
 from infra.runtime.logs import configure as configure_logs
 from infra.runtime.sink import Sink, overrides
 from infra.runtime.wiring import WiringError
 
-EMPTY = [(b"content-length", b"0")]
-
 
 class Container:
-    """The ASGI application of an ``Exchange``."""
+    """The ASGI application of an ``Exchange``. Served by ``Inline``, quick functions need no task of their own."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -49,39 +49,42 @@ class Container:
         if answer is None:
             return
         status, headers, body = answer
-        if body:
-            await send(
-                {
-                    "type": "http.response.start",
-                    "status": status,
-                    "headers": [*headers, (b"content-length", str(len(body)).encode())],
-                }
-            )
-        else:
-            await send(
-                {"type": "http.response.start", "status": status, "headers": headers if status == 204 else headers + EMPTY}
-            )
+        if status != 204:
+            headers = [*headers, (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+    def at_once(self, headers: Headers, body: bytes) -> Answer | None:
+        """The answer to a POST; ``None`` if finding it may take long, and an event loop should not wait for that."""
+        events = self._read(headers, body)
+        if isinstance(events, Answer):
+            return events
+        return None if self._exchange.blocks(events) else self._exchange.answer(events, headers)
 
     async def _deliver(self, headers: list[tuple[bytes, bytes]], receive: Receive) -> Answer | None:
         exchange = self._exchange
-        if sum([len(name) + len(value) for name, value in headers]) > MAX_HEADERS:
+        if sum(len(name) + len(value) for name, value in headers) > MAX_HEADERS:
             return Answer(431, [], b"")
         try:
-            body = await body_of(headers, receive)
-            received = read(headers, body)
-            events = received.events
-            if received.rejects:
-                raise received.rejects[0].error  # the platform keeps what it sent: a part of it cannot be answered for
+            events = self._read(headers, await body_of(headers, receive))
         except ConnectionResetError:
             return None  # the sender has gone
         except TooLarge as error:
             return Answer(413, *exchange.failed(error)[1:])
-        except BadEvent as error:
-            return exchange.failed(error)
+        if isinstance(events, Answer):
+            return events
         if exchange.blocks(events):
             return await asyncio.to_thread(exchange.answer, events, headers)
         return exchange.answer(events, headers)
+
+    def _read(self, headers: Headers, body: bytes) -> list[Event] | Answer:
+        try:
+            received = read(headers, body)
+            if received.rejects:
+                raise received.rejects[0].error  # the platform keeps what it sent: a part of it cannot be answered for
+            return received.events
+        except BadEvent as error:
+            return self._exchange.failed(error)
 
 
 def application(config: Config, environment: Mapping[str, str]) -> Container:
@@ -104,7 +107,7 @@ def main() -> None:
     gc.freeze()  # what is loaded stays: no collection needs to look at it
     uvicorn.run(
         app,
-        http=Corked,
+        http=Inline,
         proxy_headers=False,
         host=config.runtime.host,
         port=port,

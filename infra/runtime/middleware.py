@@ -20,7 +20,7 @@ class Middleware:
     """The guarantees that every delivery passes through on its way to its target, in this order, whoever the target is."""
 
     def __init__(self, claims: ClaimCheck, metrics: Metrics, tracing: Tracing) -> None:
-        self._claims, self._metrics, self._tracing = claims, metrics, tracing
+        self.claims, self._metrics, self._tracing = claims, metrics, tracing
         self._failed: set[tuple[int, str]] = set()
         self._skipped: set[tuple[int, str]] = set()
 
@@ -36,13 +36,13 @@ class Middleware:
             return []
         begun = time.perf_counter()
         with self._tracing.span(event, target):
-            replies = function(self._claims.redeem(event) if "dataref" in event.extensions else event)
+            replies = function(self.claims.redeem(event) if "dataref" in event.extensions else event)
         seconds = time.perf_counter() - begun
         self._metrics.took(target, seconds)
         if logger.isEnabledFor(logging.INFO):
             about = {"event": event.id, "type": event.type, "function": target, "seconds": round(seconds, 6)}
             logger.info("%s took event %s", target, event.id, extra=about)
-        return [self._claims.deposit(reply) for reply in replies]
+        return [self.claims.deposit(reply) for reply in replies]
 
     def failed(self, delivery: Delivery, failure: Failure) -> None:
         """A delivery is about to be put off or given up."""

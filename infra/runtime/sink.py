@@ -14,6 +14,7 @@ from events.codec import encode_binary
 from events.errors import BadEvent, Retry
 from events.event import Attribute, Event
 from infra.config import ConfigError
+from infra.delivery.tracing import trace_headers
 
 TIMEOUT = httpx.Timeout(10.0, connect=3.0)
 
@@ -33,6 +34,7 @@ class Sink:
         """Post each event, in order. Raises ``Retry`` unless every one is taken: whoever sent the cause sends it again."""
         for event in events:
             headers, body = encode_binary(self._overridden(event))
+            headers += [(name.encode(), value.encode()) for name, value in trace_headers(event).items()]
             try:
                 answer = self._client.post(self._url, content=body, headers=headers)
             except httpx.HTTPError as error:

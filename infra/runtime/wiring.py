@@ -22,6 +22,7 @@ from infra import bridge
 #: Port -> how to make it over the log's unit of work (what it writes then belongs to that).
 Scoped = Mapping[type, Callable[[Any], Any]]
 Getter = Callable[[Event, Any], Any]
+_EVENTS = (Event, CloudEvent)
 
 
 class WiringError(TypeError):
@@ -42,7 +43,7 @@ class Wired:
         produced = self.handler.function(**arguments)
         if produced is None:
             return []
-        if isinstance(produced, Event | CloudEvent):
+        if isinstance(produced, _EVENTS):
             produced = [produced]
         name = self.handler.name
         return [restamp(_event(item, event), event, name, ordinal) for ordinal, item in enumerate(produced)]

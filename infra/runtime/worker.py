@@ -19,13 +19,14 @@ from typing import Any
 
 import httpx
 
-from events.errors import Reject
+from events.errors import Reject, Retry
 from events.event import Event
 from infra.config import Delivery as Settings
 from infra.delivery import retry
 from infra.delivery import subscription as subscriptions
+from infra.delivery.order import Lane
 from infra.delivery.retention import Retention
-from infra.log.log import Delivery, Failure, Job, Lane, Log
+from infra.log.log import SUSPECT, Delivery, Failure, Job, Log
 from infra.runtime.middleware import Middleware
 from infra.runtime.wiring import Wired
 
@@ -64,7 +65,7 @@ class Worker:
         self._signal = threading.Event()
         self._stopping = threading.Event()
         self._renew_at = 0.0
-        self._retention = Retention(settings.retain_days)
+        self._retention = Retention(settings.retain_days, middleware.claims)
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def start(self) -> None:
@@ -97,6 +98,9 @@ class Worker:
                 self._signal.clear()
                 if not self._step():
                     self._signal.wait(self._log.poll_s)
+            except Retry as error:
+                logger.warning("the worker tries again in a second: %s", error)
+                self._stopping.wait(PAUSE_SECONDS)
             except Exception:
                 logger.exception("the worker could not go on; trying again in a second")
                 self._stopping.wait(PAUSE_SECONDS)
@@ -112,7 +116,9 @@ class Worker:
         started = False
         for delivery in self._log.ready(BATCH + len(self._busy), self._free):
             wired = self._functions.get(delivery.target)
-            if delivery.given > self._settings.attempts:
+            if delivery.given > SUSPECT and self._busy:
+                break  # it shall be alone: what runs comes to its end first
+            if delivery.given > SUSPECT + self._settings.attempts:
                 self._jobs.append(Job(delivery, _refuse))
             elif wired is not None and not wired.slow:
                 self._jobs.append(Job(delivery, partial(self._inside, delivery, wired), delivery.target in self._joining))

@@ -56,7 +56,8 @@ class Connection(urllib3.PoolManager):
         """End the stream, whatever its reader waits for."""
         self._cut = True
         if self._response is not None:
-            self._response.shutdown()
+            with suppress(RuntimeError):  # it has just ended by itself
+                self._response.shutdown()
 
 
 class Listener:

@@ -10,9 +10,9 @@ import asyncio
 import logging
 from urllib.parse import parse_qs
 
-from events.errors import BadEvent
-from events.ingress import read
-from events.received import Received
+from events.errors import BadEvent, Reject, Retry
+from events.ingress import read, salvage
+from events.received import Received, Rejected
 from infra.lake import Lake
 from infra.runtime.asgi import ASGI, Receive, Scope, Send, TooLarge, answer, body_of
 from infra.sources.sns import Topics
@@ -56,6 +56,8 @@ class Push:
         try:
             body = await body_of(headers, receive)
             received, rejected = _read(headers, body)
+            if received.sns:
+                await asyncio.to_thread(self._topics.check, received.sns)
             if received.confirmation and not await asyncio.to_thread(self._topics.confirm, received.confirmation):
                 await _refuse(send, 403, "this topic may not send here: sluice.sources.topics does not name it")
                 return
@@ -64,6 +66,10 @@ class Push:
             new = await asyncio.wrap_future(self._lake.append(received.events)) if received.events else 0
         except TooLarge as error:
             await _refuse(send, 413, str(error))
+        except Reject as error:
+            await _refuse(send, 403, str(error))
+        except Retry as error:
+            await _refuse(send, 503, f"{error}; send the notification again")
         except ConnectionResetError:
             return  # the store left before its notification was complete: nothing was accepted
         except Exception:
@@ -78,7 +84,7 @@ def _read(headers: list[tuple[bytes, bytes]], body: bytes) -> tuple[Received, li
     try:
         received = read(headers, body)
     except BadEvent as error:
-        return Received(), [(body, str(error))]
+        received = salvage(headers, body) or Received(rejects=[Rejected(body, error)])
     return received, [(reject.body, str(reject.error)) for reject in received.rejects]
 
 

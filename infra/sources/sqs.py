@@ -19,6 +19,7 @@ from events.codec import from_json
 from events.errors import BadEvent
 from events.received import Received, Rejected
 from events.s3 import events_from
+from events.s3.cloudevents import normalised
 from infra.config import Queue
 from infra.lake import Lake
 
@@ -114,7 +115,7 @@ def read(text: str) -> Received:
     try:
         if (found := events_from(text)) is not None:
             return found
-        return Received(events=[from_json(body)])
+        return normalised([from_json(body)])
     except (BadEvent, msgspec.MsgspecError) as error:
         problem = error if isinstance(error, BadEvent) else BadEvent(str(error))
         return Received(rejects=[Rejected(body, problem)])

@@ -9,6 +9,7 @@ import hmac
 import os
 import secrets
 from pathlib import Path
+from urllib.parse import quote
 
 from infra.config import Config, ConfigError
 
@@ -39,6 +40,19 @@ def _make(file: Path) -> None:
         pass
     finally:
         temporary.unlink()
+
+
+def callback_url(config: Config, subscription: str) -> str:
+    """Where a subscription's sink may agree to its events, with a key that nobody can guess; empty without ``sources.url``."""
+    if not config.sources.url:
+        return ""
+    place = config.sources.url.rstrip("/")
+    return f"{place}/callbacks/{quote(subscription, safe='')}/{callback_key(config, subscription)}"
+
+
+def callback_key(config: Config, subscription: str) -> str:
+    """The key in that address: the same at every start."""
+    return hmac.digest(push_token(config).encode(), f"callback/{subscription}".encode(), "sha256").hex()[:32]
 
 
 def same(given: str | bytes, token: str) -> bool:

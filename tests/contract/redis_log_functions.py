@@ -31,4 +31,5 @@ def poison(event: Event, profiles: Profiles) -> None:
         import signal
 
         os.kill(os.getpid(), signal.SIGKILL)
-    profiles.put(event.id, {"ids": [event.id]})
+    known = profiles.get(event.id) or {"ids": []}
+    profiles.put(event.id, {"ids": [*known["ids"], event.id]})

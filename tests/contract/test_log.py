@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import types
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from events.errors import Reject, Retry
@@ -15,7 +18,7 @@ from events.event import Event
 from events.ports import Catalog, Entry, ObjectStore
 from events.route import on
 from infra.config import Config, Delivery, EventLog
-from infra.delivery.retention import Retention
+from infra.delivery.retention import Retention, payloads
 from infra.lake import Lake
 from infra.objects.s3 import S3Store
 from tests.conftest import eventually
@@ -88,9 +91,9 @@ def settings(request):
 def make(tmp_path, module, settings):
     made: list[tuple[Lake, S3Store]] = []
 
-    def build(**more) -> Lake:
+    def build(objects: S3Store | None = None, delivery: Delivery = QUICK, **more) -> Lake:
         store = S3Store("http://127.0.0.1:9", "a", "b")
-        lake = Lake(Config(data=str(tmp_path), functions=[module], delivery=QUICK, log=settings, **more), store)
+        lake = Lake(Config(data=str(tmp_path), functions=[module], delivery=delivery, log=settings, **more), objects or store)
         made.append((lake, store))
         return lake
 
@@ -269,6 +272,51 @@ def test_all_is_forgotten_in_small_steps_and_nothing_without_a_limit(make):
         gradual.step(lake.log)
         left.append(len(kept(lake)))
     assert left == [700, 200, 0, 0]
+
+
+def claim(lake: Lake, day: str, number: object, kind: str) -> tuple[Event, str]:
+    """An event whose payload was deposited on a day long ago, and the key of that."""
+    made = lake.claims.deposit(event(number, str(number), kind, "x" * 70_000 + str(number)))
+    reference = str(made.extensions["dataref"])
+    old = re.sub(r"claims/[0-9-]+/", f"claims/{day}/", reference)
+    key = reference.removeprefix("s3://sluice/")
+    body = lake.objects.read("sluice", key, 0, lake.objects.head("sluice", key).size)
+    lake.objects.write("sluice", old.removeprefix("s3://sluice/"), body)
+    lake.objects.delete("sluice", key)
+    return msgspec.structs.replace(made, extensions={**made.extensions, "dataref": old}), old.removeprefix("s3://sluice/")
+
+
+def test_payloads_are_removed_once_no_event_may_need_them(make, seen, objects):
+    lake = make(objects, msgspec.structs.replace(QUICK, retain_days=0))
+    seen.failures["dead"] = [Reject("no")]
+    done, dead = claim(lake, "2020-01-01", "done", "test.slow"), claim(lake, "2020-01-02", "dead", "test.slow")
+    today = lake.claims.deposit(event("today", "today", "test.slow", "y" * 70_000))
+    lake.append([done[0], dead[0], today]).result()
+    lake.worker.start()
+    eventually(lambda: lake.status()["log"]["waiting"] == 0 and lake.status()["log"]["dead"] == 1)
+    assert payloads(lake.log, lake.claims, 86400.0) == 1
+    kept = [each.key for each in lake.objects.list("sluice", "claims/")]
+    assert kept == [dead[1], str(today.extensions["dataref"]).removeprefix("s3://sluice/")]
+    (letter,) = [each.id for each in lake.log.dead_letters() if each.target == "slow"]
+    lake.replay([letter])
+    eventually(lambda: seen.of("slow").count("dead") == 2)
+    eventually(lambda: payloads(lake.log, lake.claims, 86400.0) == 1)
+    assert len(list(lake.objects.list("sluice", "claims/"))) == 1
+
+
+def test_payloads_are_kept_while_anything_so_old_waits(make, seen, objects):
+    lake = make(objects, msgspec.structs.replace(QUICK, retain_days=0))
+    made = claim(lake, f"{datetime.now(UTC) - timedelta(days=3):%Y-%m-%d}", 1, "test.slow")
+    lake.append([made[0]]).result()
+    waiting = lake.log.counts
+
+    def long() -> dict[str, float]:
+        return {**waiting(), "oldest_s": 5 * 86400.0}
+
+    lake.log.counts = long
+    assert payloads(lake.log, lake.claims, 86400.0) == 0
+    lake.log.counts = waiting
+    assert payloads(lake.log, lake.claims, 86400.0) == 1
 
 
 @ON_SQLITE

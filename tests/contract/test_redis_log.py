@@ -21,7 +21,10 @@ import redis
 from events.errors import Retry
 from events.event import NULL, Event
 from infra.config import Config, ConfigError, Delivery, EventLog
+from infra.delivery import outbox
 from infra.lake import Lake
+from infra.log.log import Failure, Job
+from infra.log.redis_hand import InHand
 from infra.log.stored import pack, unpack
 from infra.objects.s3 import S3Store
 from tests.conftest import Sluice, eventually
@@ -147,11 +150,14 @@ def test_workers_killed_in_mid_work_lose_nothing_and_double_nothing(tmp_path, re
 
 
 @pytest.mark.timeout(120)
-def test_an_event_that_kills_its_workers_becomes_a_dead_letter_and_its_neighbours_do_not(tmp_path, redis_server, workers):
+@pytest.mark.parametrize("log", ["redis", "sqlite"])
+def test_an_event_that_kills_its_workers_becomes_a_dead_letter_and_its_neighbours_do_not(tmp_path, redis_server, workers, log):
+    workers.url = redis_server.url if log == "redis" else ""
+
     def event(id: str, data: str) -> Event:
         return Event(id=id, source="/t", type="test.poison", subject=f"p{id}", data=data)
 
-    with lake(tmp_path / "data", redis_server.url) as sender:
+    with lake(tmp_path / "data", workers.url) as sender:
         sender.append([event(str(n), "live") for n in range(20)] + [event("die", "die")]).result()
         sender.append([event(str(n), "live") for n in range(20, 40)]).result()
 
@@ -164,7 +170,57 @@ def test_an_event_that_kills_its_workers_becomes_a_dead_letter_and_its_neighbour
         letters = sender.log.dead_letters()
         assert [letter.event.id for letter in letters if letter.event] == ["die"]
         assert "died" in letters[0].cause
-        assert sender.profiles().keys() == {str(n) for n in range(40)}
+        assert sender.profiles() == {str(n): {"ids": [str(n)]} for n in range(40)}
+
+
+def test_being_in_hand_often_is_no_crime(tmp_path, redis_server):
+    """What is stopped, or loses its shards and gets them again, has killed nobody."""
+    with lake(tmp_path / "data", redis_server.url) as made, redis.Redis.from_url(redis_server.url) as client:
+        made.append([work(1), work(2)]).result()
+
+        def given() -> set[int]:
+            eventually(lambda: made.log.ready(10, lambda _: True))
+            return {each.given for each in made.log.ready(10, lambda _: True)}
+
+        for _ in range(4):
+            made.log.lease(5)
+            assert given() == {1}
+            client.delete(*client.keys("{sluice}:lease:*"))
+        for _ in range(4):
+            made.log.lease(5)
+            assert given() == {1}
+            made.log.release()
+
+
+def test_a_parked_delivery_in_hand_often_is_no_suspect(tmp_path, redis_server, monkeypatch):
+    monkeypatch.setattr("infra.log.redis.VISIBLE_MS", 1)
+    with lake(tmp_path / "data", redis_server.url) as made:
+        made.append([work(1)]).result()
+        made.log.lease(5)
+
+        def failing(_):
+            raise ValueError("once")
+
+        (first, *_) = made.log.ready(10, lambda _: True)
+        made.log.settle([Job(first, failing)], lambda *_: Failure("once", 0.001))
+
+        def ready() -> list[InHand]:
+            return [each for each in made.log.ready(10, lambda _: True) if each.attempts]
+
+        def parked() -> InHand:
+            eventually(ready)
+            return ready()[0]
+
+        for _ in range(5):
+            again = parked()
+            assert again.given == 1
+            time.sleep(0.01)
+            made.log._hand._lanes.pop(again.lane)  # it was not remembered: it is handed out again
+        for _ in range(5):
+            again = parked()
+            assert again.given == 1
+            made.log.release()
+            made.log.lease(5)
 
 
 def test_a_second_worker_gets_its_share_and_a_stopped_one_gives_it_back(tmp_path, redis_server):
@@ -191,14 +247,30 @@ def test_a_refused_connection_is_told_at_the_start(tmp_path):
     assert "secret" not in str(caught.value)
 
 
+def test_a_server_that_cannot_write_now_is_asked_again_later(tmp_path, redis_server):
+    with lake(tmp_path / "data", redis_server.url) as made, redis.Redis.from_url(redis_server.url) as client:
+        for name, bad, good in (("maxmemory", 1, 0), ("min-replicas-to-write", 1, 0)):
+            client.config_set(name, bad)
+            with pytest.raises(Retry, match="takes no events now"):
+                made.append([work(1)]).result(30)
+            client.config_set(name, good)
+        client.replicaof("127.0.0.1", 9)
+        with pytest.raises(Retry, match="takes no events now: You can't write against a read only replica"):
+            made.append([work(1)]).result(30)
+        client.replicaof("NO", "ONE")
+        client.script_flush()
+        assert made.append([work(1)]).result(30) == 1
+
+
 def longer(found: list, than: int) -> bool:
     return len(found) > than
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_what_was_acknowledged_survives_a_killed_server(tmp_path, redis_server):
     acknowledged: list[str] = []
-    refused: list[BaseException] = []
+    refused: list[Retry] = []
+    broken: list[BaseException] = []
     with lake(tmp_path / "data", redis_server.url) as sender:
         stop = threading.Event()
 
@@ -213,19 +285,25 @@ def test_what_was_acknowledged_survives_a_killed_server(tmp_path, redis_server):
                 except Retry as error:
                     refused.append(error)
                     time.sleep(0.05)
+                except BaseException as error:
+                    broken.append(error)
+                    return
 
         threads = [threading.Thread(target=send, args=(f"t{n}",)) for n in range(8)]
         for thread in threads:
             thread.start()
-        for _ in range(2):
-            eventually(partial(longer, acknowledged, len(acknowledged) + 200))
-            redis_server.stop()
-            eventually(partial(longer, refused, len(refused)))
-            redis_server.start()
-        eventually(partial(longer, acknowledged, len(acknowledged) + 100))
-        stop.set()
-        for thread in threads:
-            thread.join()
+        try:
+            for _ in range(2):
+                eventually(partial(longer, acknowledged, len(acknowledged) + 200), 60, "200 answers")
+                redis_server.stop()
+                eventually(partial(longer, refused, len(refused)), 60, "a refusal")
+                redis_server.start()
+            eventually(partial(longer, acknowledged, len(acknowledged) + 100), 60, "100 answers")
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        assert broken == []
         found = Counter(event.id for _, _, event in sender.log.tail(0, 10**6))
     assert "cannot be reached" in str(refused[0])
     assert set(acknowledged) <= found.keys()
@@ -268,6 +346,29 @@ def test_effects_committed_before_the_log_heard_of_them_are_not_repeated(tmp_pat
         assert Counter(event.type for _, _, event in made.log.tail(0, 10)) == {
             "test.count": 1, "test.counted": 1, "test.entered": 1,
         }  # fmt: skip
+
+
+def test_what_a_lost_log_never_heard_is_published_at_the_next_start(tmp_path, redis_server, monkeypatch):
+    with lake(tmp_path / "data", redis_server.url) as made, redis.Redis.from_url(redis_server.url) as client:
+        made.append([work(1)]).result()
+
+        def cut(stamp, items):
+            raise Retry("gone")
+
+        monkeypatch.setattr(made.log._settlements, "_submit", cut)
+        monkeypatch.setattr("infra.runtime.worker.PAUSE_SECONDS", 0.01)
+        made.worker.start()
+        eventually(lambda: made.status()["catalog"])
+        made.worker.stop()
+        client.flushall()
+    for _ in range(2):
+        with lake(tmp_path / "data", redis_server.url) as made:
+            made.worker.start()
+            eventually(partial(made.log.tail, 0, 10))
+            eventually(partial(settled, made))
+            assert [event.type for _, _, event in made.log.tail(0, 10)] == ["test.entered"]
+            with made.reading() as connection:
+                assert outbox.unpublished(connection, 3600) == []
 
 
 def test_a_document_that_another_process_has_changed_is_read_again(tmp_path, redis_server):

@@ -14,7 +14,10 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import httpx
 import pytest
+
+from tests.conftest import Sluice
 
 ROWS = 1000
 TASKS = """
@@ -91,6 +94,11 @@ def test_an_object_from_put_to_replay(call: Caller) -> None:
     (letter,) = call.json("dead-letters")["dead_letters"]
     assert letter["function"] == "ingest"
     assert "0 bytes" in call("dead-letters")
+    (trial,) = call.json("replay", "--dry-run", str(letter["id"]))["trials"]
+    assert (trial["function"], trial["events"], trial["changes"]) == ("ingest", [], [])
+    assert "0 bytes" in trial["error"]
+    assert "would fail again" in call("replay", "--dry-run", "--all")
+    assert [each["id"] for each in call.json("dead-letters")["dead_letters"]] == [letter["id"]], "nothing was replayed"
     assert call.json("replay", str(letter["id"])) == {"replayed": [letter["id"]]}
     call.settle()
     (again,) = call.json("dead-letters")["dead_letters"]
@@ -101,6 +109,56 @@ def test_an_object_from_put_to_replay(call: Caller) -> None:
     assert status["catalog"]["ready"]["objects"] == 1
     assert status["endpoints"]["http"] == call.lake.endpoints["http"]
     assert "1 ready" in call("status")
+
+
+COUNTING = """
+from collections.abc import Iterator
+from pathlib import Path
+from events.event import Event
+from events.ports import Catalog, Entry
+from events.route import on
+
+@on("com.example.count")
+def count(event: Event, catalog: Catalog) -> Iterator[Event]:
+    if Path({file!r}).exists():
+        raise ValueError("not while the file is there")
+    catalog.upsert(Entry(bucket="counted", key=event.id, sequence="1"))
+    yield event.reply({{"n": 1}}, type="com.example.counted", subject="one more")
+"""
+
+
+def test_a_replay_is_tried_before_it_is_done(tmp_path: Path) -> None:
+    """What ``--dry-run`` tells of a mended function is what the replay then does, and not before."""
+    broken = tmp_path / "broken"
+    broken.touch()
+    (tmp_path / "counting.py").write_text(COUNTING.format(file=str(broken)))
+    lake = Sluice(
+        tmp_path / "data", SLUICE_FUNCTIONS="[counting]", SLUICE_DELIVERY_ATTEMPTS="1",
+        PYTHONPATH=f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}",
+    )  # fmt: skip
+    try:
+        call = Caller(lake.start(), tmp_path)
+        event = {"specversion": "1.0", "id": "7", "source": "/me", "type": "com.example.count"}
+        headers = {"content-type": "application/cloudevents+json"}
+        assert httpx.post(lake.endpoints["http"], json=event, headers=headers).status_code == 202
+        call.settle()
+        broken.unlink()
+        (trial,) = call.json("replay", "--dry-run", "--all")["trials"]
+        assert [told["type"] for told in trial["events"]] == ["com.example.counted"]
+        assert [(each["store"], each["key"], each["before"]) for each in trial["changes"]] == [
+            ("catalog", "s3://counted/7", None)
+        ]
+        shown = call("replay", "--dry-run", "1")
+        assert "would yield 1 events and change 1 rows" in shown
+        assert "adds s3://counted/7" in shown
+        assert call.json("ls")["entries"] == []
+        assert call.json("replay", "1") == {"replayed": [1]}
+        call.settle()
+        assert [entry["key"] for entry in call.json("ls")["entries"]] == ["7"]
+        told = lake.get("/events", type="com.example.counted")["events"]
+        assert [each["event"]["id"] for each in told] == [trial["events"][0]["id"]]
+    finally:
+        lake.close()
 
 
 def test_keys_of_any_text(call: Caller) -> None:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,6 +22,8 @@ from events.codec import decode, encode_binary, encode_structured
 from events.event import Event
 
 MODULE = """
+from collections.abc import Iterator
+from pathlib import Path
 from cloudevents.http import CloudEvent
 from events.errors import Reject, Retry
 from events.event import Event
@@ -29,6 +32,12 @@ from events.route import on
 @on("ask")
 def answer(event: CloudEvent) -> CloudEvent:
     return CloudEvent({"type": "answer", "source": "/mine"}, {"got": event.data})
+
+@on("count")
+def count(event: Event) -> Iterator[Event]:
+    with Path("runs").open("a+") as file:
+        file.write("x")
+        yield event.reply({"run": file.tell()}, type="counted")
 
 @on("refuse")
 def refuse(event: Event) -> None:
@@ -56,33 +65,41 @@ class Broker(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None: ...
 
 
-@pytest.fixture(scope="module")
-def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a container with a sink."""
-    folder: Path = tmp_path_factory.mktemp("knative")
+@contextmanager
+def serving(folder: Path, **settings: str) -> Iterator[str]:
+    """A container over ``MODULE``, in a process of its own; its URL."""
     (folder / "container_functions.py").write_text(MODULE)
-    broker = ThreadingHTTPServer(("127.0.0.1", 0), Broker)
-    threading.Thread(target=broker.serve_forever, daemon=True).start()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {
         **os.environ, "SLUICE_FUNCTIONS": "[container_functions]", "SLUICE_RUNTIME_HOST": "127.0.0.1", "PORT": str(port),
-        "K_SINK": f"http://127.0.0.1:{broker.server_port}/", "K_CE_OVERRIDES": '{"extensions":{"team":"radio"}}',
-        "PYTHONPATH": f"{folder}{os.pathsep}{Path(__file__).parents[2]}",
+        "PYTHONPATH": f"{folder}{os.pathsep}{Path(__file__).parents[2]}", **settings,
     }  # fmt: skip
     process = subprocess.Popen([sys.executable, "-m", "infra.runtime.knative"], env=environment, cwd=folder)
     url = f"http://127.0.0.1:{port}"
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        try:
-            if httpx.get(f"{url}/readyz").is_success:
-                break
-        except httpx.TransportError:
-            time.sleep(0.05)
-    yield url
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(20) in (0, -signal.SIGTERM)
+    try:
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            try:
+                if httpx.get(f"{url}/readyz").is_success:
+                    break
+            except httpx.TransportError:
+                time.sleep(0.05)
+        yield url
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) in (0, -signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a container with a sink."""
+    broker = ThreadingHTTPServer(("127.0.0.1", 0), Broker)
+    threading.Thread(target=broker.serve_forever, daemon=True).start()
+    sink = {"K_SINK": f"http://127.0.0.1:{broker.server_port}/", "K_CE_OVERRIDES": '{"extensions":{"team":"radio"}}'}
+    with serving(tmp_path_factory.mktemp("knative"), **sink) as url:
+        yield url
     broker.shutdown()
     broker.server_close()
 
@@ -91,6 +108,19 @@ def send(url: str, kind: str, *, reply: bool = False, structured: bool = False) 
     event = Event(id="1", source="/s", type=kind, datacontenttype="application/json", data={"a": 1})
     headers, body = (encode_structured if structured else encode_binary)(event)
     return httpx.post(url, content=body, headers=[*headers, *([(b"Prefer", b"reply")] if reply else [])])
+
+
+def test_with_an_inbox_a_repetition_runs_nothing_even_after_a_restart(tmp_path) -> None:
+    settings = {"SLUICE_RUNTIME_INBOX": "true", "SLUICE_DATA": str(tmp_path / "data")}
+    answers = []
+    for _ in range(2):
+        with serving(tmp_path, **settings) as url:
+            answers += [send(url, "count", structured=structured) for structured in (False, True)]
+    assert [answer.status_code for answer in answers] == [200] * 4
+    replies = [decode(answer.headers.raw, answer.content) for answer in answers]
+    assert replies == [replies[0]] * 4
+    assert replies[0][0].data == {"run": 1}
+    assert (tmp_path / "runs").read_text() == "x"
 
 
 @pytest.mark.parametrize("structured", [False, True])

@@ -59,10 +59,27 @@ def test_replies_inherit_partition_and_trace_and_name_their_cause():
     reply = CAUSE.reply(reply_data())
     assert reply.type == "dev.sluice.model.published.v1"
     assert reply.extensions == {
-        "partitionkey": "p", "traceparent": "00-1-2-01", "causationid": "1", "correlationid": "1",
+        "partitionkey": "p", "traceparent": "00-1-2-01", "causationid": "1", "correlationid": "1", "recordedtime": reply.time,
     }  # fmt: skip
     assert reply.reply({"x": 1}, type="u").extensions["correlationid"] == "1"
     assert reply.read(ModelPublished) == reply_data()
+
+
+def test_the_state_of_a_trace_goes_along_with_it():
+    cause = msgspec.structs.replace(CAUSE, extensions={"traceparent": "00-1-2-01", "tracestate": "a=1"})
+    assert cause.reply(reply_data()).extensions["tracestate"] == "a=1"
+
+
+def test_replies_stand_where_their_cause_does_and_in_their_own_order():
+    """CloudEvents extension "sequence": the values of one source compare as text."""
+    causes = [msgspec.structs.replace(CAUSE, id=place, extensions={"sequence": place}) for place in ("09", "0A", "0B")]
+    told = [restamp(cause.reply(reply_data()), cause, "f", n).extensions["sequence"] for cause in causes for n in range(12)]
+    assert told[0] == "09"
+    assert told == sorted(set(told))
+    counted = msgspec.structs.replace(CAUSE, extensions={"sequence": "7", "sequencetype": "Integer"})
+    assert not {"sequence", "sequencetype"} & counted.reply(reply_data()).extensions.keys()
+    own = msgspec.structs.replace(causes[0].reply(reply_data()), extensions={"sequence": "mine"})
+    assert restamp(own, causes[0], "f", 1).extensions == {"sequence": "mine"}
 
 
 def test_a_reply_of_unknown_type_is_refused():

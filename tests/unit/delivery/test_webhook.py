@@ -298,6 +298,42 @@ def test_without_consent_nothing_is_sent(receiver, client, headers):
     assert receiver.events == [EVENT], "it may agree later"
 
 
+def test_a_sink_that_agrees_later_is_asked_now_and_then_and_never_given_up(receiver, client):
+    receiver.answers = [(200, {})]
+    settings = settings_of({"handshake": True, "origin": "lake.example"})
+    hook = Webhook(receiver.url, settings, None, "https://lake.example/callbacks/s/key")
+    for _ in range(2):
+        with pytest.raises(Retry):
+            hook.post(client, EVENT)
+    (asked,) = receiver.seen
+    assert asked.headers["webhook-request-callback"] == "https://lake.example/callbacks/s/key"
+    receiver.answers = [(404, {})]
+    with pytest.raises(SinkError, match="did not agree"):
+        Webhook(receiver.url, settings, None, "https://lake.example/callbacks/s/key").post(client, EVENT)
+
+
+def test_who_agreed_by_callback_is_not_asked_again_and_sets_the_rate(receiver, client):
+    hook = Webhook(receiver.url, settings_of({"handshake": True, "rate": 600}), None, "https://x.example", 30)
+    hook.post(client, EVENT)
+    with pytest.raises(Retry) as caught:
+        hook.post(client, Event(id="2", source="/s", type="t"))
+    assert 1 < (caught.value.after or 0) <= 2
+    assert [each.method for each in receiver.seen] == ["POST"]
+
+
+def test_the_trace_goes_along_in_the_headers_too(receiver, client):
+    parent = "00-" + "1" * 32 + "-" + "2" * 16 + "-01"
+    for state in ("a=1", "é", ""):
+        extensions: dict[str, Any] = {"traceparent": parent, **({"tracestate": state} if state else {})}
+        webhook(receiver).post(
+            client, Event(id="1", source="/s", type="t", data="x", datacontenttype="text/plain", extensions=extensions)
+        )
+    webhook(receiver).post(client, Event(id="1", source="/s", type="t", extensions={"traceparent": "nonsense"}))
+    assert [each.headers.get("traceparent") for each in receiver.seen] == [parent, parent, parent, None]
+    assert [each.headers.get("tracestate") for each in receiver.seen] == ["a=1", None, None, None]
+    assert receiver.events[0].extensions == {"traceparent": parent, "tracestate": "a=1"}
+
+
 def test_a_redirected_handshake_is_no_consent(receiver, client):
     receiver.answers = [(307, {"location": receiver.url + "/elsewhere"})]
     with pytest.raises(SinkError, match="did not agree"):

@@ -14,10 +14,11 @@ import httpx
 import pytest
 
 from events.event import Event
-from infra.config import Config
+from infra.config import Config, Http, Sources
 from infra.lake import Lake
 from infra.runtime.api import Api
 from infra.runtime.asgi import Endpoint
+from infra.sources.token import callback_url
 from tests.conftest import eventually, serving
 
 
@@ -44,6 +45,7 @@ class Sink:
         self.answer: tuple[int, dict[str, str]] = (204, {})
         self.types: list[str] = []
         self.tokens: list[str | None] = []
+        self.asked: list[str | None] = []
         sink = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -54,6 +56,11 @@ class Sink:
                 self.send_response(sink.answer[0])
                 for name, value in sink.answer[1].items():
                     self.send_header(name, value)
+                self.end_headers()
+
+            def do_OPTIONS(self) -> None:
+                sink.asked.append(self.headers["webhook-request-callback"])
+                self.send_response(204)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
@@ -181,6 +188,50 @@ def test_a_credential_is_used_and_never_shown(api, quiet, sink, caplog):
     told += [api.get("/dead-letters").text, caplog.text, repr(quiet.subscriptions.all())]
     assert not [text for text in told if "tok-3n" in text]
     assert "sinkcredential" not in api.put(where, json={"sink": sink.url}).json()
+
+
+def granted(lake: Lake) -> int | None:
+    found = lake.subscriptions.get("mine")
+    return found.granted if found else None
+
+
+def test_a_sink_agrees_by_callback_and_that_is_remembered(tmp_path, objects, sink):
+    config = Config(
+        data=str(tmp_path / "lake"), sources=Sources(url="https://lake.example/", token="push"), http=Http(token="hush")
+    )
+    lake = Lake(config, objects)
+    wanted = {"sink": sink.url, "types": ["t"], "protocolsettings": {"handshake": True}}
+    endpoint = Endpoint(lake, Api(lake, lambda: True, "http://127.0.0.1").application(), "hush")
+    with serving(endpoint) as url, httpx.Client(base_url=url) as client:
+        client.headers["authorization"] = "Bearer hush"
+        made = client.put("/subscriptions/mine", json=wanted).json()
+        assert client.post("/subscriptions", json={**wanted, "granted": 0}).status_code == 400
+        callback = callback_url(config, "mine")
+        assert callback.startswith("https://lake.example/callbacks/mine/")
+        where = callback.removeprefix("https://lake.example")
+        del client.headers["authorization"]
+        lake.append([event()]).result()
+        lake.worker.start()
+        eventually(lambda: lake.log.counts()["retrying"] == 1)
+        assert sink.asked == [callback]
+        for wrong in (where[:-1] + ("0" if where[-1] != "0" else "1"), where.replace("mine", "other"), "/callbacks/mine/"):
+            assert client.post(wrong).status_code == 404
+        assert client.head(where).status_code == 200
+        assert granted(lake) is None, "to look is not to agree"
+        for method in ("GET", "POST"):
+            assert client.request(method, where, headers={"webhook-allowed-rate": "600"}).status_code == 200
+        assert granted(lake) == 600
+        lake.append([event(number=2, source="/other")]).result()
+        eventually(lambda: sink.types)
+        client.headers["authorization"] = "Bearer hush"
+        assert client.get("/subscriptions/mine").json() == made
+        client.put("/subscriptions/mine", json={**wanted, "types": ["u"]})
+        assert granted(lake) == 600
+        client.put("/subscriptions/mine", json={**wanted, "sink": sink.url + "/another"})
+        assert granted(lake) is None, "another sink has not agreed"
+        client.delete("/subscriptions/mine")
+        assert client.get(where).status_code == 404
+    lake.close()
 
 
 def test_only_the_source_asked_for(api, quiet, sink):

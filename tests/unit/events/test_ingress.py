@@ -85,6 +85,33 @@ def test_a_half_written_cloudevent_is_told_what_is_missing():
         read([(b"ce-specversion", b"1.0"), (b"ce-type", b"t"), (b"ce-source", b"/s")], b"{}")
 
 
+PLAIN = [(b"ce-specversion", b"1.0"), (b"ce-id", b"1"), (b"ce-source", b"/s"), (b"ce-type", b"t")]
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ((b"ce-content-type", b"text/plain"), "'content-type' may have lower-case letters"),
+        ((b"ce-", b"x"), "the attribute name ''"),
+        ((b"ce-Id", b"1"), "'id' is there more than once"),
+        ((b"ce-x", b"a\nb"), r"U\+000A"),
+        ((b"ce-x", b"a%0Ab"), r"U\+000A"),
+        ((b"ce-subject", b""), "'subject' must not be empty"),
+        ((b"ce-time", b"today"), "'time' is no RFC 3339 time"),
+    ],
+)
+def test_what_one_header_spoils(more, told):
+    for headers in ([*PLAIN, more], [more, *PLAIN]):
+        with pytest.raises(BadEvent, match=told):
+            read(headers, b"")
+
+
+def test_one_header_that_is_encoded_does_not_change_the_others():
+    headers = [*PLAIN, (b"CE-Subject", b"a%20b%25"), (b"ce-x", b' "c \\" d" '), (b"ce-y", b""), (b"ce-z", b"a b")]
+    (event,) = read(headers, b"").events
+    assert (event.subject, event.extensions) == ("a b%", {"x": 'c " d', "y": "", "z": "a b"})
+
+
 def test_good_and_bad_records_part_ways():
     body = json.loads((PAYLOADS / "aws-records.json").read_text())
     received = read([], json.dumps({"Records": [*body["Records"], {"bad": 1}]}).encode())

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 
 import pytest
 
 from events.event import Event
-from events.ports import Entry
-from events.types import CatalogUpdated, DeliveryFailed, MetadataExtracted, ModelPublished, ObjectIngested, ObjectVersion
+from events.ports import Entry, Query
+from events.types import (
+    CatalogUpdated,
+    DeliveryFailed,
+    IndexRetired,
+    MetadataExtracted,
+    ModelPublished,
+    ObjectIngested,
+    ObjectVersion,
+)
 from functions.catalog import catalog as update
 from functions.formats.format import decode_index
 from functions.metadata import index_key, metadata
 from functions.model_version import model_name, model_version
+from functions.retire import retire
 from infra.catalog import sqlite as catalogs
 from infra.config import Repository
 from infra.models import sqlite as repositories
 from infra.sqlite import connect, migrate
+from tests.conftest import eventually
 
 CSV = b"a,b\n1,2\n3,4\n"
 
@@ -65,7 +76,78 @@ def scan(content: bytes):
 
 
 def test_every_version_has_its_own_index(settings):
-    assert len({index_key("b", "k", "1"), index_key("b", "k", "2"), index_key("b", "k2", "1")}) == 3
+    assert (
+        len({index_key("b", "k", "1"), index_key("b", "k", "2"), index_key("b", "k2", "1"), index_key("b", "k", "1", "7")}) == 4
+    )
+
+
+def retired(told) -> list[str]:
+    """The indexes that these events say nobody names any more."""
+    return [event.data["index"] for event in told if event.type == "dev.sluice.index.retired.v1"]
+
+
+def test_an_index_is_retired_when_its_object_is_replaced_removed_or_broken(catalog):
+    assert retired(update(described(sequence="1", index="one"), catalog)) == []
+    assert retired(update(described(sequence="2", etag="f", index="two"), catalog)) == ["one"]
+    assert retired(update(described(sequence="1", etag="e", index="late"), catalog)) == ["late"], "an older change"
+    assert catalog.get("raw", "k").index == "two"
+    broken = failed("metadata", ObjectVersion(bucket="raw", key="k", etag="g", sequence="3"))
+    assert retired(update(broken, catalog)) == ["two"]
+    assert retired(update(described(sequence="4", index="four"), catalog)) == []
+    assert retired(update(removed("5"), catalog)) == ["four"]
+
+
+def test_the_same_content_told_again_keeps_the_index_that_is_in_use(catalog):
+    list(update(described(sequence="1", index="one"), catalog))
+    told = list(update(described(sequence="2", index="again"), catalog))
+    assert (len(told), retired(told)) == (1, ["again"])
+    assert (catalog.get("raw", "k").index, catalog.get("raw", "k").sequence) == ("one", "2")
+    assert retired(update(described(sequence="2", index="one"), catalog)) == []
+
+
+def test_content_that_comes_back_has_an_index_of_its_own(catalog):
+    """The first index may be on its way out while the same content is indexed anew."""
+    names = [index_key("raw", "k", etag, sequence) for etag, sequence in (("e", "1"), ("f", "2"), ("e", "3"))]
+    told = [
+        retired(update(described(sequence=str(n + 1), etag=etag, index=name), catalog))
+        for n, (etag, name) in enumerate(zip("efe", names, strict=True))
+    ]
+    assert told == [[], [names[0]], [names[1]]]
+    assert catalog.get("raw", "k").index == names[2] not in names[:2]
+
+
+def test_a_retired_index_is_removed_but_none_that_is_named(catalog, objects, settings):
+    objects.write(settings.bucket, "index/raw/1", b"1")
+    event = Event(id="1", source="/s", type="t")
+    list(update(described(index="index/raw/1"), catalog))
+    retire(event, IndexRetired(bucket="raw", key="k", index="index/raw/1"), catalog, objects, settings)
+    assert objects.head(settings.bucket, "index/raw/1").size == 1
+    for _ in range(2):
+        retire(event, IndexRetired(bucket="raw", key="other", index="index/raw/1"), catalog, objects, settings)
+    assert list(objects.list(settings.bucket)) == []
+
+
+def test_a_lake_keeps_one_index_for_each_object(lake, objects):
+    objects.ensure("raw")
+    for rows in (1, 2, 1):
+        content = b"a,b\n" + b"1,2\n" * rows
+        objects.write("raw", "t.csv", content)
+        eventually(partial(settled, lake, len(content)))
+    (entry,) = entries(lake)
+    assert [each.key for each in objects.list("sluice", "index/")] == [entry.index]
+    assert decode_index(objects.read("sluice", entry.index, 0, objects.head("sluice", entry.index).size)).etag == entry.etag
+    objects.delete("raw", "t.csv")
+    eventually(lambda: not list(objects.list("sluice", "index/")))
+
+
+def settled(lake, size: int) -> bool:
+    """Whether the one entry has this size, and nothing is left to be done."""
+    return [each.size for each in entries(lake)] == [size] and lake.log.counts()["waiting"] == 0
+
+
+def entries(lake):
+    with lake.reading() as connection:
+        return catalogs.SqliteCatalog(connection).search(Query(bucket="raw"))
 
 
 def test_an_entry_is_made_and_told(catalog):

@@ -12,9 +12,9 @@ from events.errors import Reject, Retry
 from events.event import Event
 from events.route import Handler, Routes
 from infra.config import ConfigError, load
+from infra.delivery.dedup import Inbox
 from infra.runtime.dispatch import Dispatcher, dispatcher
 from infra.runtime.exchange import Exchange, wants_reply
-from infra.runtime.inbox import Inbox
 from infra.runtime.sink import Sink
 from infra.runtime.wiring import WiringError
 
@@ -162,6 +162,14 @@ def test_functions_that_read_objects_never_run_in_the_event_loop(monkeypatch) ->
     found = dispatcher(load(None, settings | {"SLUICE_OBJECTS_ACCESS_KEY": "a", "SLUICE_OBJECTS_SECRET_KEY": "b"}))
     assert found.blocks(event("com.amazonaws.s3.ObjectCreated:Put"))
     assert not found.blocks(event("other"))
+
+
+def test_a_function_that_exits_does_not_take_its_host_along() -> None:
+    def leave(event: Event) -> None:
+        sys.exit("enough")
+
+    answer = Exchange(Dispatcher(Routes([Handler("leave", ("one",), leave)]), {})).answer([event("one")], [])
+    assert (answer.status, answer.body) == (500, b'{"error":"SystemExit: enough"}')
 
 
 def test_what_is_encoded_is_refused_if_it_is_no_event() -> None:

@@ -15,7 +15,7 @@ from moto.server import ThreadedMotoServer
 
 from events.errors import Reject, Retry
 from events.received import Confirmation
-from infra.config import Queue
+from infra.config import Queue, Sources
 from infra.objects.s3 import S3Store
 from infra.sources import push
 from infra.sources.dialect import AWS, dialect_of
@@ -189,7 +189,10 @@ def test_only_named_topics_are_confirmed_and_by_their_own_service(lake, monkeypa
 
     request = json.loads((Path(__file__).parents[2] / "payloads" / "aws-sns-confirmation.json").read_text())
     headers = {"content-type": "text/plain; charset=UTF-8"}
-    with serving(service) as aws, serving(push.Push(nobody, lake, "token", Topics([arn], aws))) as url:
+    with (
+        serving(service) as aws,
+        serving(push.Push(nobody, lake, "token", Topics(Sources(topics=[arn], sns_endpoint=aws, sns_verify=False)))) as url,
+    ):
         ours = httpx.post(f"{url}/events/token", content=json.dumps({**request, "TopicArn": arn}), headers=headers)
         assert ours.status_code == 202
         theirs = json.dumps({**request, "TopicArn": arn + "-theirs"})
@@ -201,4 +204,4 @@ def test_only_named_topics_are_confirmed_and_by_their_own_service(lake, monkeypa
 
 def test_a_name_that_is_no_arn_of_a_topic_is_never_confirmed():
     odd = "arn:aws:sns:evil.example.com/:123456789012:x"
-    assert Topics([odd]).confirm(Confirmation(topic=odd, url="http://x", token="t")) is False
+    assert Topics(Sources(topics=[odd])).confirm(Confirmation(topic=odd, url="http://x", token="t")) is False

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.config import Config, ConfigError
+from infra.config import Config, ConfigError, Sources
 from infra.runtime.activation import adopt, inherited
 from infra.runtime.asgi import Endpoint
 from infra.sources import push
@@ -31,7 +31,7 @@ async def api(scope, receive, send):
 @pytest.fixture
 def url(lake, monkeypatch):
     monkeypatch.setattr(push, "HOLD_SECONDS", 0.0)
-    with serving(push.Push(Endpoint(lake, api, "api-token"), lake, TOKEN, Topics([]))) as found:
+    with serving(push.Push(Endpoint(lake, api, "api-token"), lake, TOKEN, Topics(Sources()))) as found:
         yield found
 
 
@@ -79,6 +79,22 @@ def test_the_good_records_beside_a_bad_one_are_taken(url, lake):
     assert answer.json() == {"accepted": 1, "new": 1, "rejected": 1}
 
 
+def test_one_bad_event_of_a_batch_is_a_dead_letter_and_the_others_are_taken(url, lake):
+    good = {"specversion": "1.0", "source": "/s", "type": "t"}
+    batch = [{**good, "id": "1"}, {**good, "id": ""}, 7, {**good, "id": "2"}]
+    headers = {"content-type": "application/cloudevents-batch+json; charset=utf-8"}
+    answer = httpx.post(f"{url}/events/{TOKEN}", json=batch, headers=headers)
+    assert (answer.status_code, answer.json()) == (202, {"accepted": 2, "new": 2, "rejected": 2})
+    assert [json.loads(letter.body) for letter in lake.log.dead_letters()] == [7, batch[1]]
+    for whole in (b"{}", b"[", b"7"):
+        answer = httpx.post(f"{url}/events/{TOKEN}", content=whole, headers=headers)
+        assert (answer.status_code, answer.json()["rejected"]) == (202, 1)
+    refused = httpx.post(f"{url}/events", json=batch, headers={**headers, "authorization": "Bearer api-token"})
+    assert refused.status_code == 400
+    assert "event 1 of the batch" in refused.json()["error"]
+    assert lake.status()["log"]["events"] == 2, "who understands a refusal is told, and keeps all of it"
+
+
 def test_a_refusal_is_held(lake, monkeypatch):
     slept: list[float] = []
 
@@ -94,7 +110,7 @@ def test_a_refusal_is_held(lake, monkeypatch):
     async def receive():
         raise AssertionError("a refused body is not read")
 
-    app = push.Push(api, lake, TOKEN, Topics([]))
+    app = push.Push(api, lake, TOKEN, Topics(Sources()))
     scope = {"type": "http", "method": "POST", "path": "/events/wrong", "headers": []}
     with pytest.raises(StopIteration):
         app(scope, receive, send).__await__().send(None)

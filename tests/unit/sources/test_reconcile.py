@@ -15,7 +15,8 @@ from events.ports import Entry, NotFound, ObjectInfo, Query
 from events.types import S3Record
 from infra.catalog.sqlite import Known, SqliteCatalog
 from infra.config import Config, Reconcile
-from infra.delivery.reconcile import Reconciler, differs, event_of, pairs, successor
+from infra.delivery.order import successor
+from infra.delivery.reconcile import Reconciler, differs, event_of, pairs
 from infra.lake import Lake
 from infra.sources.dialect import DOOR, dialect_of
 from infra.sources.sweep import Sweeper

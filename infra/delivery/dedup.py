@@ -1,6 +1,8 @@
-"""The inbox of a runtime without a log: which events were handled, and what came of them.
+"""De-duplication: an event counts once, by ``Event.key`` (its source, id, subject and type), however often it comes.
 
-A repetition within ``KEEP_SECONDS`` gets the same replies and runs nothing. Replies are on the disk before they are sent.
+Each log remembers the keys of what it accepted. A runtime without a log has an inbox instead: which events were handled, and
+what came of them. A repetition within ``KEEP_SECONDS`` gets the same replies and runs nothing. Replies are on the disk before
+they are sent.
 """
 
 from __future__ import annotations

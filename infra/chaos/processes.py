@@ -1,0 +1,154 @@
+"""The processes of the crash test: a lake's own, Redis, and Ceph. All can be killed and started again on the same data."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import redis
+
+ROOT = Path(__file__).parents[2]
+CEPH_SCRIPTS = ROOT / "infra" / "deploy" / "ceph"
+ACCESS, SECRET = "chaos-access", "chaos-secret"
+PATIENCE = 60.0
+
+
+class Stuck(Exception):
+    """Something did not happen in time."""
+
+
+def until(check: Callable[[], Any], what: str, seconds: float = PATIENCE) -> None:
+    """Wait until ``check`` is true. Raises ``Stuck``."""
+    end = time.monotonic() + seconds
+    while not check():
+        if time.monotonic() > end:
+            raise Stuck(f"waited {seconds:.0f} s in vain for {what}")
+        time.sleep(0.02)
+
+
+def port() -> int:
+    """A free loopback port below those given to outgoing connections: it must still be free after a restart."""
+    while True:
+        found = random.randrange(12_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", found))
+            except OSError:
+                continue
+        return found
+
+
+class Victim:
+    """One process of a lake: ``arguments`` are those of ``infra.chaos.victim``; descriptors in ``pass_fds`` are handed over."""
+
+    def __init__(
+        self, name: str, arguments: list[str], environment: dict[str, str], log: Path, pass_fds: tuple[int, ...]
+    ) -> None:
+        self.name = name
+        self._arguments, self._environment, self._log, self._pass_fds = arguments, environment, log, pass_fds
+        self._process: subprocess.Popen[bytes] | None = None
+        #: Not to be started again until this time (``time.monotonic``).
+        self.away_until = 0.0
+
+    def start(self) -> None:
+        """Start it; does not wait until it is ready."""
+        self.end()
+        command = [sys.executable, "-m", "infra.chaos.victim", *self._arguments]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, env=self._environment, stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=self._pass_fds
+            )
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def end(self) -> None:
+        """Kill -9, if it runs."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(20)
+            if self._process.stdin:
+                self._process.stdin.close()
+            self._process = None
+
+
+class Redis:
+    """A durable ``redis-server``."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self._port, self._folder = port(), folder
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it has loaded its data."""
+        self._process = subprocess.Popen(
+            ["redis-server", "--port", str(self._port), "--bind", "127.0.0.1", "--dir", str(self._folder), "--save", "",
+             "--appendonly", "yes", "--appendfsync", "always", "--logfile", str(self._folder / "redis.log")]
+        )  # fmt: skip
+        with redis.Redis(port=self._port) as client:
+            until(lambda: _answers(client), "redis-server")
+
+    def kill(self) -> None:
+        """Kill -9."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(20)
+            self._process = None
+
+    close = kill
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.exceptions.ConnectionError:
+        return False
+
+
+class Ceph:
+    """A single-node Ceph whose data are on the disk: monitor, OSD and RGW."""
+
+    def __init__(self, folder: Path) -> None:
+        gateway = port()
+        self.url = f"http://127.0.0.1:{gateway}"
+        self._environment = {
+            **os.environ, "CEPH_DIR": str(folder), "MON_PORT": str(port()), "RGW_PORT": str(gateway), "OSD_SIZE": "2G",
+            "S3_ACCESS_KEY": ACCESS, "S3_SECRET_KEY": SECRET,
+        }  # fmt: skip
+
+    def start(self) -> None:
+        """Start what does not run and wait until it answers."""
+        self._run("up.sh")
+
+    def kill(self) -> None:
+        """Kill -9, all of it."""
+        self._run("down.sh", "--kill")
+
+    def close(self) -> None:
+        """Stop it and remove its data."""
+        self._run("down.sh", "--kill", "--purge")
+
+    def _run(self, script: str, *arguments: str) -> None:
+        done = subprocess.run(
+            ["bash", str(CEPH_SCRIPTS / script), *arguments], env=self._environment, capture_output=True, text=True, timeout=150
+        )
+        if done.returncode:
+            raise Stuck(f"{script}: {done.stdout}{done.stderr}")
+
+
+def installed() -> list[str]:
+    """Which of the servers are on this machine."""
+    programs = {"redis": "redis-server", "ceph": "radosgw"}
+    return [name for name, program in programs.items() if shutil.which(program)]
