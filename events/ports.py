@@ -7,11 +7,21 @@ The object store is the exception (no store has transactions): what a function w
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
-from events.types import ModelPublished, WorkerSize
+from events.types import (
+    DatasetCompleted,
+    DatasetMemberAdded,
+    DatasetMemberRemoved,
+    DatasetScanned,
+    FunctionRequested,
+    ModelPublished,
+    WorkerSize,
+)
 
 
 class ObjectInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +60,10 @@ class ObjectStore(Protocol):
         ...
 
     def write(self, bucket: str, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> ObjectInfo: ...
+
+    def upload(self, bucket: str, key: str, file: Path, *, content_type: str, user: dict[str, str]) -> ObjectInfo:
+        """Write a file of any size, with user metadata (ASCII)."""
+        ...
 
     def delete(self, bucket: str, key: str) -> None:
         """Remove it; removing what is not there is no error."""
@@ -115,21 +129,66 @@ class Catalog(Protocol):
         ...
 
 
+class Repository(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model repository: everything below ``prefix`` of ``bucket`` (see ``functions/repository/layout.py``).
+
+    ``digest`` is the algorithm of its sidecars. With ``sidecars`` an upload is only taken if its own sidecar lies beside it.
+    ``operators`` are those allowed beside ONNX's own, as ``DOMAIN.NAME``.
+    """
+
+    name: str
+    bucket: str
+    prefix: str = ""
+    digest: str = "sha256"
+    sidecars: bool = False
+    operators: list[str] = []
+
+
+class Alias(msgspec.Struct, frozen=True, kw_only=True):
+    """What an alias means, and what it meant before (0: nothing)."""
+
+    repository: str
+    name: str
+    alias: str
+    version: int
+    previous: int = 0
+
+
 @runtime_checkable
 class Models(Protocol):
-    """The numbered versions of the models in each repository."""
+    """The numbered versions of the models in each repository, and their aliases."""
 
-    def repositories(self) -> list[tuple[str, str, str]]:
-        """(name, bucket, prefix) of every configured repository."""
+    def repositories(self) -> list[Repository]:
+        """Every configured repository."""
         ...
 
-    def latest(self, repository: str, name: str) -> ModelPublished | None: ...
-
-    def add(self, version: ModelPublished) -> None:
-        """Store it; the number must be one more than the latest's."""
+    def submit(self, repository: str, name: str, digest: str) -> int | None:
+        """Number an upload with this digest: one more than the latest; ``None`` if that has the same content already."""
         ...
 
-    def versions(self, repository: str = "", name: str = "") -> list[ModelPublished]: ...
+    def withdraw(self, repository: str, name: str, version: int) -> bool:
+        """Forget a number that was given but never published; whether there was one."""
+        ...
+
+    def publish(self, version: ModelPublished) -> bool:
+        """A numbered version is there to be used from now on; ``False`` if it was already, or was withdrawn."""
+        ...
+
+    def get(self, repository: str, name: str, version: int) -> ModelPublished | None:
+        """A published version."""
+        ...
+
+    def versions(self, repository: str = "", name: str = "") -> list[ModelPublished]:
+        """Published versions by repository, name and number."""
+        ...
+
+    def alias(self, repository: str, name: str, alias: str) -> Alias | None: ...
+
+    def aliases(self, repository: str = "", name: str = "") -> list[Alias]: ...
+
+    def promote(self, alias: Alias) -> None:
+        """Store what an alias means from now on."""
+        ...
 
 
 @runtime_checkable
@@ -141,6 +200,56 @@ class Profiles(Protocol):
     def put(self, key: str, profile: dict[str, Any]) -> None: ...
 
     def keys(self, prefix: str = "") -> list[str]: ...
+
+
+@runtime_checkable
+class Series(Protocol):
+    """The time series: points of a metric and its tags."""
+
+    def record(self, metric: str, tags: dict[str, str], time: datetime, value: float) -> None:
+        """Keep a point; it replaces the one of that series and millisecond. Raises ``Reject`` for a point no store takes."""
+        ...
+
+
+#: What can happen to a data set.
+SetChange = DatasetMemberAdded | DatasetMemberRemoved | DatasetCompleted
+
+
+@runtime_checkable
+class DataSets(Protocol):
+    """Who is a member of which data set. Each method returns what has changed: the data of the events that tell of it.
+
+    ``cause`` is the key of the event at hand, which the log of memberships remembers.
+    """
+
+    def place(self, resource: str, cause: str) -> list[SetChange]:
+        """Hold a resource, as it is now, against every data set."""
+        ...
+
+    def place_object(self, bucket: str, key: str, cause: str) -> list[SetChange]:
+        """The same for an object."""
+        ...
+
+    def define(self, id: str, cause: str) -> DatasetScanned | None:
+        """Take note of a new, changed or removed data set; the beginning of its scan."""
+        ...
+
+    def scan(self, page: DatasetScanned, cause: str) -> tuple[list[SetChange], DatasetScanned | None]:
+        """Hold a data set against the next resources that were there before; how to go on, ``None`` at the end."""
+        ...
+
+
+@runtime_checkable
+class Bindings(Protocol):
+    """The functions that start by themselves for objects."""
+
+    def requested(self, bucket: str, key: str) -> list[FunctionRequested]:
+        """What the bindings ask for, of an object that has been catalogued."""
+        ...
+
+    def current(self, request: FunctionRequested) -> FunctionRequested | None:
+        """A request as its binding stands now; ``None`` if that asks for no such thing (any more)."""
+        ...
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """What our events look like, for machines: JSON Schemas of their data, and an AsyncAPI document of all messages.
 
-Generated from ``events/types.py``, so neither can lag behind the code. Sources: JSON Schema 2020-12, AsyncAPI 3.0.0.
+Generated from ``events/types/``, so neither can lag behind the code. Sources: JSON Schema 2020-12, AsyncAPI 3.0.0.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from events.types import S3_CREATED, S3_REMOVED, TYPES, S3Record
+from events.types import S3_CREATED, S3_EXPIRED, S3_EXPIRED_CEPH, S3_REMOVED, TYPES, S3Record
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SCHEMAS = "#/components/schemas/"
 _MESSAGES = "#/components/messages/"
 _CHANNEL = "#/channels/events"
 #: What comes in from the stores; a ``*`` in a type stands for any text.
-_INCOMING: dict[str, type[msgspec.Struct]] = {S3_CREATED: S3Record, S3_REMOVED: S3Record}
+_INCOMING: dict[str, type[msgspec.Struct]] = dict.fromkeys((S3_CREATED, S3_REMOVED, S3_EXPIRED, S3_EXPIRED_CEPH), S3Record)
 
 
 def schemas() -> dict[str, dict[str, Any]]:

@@ -6,7 +6,13 @@ FUNCTIONS = (
     "functions.metadata",
     "functions.catalog",
     "functions.retire",
+    "functions.dataset",
+    "functions.bind",
+    "functions.preprocess",
     "functions.model_version",
+    "functions.model_store",
+    "functions.model_alias",
+    "functions.observation",
     "functions.profile",
     "functions.plan",
 )

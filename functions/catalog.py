@@ -8,19 +8,32 @@ from typing import Any
 import msgspec
 
 from events.event import Event, now
-from events.ports import Catalog, Entry
+from events.ports import Catalog, Entry, Settings
 from events.route import on
-from events.types import S3_REMOVED, CatalogUpdated, DeliveryFailed, IndexRetired, MetadataExtracted, ObjectVersion, S3Record
+from events.types import (
+    S3_EXPIRED,
+    S3_EXPIRED_CEPH,
+    S3_REMOVED,
+    CatalogUpdated,
+    DeliveryFailed,
+    IndexRetired,
+    MetadataExtracted,
+    ObjectVersion,
+    S3Record,
+)
 
 #: The functions without which an object cannot be catalogued.
 NEEDED = ("ingest", "metadata")
+_USUAL = Settings()
 
 
-@on("dev.sluice.metadata.extracted.v1", "dev.sluice.delivery.failed.v1", S3_REMOVED)
-def catalog(event: Event, catalog: Catalog) -> Iterator[Event]:
+@on("dev.sluice.metadata.extracted.v1", "dev.sluice.delivery.failed.v1", S3_REMOVED, S3_EXPIRED, S3_EXPIRED_CEPH)
+def catalog(event: Event, catalog: Catalog, settings: Settings = _USUAL) -> Iterator[Event]:
     """Enter one change, unless the catalogue already knows a newer one of this object; tell which slice index is out of use."""
     if event.type.startswith("com.amazonaws.s3."):
         change, entry = "removed", _removed(event)
+        if entry.bucket == settings.bucket:
+            return  # the lake's own indexes and payloads: nobody's data
     elif event.type == "dev.sluice.metadata.extracted.v1":
         data = event.read(MetadataExtracted)
         fields = {name: getattr(data, name) for name in data.__struct_fields__}
@@ -34,7 +47,7 @@ def catalog(event: Event, catalog: Catalog) -> Iterator[Event]:
     if entry.state == "removed" and (before is None or before.state == "removed"):
         catalog.upsert(entry)  # remembered all the same: an older change may still be under way
         return
-    if before is not None and event.type == f"{S3_REMOVED[:-1]}Delete" and "" != entry.version != before.version != "":
+    if before is not None and event.type.endswith(":Delete") and "" != entry.version != before.version != "":
         return  # a version that was not the current one
     if before is not None and _same(before, entry):
         # Told a second time, by a late notification or a sweep: only where it stands in the order may be news.

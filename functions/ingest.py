@@ -43,7 +43,7 @@ def ingest(event: Event, record: S3Record, objects: ObjectStore, settings: Setti
         digest = hasher(settings.digest)
         with closing(objects.stream(bucket, found.key, etag=info.etag)) as chunks:
             start = b"".join(_until(chunks, HEAD))
-            known = sniff(start[:HEAD], found.key)
+            known = sniff(start[:HEAD], found.key, info.user)
             scanner = known.scanner()
             with Lane(digest.update, *([scanner.feed] if scanner else [])) as lane:
                 for chunk in chain((start,), chunks):

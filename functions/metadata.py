@@ -17,7 +17,7 @@ from functions.formats.source import Source
 def metadata(event: Event, data: ObjectIngested, objects: ObjectStore, settings: Settings) -> Iterator[Event]:
     """Describe the object and index it. Raises ``Broken`` (a ``Reject``) when its content contradicts its format."""
     known = by_name(data.format)
-    source = Source(objects, data.bucket, data.key, data.size, data.etag)
+    source = Source(objects, data.bucket, data.key, data.size, data.etag, data.user)
     at = ""
     try:
         described = known.describe(source, data.scan)

@@ -1,42 +1,79 @@
-"""A new or changed object in a model repository becomes a numbered version, and subscribers hear of it."""
+"""New content in a model repository becomes a numbered version: submitted here, checked and copied, then published here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from events.event import Event
-from events.ports import Models
+from events.ports import Models, Repository
 from events.route import on
-from events.types import CatalogUpdated, ModelPublished
+from events.types import CatalogUpdated, ModelPublished, ModelRejected, ModelStored, ModelSubmitted, ObjectVersion
+from functions.repository.layout import FILE, Place, place
 
 
-@on("dev.sluice.catalog.updated.v1")
-def model_version(event: Event, data: CatalogUpdated, models: Models) -> Iterator[Event]:
-    """Number the version, unless its content is the latest version's already."""
-    if data.change != "upserted" or data.format != "onnx":
-        return
-    for repository, bucket, prefix in models.repositories():
-        if bucket != data.bucket or not data.key.startswith(prefix):
-            continue
-        name = model_name(data.key[len(prefix) :])
-        latest = models.latest(repository, name)
-        if latest and latest.digest == data.digest:
-            continue
-        version = ModelPublished(
-            repository=repository,
-            name=name,
-            version=latest.version + 1 if latest else 1,
-            bucket=data.bucket,
-            key=data.key,
-            etag=data.etag,
+@on("dev.sluice.catalog.updated.v1", "dev.sluice.model.stored.v1", "dev.sluice.model.rejected.v1")
+def model_version(event: Event, models: Models) -> Iterator[Event]:
+    """Number an upload, publish what was stored, forget the number of what was rejected."""
+    if event.type == "dev.sluice.model.stored.v1":
+        stored = event.read(ModelStored)
+        version = ModelPublished(**{name: getattr(stored, name) for name in ModelPublished.__struct_fields__})
+        if models.publish(version):
+            yield event.reply(version, subject=f"{version.repository}/{version.name}")
+    elif event.type == "dev.sluice.model.rejected.v1":
+        rejected = event.read(ModelRejected)
+        models.withdraw(rejected.repository, rejected.name, rejected.version)
+    else:
+        data = event.read(CatalogUpdated)
+        if repository := _repository(data, models):
+            found = place(data.key[len(repository.prefix) :])
+            if found is not None:
+                yield from _changed(event, data, repository, found, models)
+
+
+def _repository(data: CatalogUpdated, models: Models) -> Repository | None:
+    """The repository that the object lies in: the innermost, where prefixes contain each other."""
+    holding = (each for each in models.repositories() if each.bucket == data.bucket and data.key.startswith(each.prefix))
+    return max(holding, key=lambda each: len(each.prefix), default=None)
+
+
+def _changed(event: Event, data: CatalogUpdated, repository: Repository, found: Place, models: Models) -> Iterator[Event]:
+    """What a change of the object at ``found`` means."""
+    if found.version:
+        yield from _watch(event, data, repository, found, models)
+    elif data.change == "failed":
+        cause = "it is no ONNX model, or a broken one; `sluice show` tells what is wrong with it"
+        yield _rejected(event, data, repository, found, cause)
+    elif data.change == "upserted" and (version := models.submit(repository.name, found.name, data.digest)):
+        submitted = ModelSubmitted(
+            repository=repository.name,
+            name=found.name,
+            version=version,
+            object=ObjectVersion(**{name: getattr(data, name) for name in ObjectVersion.__struct_fields__}),
             digest=data.digest,
-            size=data.size,
+            format=data.format,
             metadata=data.metadata,
         )
-        models.add(version)
-        yield event.reply(version, subject=f"{repository}/{name}")
+        yield event.reply(submitted, subject=f"{repository.name}/{found.name}")
 
 
-def model_name(path: str) -> str:
-    """``NAME`` of ``NAME/model.onnx`` or ``NAME.onnx``, the path being below the repository's prefix."""
-    return path.removeprefix("/").removesuffix(".onnx").removesuffix("/model")
+def _watch(event: Event, data: CatalogUpdated, repository: Repository, found: Place, models: Models) -> Iterator[Event]:
+    """A version is written once: whoever changes or removes its file afterwards is told on."""
+    version = models.get(repository.name, found.name, found.version) if found.file == FILE else None
+    if version is None or (data.change == "upserted" and data.etag == version.etag):
+        return
+    how = "was removed" if data.change == "removed" else "was overwritten: its content is not what was published"
+    cause = f"version {found.version} {how}. It will not be loaded; restore it, or publish the model again"
+    yield _rejected(event, data, repository, found, cause)
+
+
+def _rejected(event: Event, data: CatalogUpdated, repository: Repository, found: Place, cause: str) -> Event:
+    rejected = ModelRejected(
+        repository=repository.name,
+        name=found.name,
+        bucket=data.bucket,
+        key=data.key,
+        etag=data.etag,
+        cause=cause,
+        version=found.version,
+    )
+    return event.reply(rejected, subject=f"{repository.name}/{found.name}")

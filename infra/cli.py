@@ -5,14 +5,26 @@ from __future__ import annotations
 import typer
 
 from infra.console import (
+    bindings,
     catalog,
+    data_objects,
     dead_letters,
+    deploy,
     events,
+    export,
+    imports,
+    keys,
+    lineage,
     maps,
+    members,
+    models,
     notifications,
     objects,
     plan,
     reconcile,
+    resources,
+    series,
+    serve,
     subscriptions,
     up,
     worker,
@@ -38,7 +50,15 @@ for name, function in {
     "events": events.events,
     "plan": plan.plan,
     "map": maps.map_,
-    "models": catalog.models,
+    "lineage": lineage.lineage,
+    "bind": bindings.bind,
+    "bindings": bindings.bindings,
+    "unbind": bindings.unbind,
+    "models": models.models,
+    "model": models.model,
+    "series": series.series,
+    "serve": serve.serve,
+    "deploy": deploy.deploy,
     "subscribe": subscriptions.subscribe,
     "subscriptions": subscriptions.subscriptions,
     "unsubscribe": subscriptions.unsubscribe,
@@ -48,6 +68,17 @@ for name, function in {
     "replay": dead_letters.replay,
 }.items():
     app.command(name)(function)
+for name, function in {"watch": members.watch, "members": members.members}.items():
+    resources.set_.command(name)(function)
+imports.app.command("export")(export.export)
+for name, group in {
+    "object": data_objects.app,
+    "record": resources.record,
+    "set": resources.set_,
+    "catalog": imports.app,
+    "key": keys.app,
+}.items():
+    app.add_typer(group, name=name)
 
 
 def main() -> None:

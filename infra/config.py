@@ -13,10 +13,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 import yaml
 
-from events.ports import Settings
+from events.ports import Repository, Settings
 from events.types import WorkerSize
 
 CONFIG_FILE = "lithops_config.yaml"
+#: See ``infra/access/scopes.py``.
+Scope = Literal["read", "write", "events", "admin"]
 
 
 class ConfigError(ValueError):
@@ -28,7 +30,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Http(Section, frozen=True, kw_only=True):
-    """The event endpoint and API. With a ``token``, every request but the health probes must carry it as a bearer token.
+    """The event endpoint and API. Who has the ``token`` may do everything; with one, all but the health probes ask who calls.
 
     Events are welcome from senders that name one of ``webhook_origins`` (``*`` is any), ``webhook_rate`` a minute from each (0:
     any number). With ``query_token``, senders of events that can set no header may put the token into ``?access_token=``.
@@ -62,6 +64,20 @@ class Objects(Section, frozen=True, kw_only=True):
     region: str = "us-east-1"
     access_key: str = ""
     secret_key: str = ""
+
+
+class Provider(Section, frozen=True, kw_only=True):
+    """A further object store, whose buckets are written ``NAME:BUCKET``.
+
+    ``source`` is how the sources of its notifications read (``*`` matches any text), such as ``ceph:s3.zone1.*``.
+    """
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    endpoint: str
+    region: str = "us-east-1"
+    access_key: str = ""
+    secret_key: str = ""
+    source: str = ""
 
 
 class Queue(Section, frozen=True, kw_only=True):
@@ -103,14 +119,6 @@ class Reconcile(Section, frozen=True, kw_only=True):
     every_s: float = 0.0
 
 
-class Repository(Section, frozen=True, kw_only=True):
-    """A model repository: everything below ``prefix`` of ``bucket`` named ``NAME/model.onnx`` or ``NAME.onnx``."""
-
-    name: str
-    bucket: str
-    prefix: str = ""
-
-
 class Planner(Section, frozen=True, kw_only=True):
     """What plans may choose from: up to ``max_workers`` workers, of one of these memory sizes, at these prices.
 
@@ -136,6 +144,24 @@ class Planner(Section, frozen=True, kw_only=True):
         ]
 
 
+class Access(Section, frozen=True, kw_only=True):
+    """Who may call: besides ``http.token`` and API keys, the bearers of tokens that an OpenID Connect ``issuer`` made for
+    ``audience``. ``jwks`` is the file or URL of its public keys.
+
+    ``user_claim`` names the user and ``groups_claim`` the groups (a path of names joined by dots may be given); ``groups`` maps
+    what the issuer calls a group to what the lake does. Tokens have ``scopes``; ``leeway_s`` allows for clocks that differ.
+    """
+
+    issuer: str = ""
+    audience: str = ""
+    jwks: str = ""
+    user_claim: str = "sub"
+    groups_claim: str = "groups"
+    groups: dict[str, str] = {}
+    scopes: list[Scope] = msgspec.field(default_factory=lambda: ["read", "write", "events"])
+    leeway_s: Annotated[int, msgspec.Meta(ge=0)] = 30
+
+
 class EventLog(Section, frozen=True, kw_only=True):
     """The event log: embedded without ``url``, else on the Redis at ``redis://host:port/database`` under keys of ``prefix``.
 
@@ -147,6 +173,15 @@ class EventLog(Section, frozen=True, kw_only=True):
     prefix: str = "sluice"
     keep: int = 100_000
     remember_h: float = 168.0
+
+
+class CatalogStore(Section, frozen=True, kw_only=True):
+    """The catalogue: in the lake's own SQLite database without ``url``, else in PostgreSQL at ``postgresql://user@host/database``.
+
+    Then the event log must be in Redis.
+    """
+
+    url: str = ""
 
 
 class Delivery(Section, frozen=True, kw_only=True):
@@ -176,6 +211,58 @@ class Runtime(Section, frozen=True, kw_only=True):
     log_format: Literal["text", "json"] = "text"
 
 
+class Serving(Section, frozen=True, kw_only=True):
+    """``sluice serve``: the models of ``repository`` (the first configured unless named) over the Open Inference Protocol, or
+    only those that ``models`` names.
+
+    What ``alias`` means is served, or the latest version of a model without it; ``canary_share`` (0 to 1) of the requests go to
+    what the alias ``canary`` means. ``devices`` are tried in order (``cuda``, ``cpu``); a run may take ``seconds``.
+    Materialised results are kept in ``DATA/results.db``, or in the Redis at ``results``. With a ``token``, whoever changes what
+    is served or kept needs it.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8081
+    token: str = ""
+    repository: str = ""
+    models: list[str] = []
+    alias: str = "champion"
+    canary: str = ""
+    canary_share: float = 0.0
+    devices: list[Literal["cpu", "cuda"]] = msgspec.field(default_factory=lambda: ["cpu"])
+    threads: int = 1
+    seconds: float = 30.0
+    results: str = ""
+
+
+class Kubernetes(Section, frozen=True, kw_only=True):
+    """The cluster of ``sluice deploy --apply``: its API's URL, a bearer token (or the file that holds one), the file of the
+    authority that signed its certificate, and the namespace.
+    """
+
+    server: str = ""
+    token: str = ""
+    token_file: str = ""
+    ca_file: str = ""
+    namespace: str = "default"
+
+
+class Series(Section, frozen=True, kw_only=True):
+    """Time series: embedded (Parquet in ``bucket``) without ``url``, else on the VictoriaMetrics there.
+
+    Points are kept ``raw_days`` as they came, ``hourly_days`` as hourly roll-ups, ``daily_days`` as daily ones. Every
+    ``every_s`` seconds what was written becomes segments; the newest ``hot_points`` points of those are kept in memory.
+    """
+
+    url: str = ""
+    bucket: str = "series"
+    raw_days: Annotated[float, msgspec.Meta(gt=0)] = 7.0
+    hourly_days: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    daily_days: Annotated[float, msgspec.Meta(gt=0)] = 365.0
+    every_s: Annotated[float, msgspec.Meta(gt=0)] = 300.0
+    hot_points: Annotated[int, msgspec.Meta(ge=0)] = 20_000_000
+
+
 class Config(Section, frozen=True, kw_only=True):
     """All settings. ``data`` is the folder of the embedded profile; ``bucket`` is the lake's own, for indexes and results."""
 
@@ -187,13 +274,19 @@ class Config(Section, frozen=True, kw_only=True):
     http: Http = Http()
     door: Door = Door()
     objects: Objects = Objects()
+    providers: list[Provider] = []
+    access: Access = Access()
     sources: Sources = Sources()
     reconcile: Reconcile = Reconcile()
     models: list[Repository] = msgspec.field(default_factory=lambda: [Repository(name="models", bucket="models")])
     planner: Planner = Planner()
     log: EventLog = EventLog()
+    catalog: CatalogStore = CatalogStore()
     delivery: Delivery = Delivery()
     runtime: Runtime = Runtime()
+    serving: Serving = Serving()
+    series: Series = Series()
+    kubernetes: Kubernetes = Kubernetes()
 
     @property
     def folder(self) -> Path:

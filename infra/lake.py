@@ -1,27 +1,36 @@
-"""The lake of the embedded profile: one SQLite database holding log, catalogue, models, profiles and subscriptions.
+"""The lake: embedded, one SQLite database holds log, catalogue, models, profiles and subscriptions.
 
-One database means one transaction: an effect, its inbox mark and the events it causes are written together or not at all.
+One database means one transaction: an effect, its inbox mark and the events it causes are written together or not at all. With
+the log in Redis, and the catalogue in PostgreSQL where ``catalog.url`` says so, the outbox takes that transaction's place.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import closing, contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, get_type_hints
 
 from events.event import Event
-from events.ports import Catalog, Models, ObjectStore, Profiles, Settings
+from events.ports import Bindings, Catalog, DataSets, Models, ObjectStore, Profiles, Series, Settings
 from functions import FUNCTIONS
-from infra.catalog import sqlite as catalog
-from infra.catalog.sqlite import SqliteCatalog
-from infra.config import Config
+from infra.access.visible import Visible
+from infra.catalog.acl import SYSTEM, Caller
+from infra.catalog.bindings import StoredBindings
+from infra.catalog.database import Database
+from infra.catalog.entries import Entries
+from infra.catalog.home import Home, PostgresHome, SqliteHome, open_sqlite
+from infra.catalog.indexes import Indexes
+from infra.catalog.members import Members
+from infra.catalog.set_index import SetIndex
+from infra.config import Config, ConfigError
 from infra.delivery import outbox, reconcile
 from infra.delivery import subscription as subscriptions
 from infra.delivery.back_pressure import BackPressure
 from infra.delivery.claim_check import ClaimCheck
+from infra.delivery.commits import Commits, JoinedCommits, OutboxCommits, Work
 from infra.delivery.metrics import Metrics
 from infra.delivery.recorded import recorded
 from infra.delivery.tracing import Tracing
@@ -29,28 +38,36 @@ from infra.log import sqlite as sqlite_log
 from infra.log.log import DeadLetter, Log
 from infra.log.redis import RedisLog
 from infra.log.sqlite import SqliteLog
-from infra.models import sqlite as models
-from infra.models.sqlite import SqliteModels
+from infra.models import table as models
+from infra.models.table import StoredModels
+from infra.objects.providers import Providers
 from infra.profiles import sqlite as profiles
 from infra.profiles.redis import RedisProfiles
 from infra.profiles.sqlite import SqliteProfiles
 from infra.runtime.middleware import Middleware
+from infra.runtime.requested import REQUESTED, named
 from infra.runtime.wiring import Scoped, Wired, load, wire
 from infra.runtime.worker import Worker
+from infra.series import pending
+from infra.series.pending import PendingSeries
+from infra.series.retention import retention
+from infra.series.service import SeriesService
 from infra.sources.token import callback_url
-from infra.sqlite import Writer, connect
+from infra.sqlite import Writer
 
 T = TypeVar("T")
-#: The database's history: append only.
+#: The database's history: append only. The catalogue has its own (``infra/catalog/migrations``); here its first table was made.
 SCHEMA = (
     sqlite_log.SCHEMA,
-    catalog.SCHEMA,
+    "SELECT 1",
     models.SCHEMA,
     profiles.SCHEMA,
     subscriptions.SCHEMA,
     outbox.SCHEMA,
     reconcile.SCHEMA,
     sqlite_log.GIVEN,
+    models.REGISTRY,
+    pending.SCHEMA,
 )
 
 
@@ -61,16 +78,24 @@ class Lake:
         self.config, self.objects = config, objects
         #: What else ``status`` shows: name -> how to get it.
         self.parts: dict[str, Callable[[], dict[str, Any]]] = {}
+        #: The time series, in the process that has them open.
+        self.series: SeriesService | None = None
         path = config.folder / "lake.db"
-        self._writer = Writer(path, SCHEMA)
+        self._writer = Writer(path, SCHEMA, open_sqlite)
         self._path = path
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
+        self._sets = SetIndex()
         self.routes = load((*FUNCTIONS, *config.functions))
         self.functions = {name: self._wire(name) for name in self.routes.by_name}
+        self.catalog = self._open_catalog()
         self.subscriptions = subscriptions.Subscriptions(lambda name: callback_url(config, name))
         self.subscriptions.ended = self._retire
+        self.subscriptions.visible = Visible(self.database, config.bucket).event
         self._load_subscriptions()
         self.log = self._open_log()
+        self._commits = self._open_commits()
+        self._indexes = Indexes(self.catalog)
+        self._indexing = ThreadPoolExecutor(1, "indexes")
         self.metrics, self.tracing = Metrics(self.log.counts), Tracing()
         self.claims = ClaimCheck(objects, config.bucket)
         self.pressure = BackPressure(lambda: self.log.counts()["behind_s"], config.delivery.most_age_s)
@@ -78,68 +103,119 @@ class Lake:
             self.log, self.functions, self._joining, self.subscriptions, self.unit, config.delivery, config.threads,
             Middleware(self.claims, self.metrics, self.tracing),
         )  # fmt: skip
+        self.index_keys()
 
     def _open_log(self) -> Log:
         if not self.config.log.url:
             return SqliteLog(self._writer, self.reading, self.targets)
         try:
-            return RedisLog(self.config.log, self._writer, self.targets, self._load_subscriptions)
+            return RedisLog(self.config.log, self.catalog.writer, self.targets, self._load_subscriptions)
+        except BaseException:
+            self.catalog.close()
+            self._close_database()
+            raise
+
+    def _open_catalog(self) -> Home:
+        url = self.config.catalog.url
+        try:
+            if url and not self.config.log.url:
+                raise ConfigError(
+                    "catalog.url is set, but log.url is not: a catalogue in PostgreSQL needs the event log in Redis"
+                )
+            return PostgresHome(url) if url else SqliteHome(self._path, self._writer, self.reading)
         except BaseException:
             self._close_database()
             raise
 
-    def _wire(self, name: str) -> Wired:
-        return wire(self.routes.by_name[name], {ObjectStore: self.objects, Settings: self.config.settings}, self._ports())
+    def _open_commits(self) -> Commits:
+        if self.config.log.url:
+            return OutboxCommits(self.catalog.writer, self.append)
+        return JoinedCommits(
+            self._writer, lambda connection, events: sqlite_log.append(connection, events, self.targets), self._accepted
+        )
+
+    def _wire(self, name: str, ports: Scoped | None = None) -> Wired:
+        fixed = {ObjectStore: self.objects, Settings: self.config.settings}
+        return wire(self.routes.by_name[name], fixed, ports or self._ports())
 
     def _ports(self) -> Scoped:
         """Port -> how to make it over a unit of the log (see ``Log.unit``)."""
-        repositories = self.config.models
+        repositories, keep = self.config.models, retention(self.config.series)
         if not self.config.log.url:
             return {
-                Catalog: SqliteCatalog,
-                Profiles: SqliteProfiles,
-                Models: lambda connection: SqliteModels(connection, repositories),
+                Bindings: StoredBindings,
+                Catalog: Entries,
+                DataSets: lambda database: Members(database, self._sets),
+                Profiles: lambda database: SqliteProfiles(database.connection),
+                Models: lambda database: StoredModels(database, repositories),
+                Series: lambda database: PendingSeries(database, keep),
             }
         return {
-            Catalog: lambda unit: SqliteCatalog(unit.connection),
-            Models: lambda unit: SqliteModels(unit.connection, repositories),
+            Bindings: lambda unit: StoredBindings(unit.database),
+            Catalog: lambda unit: Entries(unit.database),
+            DataSets: lambda unit: Members(unit.database, self._sets),
+            Models: lambda unit: StoredModels(unit.database, repositories),
             Profiles: lambda unit: RedisProfiles(unit.documents),
+            Series: lambda unit: PendingSeries(unit.database, keep),
         }
 
     @property
     def _joining(self) -> frozenset[str]:
         """The functions that may write to the catalogue's database."""
         asked = {name: set(get_type_hints(handler.function).values()) for name, handler in self.routes.by_name.items()}
-        return frozenset(name for name, ports in asked.items() if ports & {Catalog, Models})
+        return frozenset(name for name, ports in asked.items() if ports & {Bindings, Catalog, DataSets, Models, Series})
 
     def targets(self, event: Event) -> list[str]:
         """Everybody who wants this event: functions by route, subscribers by filter."""
-        return [*(handler.name for handler in self.routes.match(event.type)), *self.subscriptions.match(event)]
+        wanted = [handler.name for handler in self.routes.match(event.type)]
+        if event.type == REQUESTED:
+            wanted = named(event, wanted)
+        return [*wanted, *self.subscriptions.match(event)]
 
     def append(self, events: Sequence[Event]) -> Future[int]:
         """Accept events durably; the future resolves after the commit, to how many were new."""
         events = recorded(events)
+        if isinstance(self.objects, Providers):
+            events = [self.objects.placed(event) for event in events]
         future = self.log.append(events)
         future.add_done_callback(lambda done: self._appended(events, done))
         return future
 
     def _appended(self, events: Sequence[Event], done: Future[int]) -> None:
         if not done.cancelled() and done.exception() is None:
-            self.metrics.accepted(events, done.result())
+            self._accepted(events, done.result())
+
+    def _accepted(self, events: Sequence[Event], new: int) -> None:
+        self.metrics.accepted(events, new)
         self.worker.wake()
+
+    def commit(self, work: Work[T]) -> Future[T]:
+        """Change the catalogue: ``work`` gets its database and returns (answer, events), which are committed together.
+
+        The future has the answer once that is durable.
+        """
+        return self._commits.submit(work)
 
     def reject(self, rejected: Sequence[tuple[bytes, str]]) -> Future[None]:
         """Keep what could not become an event, with the reason, as dead letters."""
         return self.log.reject(rejected)
 
-    def call(self, name: str, event: Event) -> list[Event]:
-        """Run a function at once, for an answer, outside the log; what it would write is refused.
+    def index_keys(self) -> Future[int]:
+        """Bring the indexes to what the registered keys ask for, beside everything else: after a key has been changed."""
+        return self._indexing.submit(self._indexes.step)
+
+    def call(self, name: str, event: Event, caller: Caller = SYSTEM) -> list[Event]:
+        """Run a function at once, for an answer, outside the log; what it would write is refused. It sees what ``caller`` may.
 
         Raises:
             Reject: the request makes no sense, or names something that does not exist.
         """
-        with self.unit() as unit:
-            return self.functions[name].invoke(event, unit)
+        with self.database() as database:
+            unit = self.log.unit(database)
+            if caller.admin:
+                return self.functions[name].invoke(event, unit)
+            ports = {**self._ports(), Catalog: lambda _: Entries(database, viewer=caller)}
+            return self._wire(name, ports).invoke(event, unit)
 
     def trial(self, name: str, event: Event, watch: Callable[[type, Any], Any]) -> list[Event]:
         """Run a function and undo what it wrote. ``watch`` gets each of its ports and gives what stands in for it."""
@@ -153,12 +229,8 @@ class Lake:
         if wired.slow:  # it only reads, and may take long
             with self.unit() as unit:
                 return wired.invoke(event, unit)
-        with closing(connect(self._path)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                return wired.invoke(event, self.log.unit(connection))
-            finally:
-                connection.execute("ROLLBACK")
+        with self.catalog.trial() as database:
+            return wired.invoke(event, self.log.unit(database))
 
     def subscribe(self, wanted: subscriptions.Subscription) -> subscriptions.Subscription:
         """Store a subscription; events accepted from now on reach it."""
@@ -187,13 +259,12 @@ class Lake:
 
     def status(self) -> dict[str, Any]:
         """The lake in numbers."""
-        with self.reading() as connection:
-            states = connection.execute("SELECT state, count(*) AS n, sum(size) AS bytes FROM entry GROUP BY state").fetchall()
+        with self.database() as database:
             return {
                 "log": self.log.counts(),
                 "pace": self.metrics.recent(),
-                "catalog": {row["state"]: {"objects": row["n"], "bytes": row["bytes"]} for row in states},
-                "models": len(models.SqliteModels(connection, ()).versions()),
+                "catalog": Entries(database).states(),
+                "models": len(StoredModels(database, ()).versions()),
                 "profiles": len(self.profiles()),
                 "subscriptions": len(self.subscriptions.all()),
                 "functions": sorted(self.functions),
@@ -201,22 +272,26 @@ class Lake:
             }
 
     def write(self, work: Callable[[sqlite3.Connection], T]) -> Future[T]:
-        """Run ``work`` in the next transaction."""
+        """Run ``work`` in the next transaction of the lake's own database."""
         return self._writer.submit(work)
 
     @contextmanager
     def unit(self) -> Iterator[Any]:
         """A unit of work that only reads, for a function that runs outside the log's transactions."""
-        with self.reading() as connection:
-            yield self.log.unit(connection)
+        with self.database() as database:
+            yield self.log.unit(database)
+
+    def database(self) -> AbstractContextManager[Database]:
+        """The catalogue's database, for reading, from a pool."""
+        return self.catalog.reading()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection for reading, from a pool."""
+        """A connection for reading the lake's own database, from a pool."""
         try:
             connection = self._idle.get_nowait()
         except Empty:
-            connection = connect(self._path)
+            connection = open_sqlite(self._path)
             connection.execute("PRAGMA query_only=ON")
         try:
             yield connection
@@ -227,7 +302,10 @@ class Lake:
         """Stop the worker, finish the writes, close the database."""
         self.worker.stop()
         self.tracing.close()
+        self._commits.close()
+        self._indexing.shutdown(cancel_futures=True)
         self.log.close()
+        self.catalog.close()
         self._close_database()
 
     def _close_database(self) -> None:

@@ -22,9 +22,14 @@ import pytest
 import redis
 import uvicorn
 
+from infra.bench.postgres_process import PostgresProcess, program
+from infra.catalog.database import Database
+from infra.catalog.home import open_sqlite
+from infra.catalog.migrations import upgrade
 from infra.config import Config, door_keys
 from infra.delivery.relay import Relay
 from infra.lake import Lake
+from infra.models import table as models
 from infra.objects.door import Door
 from infra.objects.s3 import S3Store
 from infra.runtime.embedded import listen, url_of
@@ -264,3 +269,53 @@ def sluice(tmp_path: Path) -> Iterator[Sluice]:
         yield made.start()
     finally:
         made.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresProcess]:
+    """One PostgreSQL for all tests that need it; ``new()`` gives the URL of an empty database."""
+    if program("postgres") is None:
+        need("postgres")
+    made = PostgresProcess("fsync=off")
+    try:
+        yield made.start()
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: PostgresProcess) -> str:
+    """The name of a database with the catalogue's tables, to make others from."""
+    from infra.postgres import connect
+
+    url = postgres.new()
+    upgrade(lambda: connect(url))
+    return str(url.rpartition("/")[2])
+
+
+@pytest.fixture
+def sqlite_database(tmp_path: Path) -> Iterator[Database]:
+    """A catalogue's database in SQLite, with its tables and the models'."""
+    path = tmp_path / "catalog.db"
+    upgrade(lambda: open_sqlite(path))
+    connection = open_sqlite(path)
+    connection.executescript(f"{models.SCHEMA}; {models.REGISTRY}")
+    yield Database(connection)
+    connection.close()
+
+
+@pytest.fixture
+def postgres_database(postgres: PostgresProcess, postgres_template: str) -> Iterator[Database]:
+    """A catalogue's database in PostgreSQL."""
+    from infra.postgres import connect
+
+    connection = connect(postgres.new(postgres_template))
+    yield Database(connection)
+    connection.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
+def database(request: pytest.FixtureRequest) -> Database:
+    """A catalogue's database, of each kind in turn."""
+    found: Database = request.getfixturevalue("sqlite_database" if request.param == "sqlite" else "postgres_database")
+    return found

@@ -1,8 +1,8 @@
 """One S3 record as an event, by the CloudEvents adapter for S3, for every store alike.
 
 Source: CloudEvents ``adapters/aws-s3.md``. The data are the record in one normal form, which ``event.read(S3Record)`` takes:
-``s3.object.key`` is plain text, ``eventName`` has no ``s3:`` prefix, ``eTag`` no quotes, and a member of ``s3.object`` that was
-``null`` is left out. Everything else stays as the store sent it.
+``s3.object.key`` is plain text, ``eventName`` has no ``s3:`` prefix, ``eventTime`` is RFC 3339, ``eTag`` has no quotes, and a
+member of ``s3.object`` that was ``null`` is left out. Everything else stays as the store sent it.
 
 Two things go beyond the adapter. Its id, ``request-id.id-2``, is the same for every key of one batch delete, so a digest of
 what tells the records apart follows it. A control character in a key stands percent-encoded in ``subject`` and
@@ -12,6 +12,7 @@ what tells the records apart follows it. A control character in a key stands per
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ from events.s3.stores import Store, store_of
 from events.types import S3Record
 
 TYPE_PREFIX = "com.amazonaws.s3."
+_OFFSET = re.compile(r"(?<=[0-9])([+-][0-9]{2})([0-9]{2})\Z")
 _URI_CHARACTERS = "!$&'()*+,;=:@/-._~"
 
 
@@ -57,7 +59,12 @@ def _to_event(record: Any, store: Store | None, base_id: str) -> Event:
     if isinstance(thing.get("eTag"), str):
         thing["eTag"] = thing["eTag"].strip('"')
     store.tidy(thing)
-    normal = {**record, "eventName": record["eventName"].removeprefix("s3:"), "s3": {**record["s3"], "object": thing}}
+    normal = {
+        **record,
+        "eventName": record["eventName"].removeprefix("s3:"),
+        "eventTime": _rfc3339(record["eventTime"]),
+        "s3": {**record["s3"], "object": thing},
+    }
     read = msgspec.convert(normal, S3Record)
     bucket, key = read.s3.bucket.name, read.s3.object.key
     if not (bucket and key and read.eventName):
@@ -78,6 +85,11 @@ def _to_event(record: Any, store: Store | None, base_id: str) -> Event:
     for attribute in ("id", "source", "type"):
         check(attribute, getattr(event, attribute))
     return event
+
+
+def _rfc3339(time: str) -> str:
+    """A time as Ceph wrote it before Octopus (a space for the T), or as ``strftime`` does (no colon in the offset)."""
+    return _OFFSET.sub(r"\1:\2", time.replace(" ", "T", 1)) if len(time) > 19 else time
 
 
 class _Named(msgspec.Struct):

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from itertools import islice, pairwise
+from itertools import islice
 from typing import Any
 
-import numpy as np
-
-from events.ports import Changed, ObjectStore
-from functions.formats.csv_scan import BOM, DELIMITERS, HEAD, CsvScanner, encoding_of, marks
-from functions.formats.format import Broken, Index, Part, Slice, cut
+from events.ports import ObjectStore
+from functions.formats import where as wanted
+from functions.formats.csv_scan import DELIMITERS, HEAD, CsvScanner
+from functions.formats.format import Broken, Index, Part, Slice, cut, short
+from functions.formats.records import bom_of, encoding_of, samples, shares, unpack
 from functions.formats.source import Source
+from functions.formats.where import Where
 
 SAMPLE, SAMPLES = 1 << 18, 8  # column types are guessed from so many parts of so many bytes
 LINES = 200  # lines looked at to guess the delimiter
@@ -71,42 +72,29 @@ class CSV:
 
     def slices(self, index: Index, count: int, *, bucket: str, key: str, index_at: str = "") -> list[Slice]:
         """Cut at the known record starts nearest to an even share of the rows."""
-        starts, rows = marks(index.data["marks"])
-        first = int(index.data["start"])
-        rows = rows - int(index.data["header"])
-        inner = (starts > first) & (starts < index.size) & (rows > 0) & (rows < index.units)
-        starts, rows = starts[inner], rows[inner]
-        chosen: list[tuple[int, int]] = [(first, 0)]
-        count = max(1, min(count, index.units))
-        for number in range(1, count):
-            wanted = index.units * number / count
-            place = int(np.searchsorted(rows, wanted))
-            near = [at for at in (place - 1, place) if 0 <= at < len(rows)]
-            if near:
-                at = min(near, key=lambda at: abs(float(rows[at]) - wanted))
-                if int(rows[at]) > chosen[-1][1]:
-                    chosen.append((int(starts[at]), int(rows[at])))
-        chosen.append((index.size, index.units))
+        starts, before = unpack(index.data["marks"])
+        rows = before - int(index.data["header"])
         shared = {key: index.data[key] for key in ("delimiter", "encoding", "columns")}
         parts = [
-            Part([(start, end)], later - row, shared | {"first_row": row}) for (start, row), (end, later) in pairwise(chosen)
+            Part([(start, end)], number, shared | {"first_row": first})
+            for start, end, first, number in shares((starts, rows), int(index.data["start"]), index.size, index.units, count)
         ]
         return cut(index, parts, bucket=bucket, key=key, index_at=index_at)
 
-    def open(self, part: Slice, objects: ObjectStore) -> AbstractContextManager[Any]:
-        """A ``pyarrow.Table`` with the index's columns and types, the same for every slice.
+    def open(
+        self, part: Slice, objects: ObjectStore, *, columns: Sequence[str] | None = None, where: Where = ()
+    ) -> AbstractContextManager[Any]:
+        """A ``pyarrow.Table`` with the index's columns and types, the same for every slice. Other columns are not converted.
 
         Raises:
             Broken: a record with another number of columns, or a value that its column's type does not allow.
 
         """
-        return _opened(part, objects)
+        return _opened(part, objects, columns, where)
 
 
 def _refusal(scan: dict[str, Any]) -> str:
     """Why the text cannot be cut, or ""."""
-    if scan.get("encoding") == "utf-16":
-        return "it is UTF-16; save it as UTF-8"
     if "marks" not in scan:
         return "too many of its quotes stand inside of fields" if scan else "it was not scanned"
     if scan["records"] > 1 and scan["body"] < 0:
@@ -170,8 +158,8 @@ def _layout(source: Source, scan: dict[str, Any]) -> dict[str, Any]:
         raise Broken(f"{source} has {len(rows[0])} columns; at most {MAX_COLUMNS} are read")
     header = _is_header(rows[0], rows[1] if len(rows) > 1 else [])
     names = _unique(rows[0] if header else [""] * len(rows[0]))
-    start = scan.get("body", -1) if header else len(BOM) if head.startswith(BOM) else 0
-    types = ["string"] * len(names) if encoding == "utf-16" else _types(source, scan, delimiter, encoding, names, start)
+    start = scan.get("body", -1) if header else bom_of(head)
+    types = _types(source, scan, delimiter, encoding, names, start)
     layout = {"delimiter": delimiter, "encoding": encoding, "header": header, "columns": dict(zip(names, types, strict=True))}
     source.memo["csv"] = layout | {"start": start if start >= 0 else source.size}
     return layout | {"start": start if start >= 0 else source.size}
@@ -212,7 +200,7 @@ def _types(source: Source, scan: dict[str, Any], delimiter: str, encoding: str, 
             try:
                 table = _parse(data, delimiter, encoding, names, None)
             except pyarrow.ArrowInvalid as error:
-                raise Broken(f"{source} is no table with {len(names)} columns: {_short(error)}") from error
+                raise Broken(f"{source} is no table with {len(names)} columns: {short(error)}") from error
             for kinds, field in zip(seen, table.schema, strict=True):
                 kinds.add(str(field.type))
     return [_common(kinds - {"null"}) for kinds in seen]
@@ -222,19 +210,10 @@ def _samples(source: Source, scan: dict[str, Any], start: int) -> Iterator[tuple
     """Ranges of whole records."""
     if start < 0:
         return
-    if source.size - start <= SAMPLE * SAMPLES:
+    if "marks" in scan:
+        yield from samples(unpack(scan["marks"]), start, source.size, SAMPLE, SAMPLES)
+    elif source.size - start <= SAMPLE * SAMPLES:
         yield start, source.size
-        return
-    if "marks" not in scan:
-        return
-    borders, _ = marks(scan["marks"])
-    borders = np.concatenate(([start], borders[borders > start], [source.size]))
-    for number in range(SAMPLES):
-        at = start + (source.size - start - SAMPLE) * number // (SAMPLES - 1)
-        low = int(np.searchsorted(borders, at, side="right")) - 1
-        high = max(low + 1, int(np.searchsorted(borders, at + SAMPLE, side="right")) - 1)
-        if borders[high] - borders[low] <= 4 * SAMPLE:
-            yield int(borders[low]), int(borders[high])
 
 
 def _common(kinds: set[str]) -> str:
@@ -252,39 +231,38 @@ def _common(kinds: set[str]) -> str:
     return "string"
 
 
-def _parse(data: bytes, delimiter: str, encoding: str, names: list[str], types: dict[str, str] | None) -> Any:
+def _parse(
+    data: bytes, delimiter: str, encoding: str, names: list[str], types: dict[str, str] | None, needed: list[str] | None = None
+) -> Any:
+    """The table; only the columns ``needed`` unless that is ``None``."""
     import pyarrow
     from pyarrow import csv as arrow_csv
 
     kinds = {name: pyarrow.type_for_alias(kind) for name, kind in (types or {}).items()}
-    if not data.strip(b"\r\n"):
-        return pyarrow.table({name: pyarrow.array([], kinds.get(name, pyarrow.null())) for name in names})
+    if not data.strip(b"\r\n\0"):  # with the zeros of UTF-16
+        chosen = names if needed is None else needed
+        return pyarrow.table({name: pyarrow.array([], kinds.get(name, pyarrow.null())) for name in chosen})
     return arrow_csv.read_csv(
         pyarrow.BufferReader(data),
         arrow_csv.ReadOptions(column_names=names, encoding=encoding, block_size=min(len(data) + 64, (1 << 31) - 1)),
         arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-        arrow_csv.ConvertOptions(column_types=kinds),
+        arrow_csv.ConvertOptions(column_types=kinds, include_columns=needed or []),
     )
 
 
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
-
-
 @contextmanager
-def _opened(part: Slice, objects: ObjectStore) -> Iterator[Any]:
+def _opened(part: Slice, objects: ObjectStore, columns: Sequence[str] | None, where: Where) -> Iterator[Any]:
     import pyarrow
 
     ((start, end),) = part.ranges
     source = Source(objects, part.bucket, part.key, part.size, part.etag)
-    data = source.read(start, end)
-    if len(data) != end - start:
-        raise Changed(f"{source} gave {len(data)} of {end - start} bytes at {start}: it was cut off")
-    columns = part.data["columns"]
+    types = part.data["columns"]
+    needed = wanted.check(columns, where, types, source)
+    data = source.exactly(start, end)
     try:
-        table = _parse(data, part.data["delimiter"], part.data["encoding"], list(columns), columns)
+        table = _parse(data, part.data["delimiter"], part.data["encoding"], list(types), types, needed)
     except pyarrow.ArrowInvalid as error:
-        raise Broken(f"{source}, rows from {part.data['first_row']}: {_short(error)}") from error
-    if table.num_rows != part.units:
+        raise Broken(f"{source}, rows from {part.data['first_row']}: {short(error)}") from error
+    if table.num_rows != part.units and needed != []:
         raise Broken(f"{source}, rows from {part.data['first_row']}: {table.num_rows} rows where {part.units} were counted")
-    yield table
+    yield wanted.table(table, columns, where)

@@ -16,26 +16,16 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from functions.formats.records import BOM, encoding_of, narrow
+
 Words = NDArray[np.uint64]
 HEAD = 1 << 16  # bytes from which delimiter and encoding are guessed
 BLOCK = 1 << 18  # bytes worked on at once: their masks stay in the processor's cache
 MARKS = 4096  # record starts kept at most, evenly spread
 STRAY = 20_000_000  # quotes looked at one by one before giving up on a file that is hardly CSV
-BOM = codecs.BOM_UTF8
 DELIMITERS = ",;\t|"
 ONE = np.uint64(1)
 TOP = np.uint64(63)
-
-
-def encoding_of(head: bytes) -> str:
-    """``utf-8``, ``utf-16``, or ``latin-1`` (which every byte is) of a text that begins so."""
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return "latin-1"
-    return "utf-8"
 
 
 class CsvScanner:
@@ -71,16 +61,19 @@ class CsvScanner:
         """What was seen.
 
         ``records`` (blank lines are none), ``body`` (where the second record begins, -1 if nowhere), and ``marks``: record
-        starts and the number of records before each, which the function ``marks`` below unpacks. ``marks`` is missing where
-        the text cannot be cut.
+        starts and the number of records before each, which ``functions.formats.records.unpack`` reads. ``marks`` is missing
+        where the text cannot be cut.
         """
         self._take(bytes(self._waiting))
         self._waiting.clear()
         if self._pending:
             self._encoding = "latin-1"
         found: dict[str, Any] = {"delimiter": self._delimiter, "encoding": self._encoding, "bytes": self._position}
-        if self._encoding == "utf-16" or self._stray > STRAY:
+        if self._stray > STRAY:
             return found
+        if self._encoding.startswith("utf-16"):  # positions so far were of characters
+            self._starts = self._starts * 2 + len(codecs.BOM_UTF16)
+            found["bytes"] = self._position * 2 + len(codecs.BOM_UTF16)
         packed = np.concatenate([np.diff(self._starts, prepend=0), np.diff(self._before, prepend=0)]).astype("<i8")
         return found | {
             "records": self._records + (not self._ended),
@@ -94,7 +87,11 @@ class CsvScanner:
             self._delimiter = self._delimiter_of(data[:HEAD], self._encoding)
             if data.startswith(BOM):
                 self._position, data = len(BOM), data[len(BOM) :]
-        if self._encoding == "utf-16" or self._stray > STRAY:
+            elif self._encoding.startswith("utf-16"):
+                data = data[len(codecs.BOM_UTF16) :]
+        if self._encoding.startswith("utf-16"):
+            data = narrow(data, self._encoding).tobytes()
+        if self._stray > STRAY:
             self._position += len(data)
         elif data:
             self._block(data)
@@ -197,13 +194,6 @@ class CsvScanner:
             self._pending = bool(self._decoder.getstate()[0])
         except UnicodeDecodeError:
             self._encoding, self._pending = "latin-1", False
-
-
-def marks(packed: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Record starts, and the number of records before each, from a scan's ``marks``."""
-    values = np.frombuffer(zstandard.decompress(base64.b64decode(packed)), dtype="<i8")
-    half = len(values) // 2
-    return np.cumsum(values[:half]), np.cumsum(values[half:])
 
 
 def _first(values: NDArray[np.int64], before: int) -> NDArray[np.bool_]:

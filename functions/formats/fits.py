@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
 
-from events.ports import Changed, ObjectStore
-from functions.formats.format import Broken, Index, Part, Slice, cut, spans
+from events.ports import ObjectStore
+from functions.formats import where as wanted
+from functions.formats.format import Broken, Index, Part, Slice, cut, short, spans
 from functions.formats.source import Source
+from functions.formats.where import Where
 
 BLOCK = 2880
 MAX_HEADER = 64 << 20  # bytes of one header: more is no header
@@ -67,9 +69,11 @@ class FITS:
         ]
         return cut(index, parts, bucket=bucket, key=key, index_at=index_at)
 
-    def open(self, part: Slice, objects: ObjectStore) -> AbstractContextManager[Any]:
+    def open(
+        self, part: Slice, objects: ObjectStore, *, columns: Sequence[str] | None = None, where: Where = ()
+    ) -> AbstractContextManager[Any]:
         """A numpy array of image rows (scaled as astropy scales), or an ``astropy.table.Table``."""
-        return _opened(part, objects)
+        return _opened(part, objects, columns, where)
 
 
 Hdu = tuple[Any, bytes, int, int]  # header, its bytes, where its data start, bytes of data (without padding)
@@ -137,7 +141,7 @@ def _header(source: Source, text: bytes, number: int) -> Any:
                 card.value  # noqa: B018 - parsed here, so that a card that cannot be is found here
             return header
     except Exception as error:  # astropy has many ways to refuse a card
-        raise Broken(f"{source} has a header that is no FITS in HDU {number}: {_short(error)}") from error
+        raise Broken(f"{source} has a header that is no FITS in HDU {number}: {short(error)}") from error
 
 
 def _integer(source: Source, header: Any, keyword: str, number: int, default: int | None = None) -> int:
@@ -233,21 +237,17 @@ def _rows(header: Any, text: bytes) -> dict[str, Any] | None:
     return None
 
 
-def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
-
-
 @contextmanager
-def _opened(part: Slice, objects: ObjectStore) -> Iterator[Any]:
+def _opened(part: Slice, objects: ObjectStore, columns: Sequence[str] | None, where: Where) -> Iterator[Any]:
     source = Source(objects, part.bucket, part.key, part.size, part.etag)
     ((start, end),) = part.ranges
-    data = source.read(start, end)
-    if len(data) != end - start:
-        raise Changed(f"{source} gave {len(data)} of {end - start} bytes at {start}: it was cut off")
-    try:
-        yield _table(data, part) if part.data["kind"] == "table" else _image(data, part)
-    finally:
-        del data
+    if part.data["kind"] == "image":
+        wanted.none(columns, where, f"{source}, an image,")
+        yield _image(source.exactly(start, end), part)
+        return
+    table = _table(source.exactly(start, end), part)
+    wanted.check(columns, where, table.colnames, source)
+    yield wanted.rows(table, columns, where)
 
 
 def _image(data: bytes, part: Slice) -> Any:

@@ -9,15 +9,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import msgspec
 
 from events.errors import Reject
-from events.ports import ObjectStore
+from events.ports import Changed, ObjectStore
 from functions.formats.source import Source
+from functions.formats.where import Where
 
 
 class Broken(Reject):
@@ -82,11 +83,25 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
         """How many bytes of the object this slice covers."""
         return sum(end - start for start, end in self.ranges)
 
-    def open(self, objects: ObjectStore) -> AbstractContextManager[Any]:
-        """What the domain's library gives for this part; a context manager, since some need a folder while open."""
+    def open(
+        self, objects: ObjectStore, *, columns: Sequence[str] | None = None, where: Where = ()
+    ) -> AbstractContextManager[Any]:
+        """What the domain's library gives for this part; a context manager, since some need a folder while open.
+
+        Args:
+            objects: where the object is.
+            columns: only these, in this order. ``None`` is all.
+            where: only rows that meet every condition (column, operator, value); see ``functions.formats.where``.
+
+        Raises:
+            Changed: the object is no longer the version that was cut.
+            Broken: its content contradicts its format.
+            Reject: columns or conditions that it does not have.
+
+        """
         from functions.formats import by_name
 
-        return by_name(self.format).open(self, objects)
+        return by_name(self.format).open(self, objects, columns=columns, where=where)
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -115,6 +130,18 @@ def cut(index: Index, parts: list[Part], *, bucket: str, key: str, index_at: str
         )
         for number, part in enumerate(parts)
     ]
+
+
+def index_of(part: Slice, objects: ObjectStore) -> Index:
+    """The index that a slice was cut by, from where it is stored. Raises ``Changed`` if it is of another version."""
+    bucket, _, key = part.index.partition("/")
+    if not key:
+        raise Reject(f"a slice of s3://{part.bucket}/{part.key} ({part.format}) does not say where its index is stored")
+    info = objects.head(bucket, key)
+    index = decode_index(objects.read(bucket, key, 0, info.size, etag=info.etag))
+    if index.etag != part.etag:
+        raise Changed(f"the index s3://{part.index} is of another version of s3://{part.bucket}/{part.key}; plan again")
+    return index
 
 
 class Scanner(Protocol):
@@ -154,9 +181,16 @@ class Format(Protocol):
         """At most ``count`` slices, at least one, in order, that together hold every unit exactly once."""
         ...
 
-    def open(self, part: Slice, objects: ObjectStore) -> AbstractContextManager[Any]:
+    def open(
+        self, part: Slice, objects: ObjectStore, *, columns: Sequence[str] | None = None, where: Where = ()
+    ) -> AbstractContextManager[Any]:
         """See ``Slice.open``."""
         ...
+
+
+def short(error: BaseException) -> str:
+    """A library's message on one line, for a ``Broken``."""
+    return " ".join(str(error).split())[:300]
 
 
 def spans(units: int, count: int) -> Iterator[tuple[int, int]]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import atexit
 import contextlib
 import importlib
+import importlib.util
+import io
 import json
 import math
 import os
@@ -46,17 +48,20 @@ class Isolated:
         with self._lock:
             self._running()
 
-    def call(self, do: str, timeout: float = 120.0, **arguments: Any) -> dict[str, Any]:
+    def call(self, do: str, timeout: float = 120.0, source: Any = None, **arguments: Any) -> dict[str, Any]:
         """Let the library ``do`` something (a function of ``_DO`` below) within ``timeout`` seconds.
 
+        ``source`` is the ``functions.formats.source.Source`` of the object that it reads, range by range (see ``_Ranges``).
+
         Raises:
+            Changed: the object is no longer this version.
             Failed: it cannot, it crashed, or it took too long.
             Retry: its process cannot be started.
 
         """
         line = json.dumps({"do": do, **arguments}).encode() + b"\n"
         with self._lock:
-            answer = self._ask(line, timeout) or self._ask(line, timeout)
+            answer = self._ask(line, timeout, source) or self._ask(line, timeout, source)
         if not answer:
             raise Failed(f"{self._library} ended without an answer")
         if "error" in answer:
@@ -64,7 +69,7 @@ class Isolated:
         result: dict[str, Any] = answer["result"]
         return result
 
-    def _ask(self, line: bytes, timeout: float) -> dict[str, Any]:
+    def _ask(self, line: bytes, timeout: float, source: Any) -> dict[str, Any]:
         """One question; no answer at all where the process had just ended because it was idle."""
         child = self._running()
         if not self._ready:
@@ -74,12 +79,24 @@ class Isolated:
             child.stdin.write(line)
             child.stdin.flush()
             answer: dict[str, Any] = json.loads(self._line(child, timeout))
+            while "read" in answer:
+                data = self._read(source, *answer["read"])
+                child.stdin.write(len(data).to_bytes(8, "big") + data)
+                child.stdin.flush()
+                answer = json.loads(self._line(child, timeout))
         except (OSError, ValueError) as error:
             self._end(kill=isinstance(error, TimeoutError))
             if child.returncode == 0:
                 return {}
             raise Failed(f"{self._library} crashed on it ({error})") from error
         return answer
+
+    def _read(self, source: Any, start: int, end: int) -> bytes:
+        try:
+            return bytes(source.read(start, end))
+        except Exception:  # the child waits for bytes that will never come
+            self._end(kill=True)
+            raise
 
     def _greeting(self, child: subprocess.Popen[bytes]) -> None:
         """Wait until it has loaded its library. That it cannot is no object's fault."""
@@ -154,6 +171,8 @@ class Isolated:
 
 CASACORE = Isolated("casacore.tables")
 ARROW = Isolated("pyarrow.parquet")
+H5PY = Isolated("h5py")
+ONNXRUNTIME = Isolated("onnxruntime")
 
 
 # The child's side ----------------------------------------------------------------------------------------------------------
@@ -268,7 +287,81 @@ def _parquet(path: str) -> dict[str, Any]:
     }
 
 
-_DO: dict[str, Callable[..., dict[str, Any]]] = {"describe": _describe, "select": _select, "parquet": _parquet}
+def _infer(path: str) -> dict[str, Any]:
+    """Load the ONNX model at ``path`` and run it once on zeros, with 1 for every free axis."""
+    import numpy as np
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    with open(path, "rb") as file:  # noqa: PTH123 - as above
+        session = ort.InferenceSession(file.read(), options, providers=["CPUExecutionProvider"])
+    zeros = {}
+    for wanted in session.get_inputs():
+        shape = [axis if isinstance(axis, int) and axis > 0 else 1 for axis in wanted.shape]
+        kind = _NUMPY.get(wanted.type)
+        if kind is None:
+            return {"ran": False}  # sequences, maps: no zeros of those
+        zeros[wanted.name] = np.full(shape, "", dtype=object) if kind == "object" else np.zeros(shape, kind)
+    session.run(None, zeros)
+    return {"ran": True}
+
+
+_NUMPY = {
+    "tensor(float)": "f4", "tensor(double)": "f8", "tensor(float16)": "f2", "tensor(bool)": "?", "tensor(string)": "object",
+    **{f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}  # fmt: skip
+
+
+class _Ranges(io.RawIOBase):
+    """The object that the caller has the source of, as a file: every read is asked of the caller."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size, self._position = size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._position = offset + (0, self._position, self._size)[whence]
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        end = min(self._position + len(buffer), self._size)
+        if end <= self._position:
+            return 0
+        _ANSWERS[0].write(json.dumps({"read": [self._position, end]}) + "\n")
+        _ANSWERS[0].flush()
+        size = int.from_bytes(sys.stdin.buffer.read(8), "big")
+        buffer[:size] = sys.stdin.buffer.read(size)
+        self._position += size
+        return size
+
+
+def _hdf5(size: int, wanted: str) -> dict[str, Any]:
+    """What ``functions.formats.hdf5_layout`` tells of an object of this size."""
+    found = importlib.util.spec_from_file_location("hdf5_layout", os.path.join(os.path.dirname(__file__), "hdf5_layout.py"))  # noqa: PTH118, PTH120
+    assert found is not None  # noqa: S101 - for the type checker
+    assert found.loader is not None  # noqa: S101 - as above
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    told: dict[str, Any] = module.layout(io.BufferedReader(_Ranges(size), 1 << 18), wanted)
+    return told
+
+
+_ANSWERS: list[Any] = []  # the child's way to its caller
+_DO: dict[str, Callable[..., dict[str, Any]]] = {
+    "describe": _describe,
+    "hdf5": _hdf5,
+    "select": _select,
+    "parquet": _parquet,
+    "infer": _infer,
+}
 
 
 def _serve(library: str) -> None:
@@ -278,6 +371,7 @@ def _serve(library: str) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard), hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     answers = os.fdopen(os.dup(1), "w")
+    _ANSWERS.append(answers)
     os.dup2(2, 1)  # casacore prints to the standard output, which here means answers
     importlib.import_module(library)
 

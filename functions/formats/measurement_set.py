@@ -12,7 +12,7 @@ import os
 import tarfile
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -24,14 +24,14 @@ import msgspec
 import numpy as np
 import zstandard
 
-from events.errors import Reject
 from events.ports import Changed, ObjectStore
 from functions.formats import zip_members
 from functions.formats.casacore_table import MAGIC, TILED, TILED_FILE, BadHeader, Manager, parse
-from functions.formats.format import Broken, Index, Part, Slice, cut, spans
+from functions.formats.format import Broken, Index, Part, Slice, cut, index_of, spans
 from functions.formats.isolated import CASACORE, Failed
-from functions.formats.source import Source
-from functions.formats.zip_members import CONNECTIONS, PART, Member
+from functions.formats.source import CONNECTIONS, PART, Source
+from functions.formats.where import Where, none
+from functions.formats.zip_members import Member
 
 #: Storage managers whose files are small enough for the skeleton, and engines that only compute on other columns.
 PLAIN = ("StandardStMan", "IncrementalStMan", "StManAipsIO", "CompressFloat", "CompressComplex", "CompressComplexSD")
@@ -113,13 +113,16 @@ class MeasurementSet:
             parts.append(Part(ranges, high - low, {"rows": list(rows), "times": [low, high]}))
         return cut(index, parts, bucket=bucket, key=key, index_at=index_at)
 
-    def open(self, part: Slice, objects: ObjectStore) -> AbstractContextManager[str]:
+    def open(
+        self, part: Slice, objects: ObjectStore, *, columns: Sequence[str] | None = None, where: Where = ()
+    ) -> AbstractContextManager[str]:
         """The path of a local MeasurementSet that shows the slice's rows. It is gone when the context ends; do not write to it.
 
         Raises:
             Changed: the object, or the index beside it, is of another version.
 
         """
+        none(columns, where, f"s3://{part.bucket}/{part.key}, a MeasurementSet,")
         return _opened(part, objects)
 
 
@@ -324,7 +327,7 @@ def _places(index: Index, managers: list[Manager], rows: tuple[int, int]) -> Ite
 @contextmanager
 def _opened(part: Slice, objects: ObjectStore) -> Iterator[str]:
     CASACORE.warm()
-    index = _index_of(part, objects)
+    index = index_of(part, objects)
     rows = (int(part.data["rows"][0]), int(part.data["rows"][1]))
     with tempfile.TemporaryDirectory(prefix="sluice-ms-") as folder:
         base, shown = Path(folder) / "base.ms", Path(folder) / "slice.ms"
@@ -338,19 +341,6 @@ def _opened(part: Slice, objects: ObjectStore) -> Iterator[str]:
         except Failed as error:
             raise Broken(f"s3://{part.bucket}/{part.key}: {_public(str(error), base)}") from error
         yield str(shown)
-
-
-def _index_of(part: Slice, objects: ObjectStore) -> Index:
-    from functions.formats.format import decode_index
-
-    bucket, _, key = part.index.partition("/")
-    if not key:
-        raise Reject(f"a slice of the MeasurementSet s3://{part.bucket}/{part.key} does not say where its index is stored")
-    info = objects.head(bucket, key)
-    index = decode_index(objects.read(bucket, key, 0, info.size, etag=info.etag))
-    if index.etag != part.etag:
-        raise Changed(f"the index s3://{part.index} is of another version of s3://{part.bucket}/{part.key}; plan again")
-    return index
 
 
 def _fill(part: Slice, objects: ObjectStore, base: Path, places: list[tuple[str, int, tuple[int, int]]]) -> None:

@@ -5,7 +5,8 @@ Source: onnx.proto3, ModelProto (fields are tagged, and ``ir_version`` with tag 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -13,7 +14,10 @@ from events.errors import Reject
 from events.ports import ObjectStore
 from functions.formats.format import Broken, Index, Slice
 from functions.formats.source import Source
+from functions.formats.where import Where
 
+#: An absolute path of at least two steps, on any system.
+_PATH = re.compile(r"(?:^|[\s\"'(=])(?:/[\w.-]+|[A-Za-z]:\\)[\w.-]*[/\\][\w.-]", re.ASCII)
 MAX_SIZE = 2 << 30  # protobuf itself reads no more
 MAX_DEPTH = 32  # of graphs within graphs
 #: Tag -> wire type of ModelProto's fields (7 graph, 8 opset_import, 14 metadata_props ...).
@@ -60,6 +64,8 @@ class ONNX:
             _text(entry.value) for tensor in initializers for entry in tensor.external_data if entry.key == "location"
         }:
             found["external_data"] = sorted(files)
+        if leaks := sorted({name for node in nodes for name in _leaks(node)}):
+            found["leaks"] = leaks
         return found
 
     def index(self, source: Source, scan: dict[str, Any]) -> Index | None:
@@ -69,7 +75,9 @@ class ONNX:
     def slices(self, index: Index, count: int, *, bucket: str, key: str, index_at: str = "") -> list[Slice]:
         raise Reject(f"s3://{bucket}/{key} is an ONNX model and cannot be cut")
 
-    def open(self, part: Slice, objects: ObjectStore) -> AbstractContextManager[Any]:
+    def open(
+        self, part: Slice, objects: ObjectStore, *, columns: Sequence[str] | None = None, where: Where = ()
+    ) -> AbstractContextManager[Any]:
         raise Reject(f"s3://{part.bucket}/{part.key} is an ONNX model and cannot be cut")
 
 
@@ -139,6 +147,14 @@ def _graphs(graph: Any, depth: int = 0) -> Iterator[Any]:
 def _text(value: str | bytes) -> str:
     """A protobuf text; it comes as bytes where it is no UTF-8."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _leaks(node: Any) -> Iterator[str]:
+    """The properties of a node that tell of the machine it was made on: stack traces and absolute paths."""
+    for entry in node.metadata_props:
+        name, value = _text(entry.key), _text(entry.value)
+        if "stack_trace" in name or _PATH.search(value):
+            yield name
 
 
 def _count(tensor: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -9,6 +10,7 @@ from events.errors import Reject
 from events.ports import ObjectStore
 from functions.formats.format import Index, Slice
 from functions.formats.source import Source
+from functions.formats.where import Where
 
 
 class Opaque:
@@ -35,5 +37,7 @@ class Opaque:
     def slices(self, index: Index, count: int, *, bucket: str, key: str, index_at: str = "") -> list[Slice]:
         raise Reject(f"s3://{bucket}/{key} has an unknown format and cannot be cut")
 
-    def open(self, part: Slice, objects: ObjectStore) -> AbstractContextManager[Any]:
+    def open(
+        self, part: Slice, objects: ObjectStore, *, columns: Sequence[str] | None = None, where: Where = ()
+    ) -> AbstractContextManager[Any]:
         raise Reject(f"s3://{part.bucket}/{part.key} has an unknown format and cannot be cut")

@@ -6,14 +6,16 @@ Source: Parquet format 2.11, file layout (``PAR1`` at both ends, the footer's le
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from events.ports import ObjectStore
-from functions.formats.format import Broken, Index, Part, Slice, cut, spans
+from functions.formats import where as wanted
+from functions.formats.format import Broken, Index, Part, Slice, cut, short, spans
 from functions.formats.isolated import ARROW, Failed
 from functions.formats.source import Source
+from functions.formats.where import OPERATORS, Where
 
 MAGIC = b"PAR1"
 MAX_FOOTER = 256 << 20
@@ -67,9 +69,11 @@ class Parquet:
         ]
         return cut(index, parts, bucket=bucket, key=key, index_at=index_at)
 
-    def open(self, part: Slice, objects: ObjectStore) -> AbstractContextManager[Any]:
-        """A ``pyarrow.Table`` of the slice's row groups."""
-        return _opened(part, objects)
+    def open(
+        self, part: Slice, objects: ObjectStore, *, columns: Sequence[str] | None = None, where: Where = ()
+    ) -> AbstractContextManager[Any]:
+        """A ``pyarrow.Table``. Columns not wanted, and row groups whose statistics exclude a match, are not read."""
+        return _opened(part, objects, columns, where)
 
 
 def _footer_start(source: Source) -> int:
@@ -102,15 +106,67 @@ def _footer(source: Source) -> dict[str, Any]:
 
 
 @contextmanager
-def _opened(part: Slice, objects: ObjectStore) -> Iterator[Any]:
+def _opened(part: Slice, objects: ObjectStore, columns: Sequence[str] | None, where: Where) -> Iterator[Any]:
     import pyarrow
     from pyarrow import parquet
 
     source = Source(objects, part.bucket, part.key, part.size, part.etag)
     low, high = part.data["groups"]
     try:
-        with source.open() as file, parquet.ParquetFile(file, pre_buffer=False) as opened:
-            table = opened.read_row_groups(list(range(low, high))) if high > low else opened.schema_arrow.empty_table()
+        footer = parquet.read_metadata(pyarrow.BufferReader(MAGIC + source.exactly(*part.ranges[-1])))
+        schema = footer.schema.to_arrow_schema()
+        needed = wanted.check(columns, where, schema.names, source)
+        groups = [number for number in range(low, high) if _may_match(footer.row_group(number), where)]
+        ahead = [_place(column) for number in groups for column in _columns(footer.row_group(number), needed)]
+        with source.open(ahead=ahead) as file, parquet.ParquetFile(file, metadata=footer, pre_buffer=False) as opened:
+            table = opened.read_row_groups(groups, columns=needed) if groups else _empty(schema, needed)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise Broken(f"{source}, row groups {low} to {high}: {' '.join(str(error).split())[:300]}") from error
-    yield table
+        raise Broken(f"{source}, row groups {low} to {high}: {short(error)}") from error
+    yield wanted.table(table, columns, where)
+
+
+def _columns(group: Any, needed: list[str] | None) -> Iterator[Any]:
+    """The column chunks of a row group, of all columns or the ones needed."""
+    for column in map(group.column, range(group.num_columns)):
+        if needed is None or column.path_in_schema.split(".")[0] in needed:
+            yield column
+
+
+def _place(column: Any) -> tuple[int, int]:
+    """Where a column chunk lies."""
+    pages = [page for page in (column.dictionary_page_offset, column.data_page_offset) if page]
+    return min(pages), min(pages) + int(column.total_compressed_size)
+
+
+def _empty(schema: Any, needed: list[str] | None) -> Any:
+    table = schema.empty_table()
+    return table if needed is None else table.select(needed)
+
+
+def _may_match(group: Any, where: Where) -> bool:
+    """Whether the row group's statistics leave room for a row that meets every condition."""
+    columns = {group.column(number).path_in_schema: group.column(number) for number in range(group.num_columns)}
+    for name, symbol, value in where:
+        statistics = columns[name].statistics if name in columns and columns[name].is_stats_set else None
+        if statistics is None or not statistics.has_min_max:
+            continue
+        try:
+            if not _possible(statistics.min, statistics.max, symbol, value):
+                return False
+        except TypeError:  # values that do not compare: Arrow itself will say so
+            continue
+    return True
+
+
+def _possible(low: Any, high: Any, symbol: str, value: Any) -> bool:
+    """Whether something from ``low`` to ``high`` can meet the condition."""
+    match symbol:
+        case "==":
+            return bool(low <= value <= high)
+        case "in":
+            return any(low <= one <= high for one in value)
+        case "<" | "<=":
+            return bool(OPERATORS[symbol](low, value))
+        case ">" | ">=":
+            return bool(OPERATORS[symbol](high, value))
+    return True

@@ -14,13 +14,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from functions.formats.format import Broken
-from functions.formats.source import Source
+from functions.formats.source import CONNECTIONS, GAP, PART, Source
 
 LOCAL = struct.Struct("<4s22xHH")
 MAX_MEMBERS = 100_000
-PART = 16 << 20  # bytes of one range read: large enough for throughput, small enough for memory
-GAP = 64 << 10  # unwanted bytes between two wanted ranges that cost less than another request
-CONNECTIONS = 4
 
 
 @dataclass(frozen=True)
@@ -33,8 +30,10 @@ class Member:
     offset: int = -1
 
 
-def members(source: Source) -> list[Member]:
+def members(source: Source, *, repeated: bool = False) -> list[Member]:
     """The files of a stored zip, in the order they lie in it; directories are left out. Reads the central directory only.
+
+    Of members with the same path the last counts where ``repeated`` allows it, as in archives that were added to.
 
     Raises:
         Broken: no zip, compressed or encrypted members, unsafe or repeated paths, or members outside the file.
@@ -55,7 +54,7 @@ def members(source: Source) -> list[Member]:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
             raise Broken(f"{source} has a member with the unsafe path {name!r}")
-        if str(path) in result:
+        if str(path) in result and not repeated:
             raise Broken(f"{source} has two members called {name!r}")
         if info.flag_bits & 1:
             raise Broken(f"{source} is encrypted (member {name!r})")

@@ -186,9 +186,9 @@ PEERS = {
 }  # fmt: skip
 
 
-def prepare(name: str) -> tuple[list[str], Path, dict[str, str]]:
+def prepare(name: str, peers: dict[str, Peer] = PEERS) -> tuple[list[str], Path, dict[str, str]]:
     """Make the peer's environment unless it is there: its command (``{port}`` is to be filled in), folder and environment."""
-    peer, folder = PEERS[name], BUILD / name
+    peer, folder = peers[name], BUILD / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "main.py").write_text(peer.code)
     python = Path(sys.executable)

@@ -1,15 +1,18 @@
-"""``sluice ls``, ``find``, ``show`` and ``models``: what the catalogue knows."""
+"""``sluice ls``, ``find`` and ``show``: what the catalogue knows."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 from urllib.parse import quote
 
+import msgspec
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from infra.console import address, text
+from infra.console.client import Complaint
+from infra.console.resources import Filter, Lang, every
 from infra.console.session import Session, command
 
 Limit = Annotated[int, typer.Option(min=0, help="Show at most so many; 0 shows all.")]
@@ -20,10 +23,15 @@ def ls(
     session: Session,
     where: Annotated[str, typer.Argument(metavar="[s3://BUCKET/PREFIX]", show_default=False)] = "",
     limit: Limit = 0,
+    filter: Filter = "",
+    lang: Lang = "cql2-text",
 ) -> None:
     """List what the catalogue knows of a bucket or prefix, or of the whole lake; failed objects with their cause."""
     bucket, prefix = address.parse(where) if where else ("", "")
-    _list(session, bucket=bucket, prefix=prefix, limit=limit)
+    if filter:
+        _filtered(session, filter, lang, limit, bucket=bucket, prefix=prefix)
+    else:
+        _list(session, bucket=bucket, prefix=prefix, limit=limit)
 
 
 @command
@@ -32,7 +40,7 @@ def find(
     bucket: Annotated[str, typer.Option(help="In this bucket only.")] = "",
     prefix: Annotated[str, typer.Option(help="The beginning of the key.")] = "",
     name: Annotated[str, typer.Option(help="A pattern for the key, such as '*.parquet'.")] = "",
-    format: Annotated[str, typer.Option(help="csv, parquet, fits, onnx, measurementset or opaque.")] = "",
+    format: Annotated[str, typer.Option(help="A format's name, e.g. csv, fits or measurementset.")] = "",
     state: Annotated[str, typer.Option(help="ready, failed or removed.")] = "",
     since: Annotated[
         str, typer.Option(help="Modified at this time or later, such as 2025-01-31 or 2025-01-31T12:00:00Z.")
@@ -40,9 +48,16 @@ def find(
     until: Annotated[str, typer.Option(help="Modified before this time.")] = "",
     where: Annotated[list[str] | None, typer.Option(help="A comparison of metadata, such as 'rows>=100'; may repeat.")] = None,
     limit: Limit = 100,
+    filter: Filter = "",
+    lang: Lang = "cql2-text",
 ) -> None:
-    """Search the catalogue by format, name, time and metadata. Everything given must match."""
+    """Search the catalogue by format, name, time and metadata, or by a filter. Everything given must match."""
     told = {"bucket": bucket, "prefix": prefix, "name": name, "format": format, "state": state, "since": since, "until": until}
+    if filter:
+        if name or state or since or until or where:
+            raise Complaint("with --filter, only --bucket, --prefix, --format and --limit can be given: write the rest into it")
+        _filtered(session, filter, lang, limit, bucket=bucket, prefix=prefix, format=format)
+        return
     _list(session, **told, where=where or [], limit=limit)
 
 
@@ -58,31 +73,6 @@ def show(session: Session, object: Annotated[str, typer.Argument(metavar="s3://B
         session.out.print_json(data=entry)
 
 
-@command
-def models(
-    session: Session,
-    repository: Annotated[str, typer.Option(help="Of this repository only.")] = "",
-    name: Annotated[str, typer.Option(help="Of this model only.")] = "",
-) -> None:
-    """List the numbered versions in the model repositories."""
-    with session.api() as api:
-        found = api.get("/models", repository=repository, name=name)
-    if session.json:
-        session.answer(found)
-        return
-    table = Table("model", "version", "size", "digest", "object", box=None, pad_edge=False)
-    for each in found["models"]:
-        where = f"s3://{each['bucket']}/{each['key']}"
-        table.add_row(
-            f"{each['repository']}/{each['name']}",
-            str(each["version"]),
-            text.size(each["size"]),
-            _digest(each["digest"]),
-            where,
-        )
-    session.out.print(table)
-
-
 def _list(session: Session, **query: Any) -> None:
     with session.api() as api:
         entries = list(api.pages(**query))
@@ -90,6 +80,28 @@ def _list(session: Session, **query: Any) -> None:
         session.answer({"entries": entries})
         return
     session.out.print(entries_table(entries))
+
+
+def _filtered(session: Session, filter: str, lang: str, limit: int, *, bucket: str, prefix: str, format: str = "") -> None:
+    """The objects that a filter finds, shown as the other entries are."""
+    from infra.catalog.query import parse  # takes a while to load
+
+    tests: list[dict[str, Any]] = [parse(filter, lang)]
+    tests += [_test("=", name, value) for name, value in (("bucket", bucket), ("format", format)) if value]
+    if prefix:
+        escaped = prefix.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        tests.append(_test("like", "key", f"{escaped}%"))
+    wanted = {"op": "and", "args": tests} if len(tests) > 1 else tests[0]
+    with session.api() as api:
+        found = every(
+            api, "data-objects", limit, filter=msgspec.json.encode(wanted).decode(), lang="cql2-json", orderby="bucket,key"
+        )
+        entries = [{**each, "size": each["bytes"], "state": each["state"].lower()} for each in found]
+    session.answer({"entries": entries}) if session.json else session.out.print(entries_table(entries))
+
+
+def _test(op: str, name: str, value: str) -> dict[str, Any]:
+    return {"op": op, "args": [{"property": name}, value]}
 
 
 def entries_table(entries: list[dict[str, Any]]) -> Table:
@@ -109,8 +121,3 @@ def entries_table(entries: list[dict[str, Any]]) -> Table:
             Text(text.printable(entry["cause"])),
         )
     return table
-
-
-def _digest(digest: str) -> str:
-    algorithm, _, value = digest.partition(":")
-    return f"{algorithm}:{value[:12]}"

@@ -74,6 +74,10 @@ class Client:
         """As ``post``, to replace what is there or make it."""
         return self._ask("PUT", path, content=msgspec.json.encode(document), headers={"content-type": "application/json"})
 
+    def patch(self, path: str, document: Any) -> Any:
+        """As ``post``, to change what is there by a JSON Merge Patch."""
+        return self._ask("PATCH", path, content=msgspec.json.encode(document), headers={"content-type": "application/json"})
+
     def delete(self, path: str) -> None:
         """Raises ``Complaint``, also where there was nothing to delete."""
         self._ask("DELETE", path)
@@ -90,9 +94,12 @@ class Client:
 
     def follow(self, after: int = 0, pattern: str = "*") -> Iterator[dict[str, Any]]:
         """Accepted events behind ``after`` as they come: ``{"seq", "recorded", "event"}``. Ends when the lake stops."""
-        parameters = {"follow": "1", "after": str(after), "type": pattern}
+        return self.stream("/events", follow="1", after=after, type=pattern)
+
+    def stream(self, path: str, **parameters: Any) -> Iterator[dict[str, Any]]:
+        """The lines of JSON that answer a GET, as they come. Ends when the lake stops. Raises ``Complaint``."""
         try:
-            with self._http.stream("GET", "/events", params=parameters, timeout=httpx.Timeout(3.0, read=None)) as answer:
+            with self._http.stream("GET", path, params=parameters, timeout=httpx.Timeout(3.0, read=None)) as answer:
                 if not answer.is_success:
                     answer.read()
                     raise Complaint(_reason(answer))
@@ -104,9 +111,26 @@ class Client:
         except httpx.RemoteProtocolError:
             return  # the lake was stopped in the middle of a line
 
+    def download(self, path: str) -> Iterator[bytes]:
+        """The parts of the answer to a GET, as they come. Raises ``Complaint``, also when it is cut short."""
+        try:
+            with self._http.stream("GET", path) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise Complaint(_reason(answer))
+                yield from answer.iter_bytes()
+        except httpx.ConnectError as error:
+            raise self._missing() from error
+        except httpx.HTTPError as error:
+            raise Complaint(f"the lake at {self.url} did not finish its answer to GET {path}: {error}") from error
+
     def lines(self, path: str, document: Any) -> Iterator[dict[str, Any]]:
         """The lines of JSON that answer a POST, as they come. Ends early when the lake stops. Raises ``Complaint``."""
-        content, headers = msgspec.json.encode(document), {"content-type": "application/json"}
+        return self.upload(path, msgspec.json.encode(document), "application/json")
+
+    def upload(self, path: str, content: bytes, kind: str = "application/x-ndjson") -> Iterator[dict[str, Any]]:
+        """As ``lines``, with a body of any kind."""
+        headers = {"content-type": kind}
         timeout = httpx.Timeout(3.0, read=None)
         try:
             with self._http.stream("POST", path, content=content, headers=headers, timeout=timeout) as answer:
@@ -128,7 +152,7 @@ class Client:
             raise Complaint(
                 f"the lake at {self.url} did not answer {method} {path}: {error or type(error).__name__}"
             ) from error
-        if not answer.is_success:
+        if answer.is_error:
             raise Complaint(_reason(answer))
         try:
             return answer.json() if answer.content else None

@@ -32,20 +32,22 @@ def put(
     from boto3.exceptions import S3UploadFailedError
     from boto3.s3.transfer import TransferConfig
 
+    from infra.objects.providers import split
     from infra.objects.s3 import S3Store
 
     bucket, prefix = address.parse(to)
+    provider, name = split(bucket)
     planned = list(keys(files, prefix))
-    store = S3Store(*session.store())
+    store = S3Store(*session.store(provider))
     try:
-        store.ensure(bucket)
+        store.ensure(name)
         sizes = [file.stat().st_size for file, _ in planned]
         with Progress("uploading", sum(sizes), session.err, quiet=session.json) as progress:
             for file, key in planned:
                 kind = mimetypes.guess_type(file.name)[0]
                 store.client.upload_file(
                     str(file),
-                    bucket,
+                    name,
                     key,
                     ExtraArgs={"ContentType": kind} if kind else {},
                     Callback=progress.advance,

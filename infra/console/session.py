@@ -69,8 +69,13 @@ class Session:
         """The lake's API."""
         return Client(self.endpoints.http, self.config.http.token, None if self.url else self.config.folder)
 
-    def store(self) -> tuple[str, str, str, str]:
-        """Endpoint, access key, secret key and region of the lake's object store. Raises ``Complaint`` if unknown."""
+    def store(self, provider: str = "") -> tuple[str, str, str, str]:
+        """Endpoint, access key, secret key and region of the lake's object store, or of another one. Raises ``Complaint``."""
+        if provider:
+            found = next((each for each in self.config.providers if each.name == provider), None)
+            if found is None:
+                raise Complaint(f"sluice.providers has no {provider} here; sluice object upload needs none")
+            return found.endpoint, found.access_key, found.secret_key, found.region
         settings, endpoint = self.config.objects, self.endpoints.s3
         if settings.endpoint:
             return settings.endpoint, settings.access_key, settings.secret_key, settings.region

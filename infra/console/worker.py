@@ -20,6 +20,7 @@ def worker(
 ) -> None:
     """Work on the lake's events in a process of its own, without any door. It runs until Ctrl-C; start as many as you like."""
     from infra.lake import Lake
+    from infra.objects.providers import Providers
     from infra.objects.s3 import S3Store
     from infra.runtime.garbage import settle_in
     from infra.runtime.logs import FORMATS
@@ -30,7 +31,8 @@ def worker(
     config, settings = session.config, session.config.objects
     configure_logs(log_format or config.runtime.log_format)
     configured = settings.endpoint, settings.access_key, settings.secret_key, settings.region
-    objects = S3Store(*(configured if settings.endpoint else session.store()))
+    store = S3Store(*(configured if settings.endpoint else session.store()))
+    objects = Providers(store, config.providers)
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())

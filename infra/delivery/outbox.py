@@ -8,13 +8,14 @@ that is left: a log that was lost, or that lost its last second, will not delive
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterable
 
 import msgspec
+from sqlalchemy import Column, Double, LargeBinary, MetaData, Table, Text, bindparam, delete, select, update
 
 from events.event import Event
+from infra.catalog.database import Database, Upsert
 
 SCHEMA = """
 CREATE TABLE outbox (mark TEXT PRIMARY KEY, at REAL NOT NULL, events BLOB NOT NULL) WITHOUT ROWID;
@@ -24,33 +25,47 @@ CREATE INDEX outbox_at ON outbox (at)
 KEEP_SECONDS = 7 * 86400.0
 PORTION = 100
 _NONE = msgspec.msgpack.encode([])
+_outbox = Table("outbox", MetaData(), Column("mark", Text), Column("at", Double), Column("events", LargeBinary))
+_c = _outbox.c
+_FIND = select(_c.events).where(_c.mark == bindparam("mark"))
+_ADD = Upsert(lambda insert: insert(_outbox).on_conflict_do_nothing())
+_EMPTY = update(_outbox).where(_c.mark == bindparam("mark")).values(events=bindparam("none"))
+_DROP = delete(_outbox).where(_c.mark.in_(select(_c.mark).where(_c.at < bindparam("before")).limit(PORTION)))
+_LEFT = (
+    select(_c.mark, _c.events)
+    .where(_c.at >= bindparam("since"), _c.mark >= bindparam("prefix"), _c.mark < bindparam("beyond"))
+    .where(_c.events != bindparam("none"))
+    .order_by(_c.at)
+    .limit(PORTION)
+)
 _decode = msgspec.msgpack.Decoder(list[str]).decode
 
 
-def find(connection: sqlite3.Connection, mark: str) -> list[str] | None:
+def find(database: Database, mark: str) -> list[str] | None:
     """The events of a delivery whose effects are here already, in the log's form; ``None`` if they are not."""
-    row = connection.execute("SELECT events FROM outbox WHERE mark = ?", (mark,)).fetchone()
+    row = database.row(_FIND, {"mark": mark})
     return None if row is None else _decode(row["events"])
 
 
-def unpublished(connection: sqlite3.Connection, seconds: float) -> list[tuple[str, list[str]]]:
-    """Marks of the last so many seconds whose events the log may not have, oldest first, with those events."""
-    rows = connection.execute(
-        "SELECT mark, events FROM outbox WHERE at > ? AND events != ? ORDER BY at", (time.time() - seconds, _NONE)
-    )
-    return [(row["mark"], _decode(row["events"])) for row in rows]
+def add(database: Database, mark: str, events: list[str]) -> bool:
+    """Mark a delivery's effects as done, with its events; ``False`` if another worker has done so meanwhile."""
+    return database.run(_ADD, {"mark": mark, "at": time.time(), "events": msgspec.msgpack.encode(events)}) == 1
 
 
-def add(connection: sqlite3.Connection, mark: str, events: list[str]) -> None:
-    """Mark a delivery's effects as done, with its events."""
-    connection.execute("INSERT INTO outbox VALUES (?, ?, ?)", (mark, time.time(), msgspec.msgpack.encode(events)))
-
-
-def tidy(connection: sqlite3.Connection, published: Iterable[str]) -> None:
+def tidy(database: Database, published: Iterable[str]) -> None:
     """Empty the marks whose events the log has, and drop some that are so old that nobody can ask for them."""
-    connection.executemany("UPDATE outbox SET events = ? WHERE mark = ?", ((_NONE, mark) for mark in published))
-    old = time.time() - KEEP_SECONDS
-    connection.execute("DELETE FROM outbox WHERE mark IN (SELECT mark FROM outbox WHERE at < ? LIMIT ?)", (old, PORTION))
+    if marks := [{"mark": mark, "none": _NONE} for mark in published]:
+        database.many(_EMPTY, marks)
+    database.run(_DROP, {"before": time.time() - KEEP_SECONDS})
+
+
+def unpublished(database: Database, prefix: str = "", since: float = 0.0) -> list[tuple[str, list[str]]]:
+    """Marks of that ``prefix`` set since a time (Unix seconds), and their events, that nobody has told the log of.
+
+    The oldest ``PORTION``: once those are told of, ask again.
+    """
+    rows = database.rows(_LEFT, {"prefix": prefix, "beyond": prefix + "\x7f", "since": since, "none": _NONE})
+    return [(row["mark"], _decode(row["events"])) for row in rows]
 
 
 def mark_of(id: str, target: str, event: Event) -> str:

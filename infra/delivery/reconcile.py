@@ -27,7 +27,7 @@ from events.event import Event
 from events.ports import NotFound, ObjectInfo
 from events.s3.record import to_event
 from events.s3.stores import RawKeys, nanoseconds
-from infra.catalog.sqlite import Known, walk
+from infra.catalog.entries import Known, walk
 from infra.delivery.order import successor
 
 if TYPE_CHECKING:
@@ -231,8 +231,8 @@ class Reconciler:
 
     def _known(self, bucket: str, prefix: str, after: str) -> Iterator[Known]:
         while True:
-            with self._lake.reading() as connection:
-                page = walk(connection, bucket, prefix, after, PAGE)
+            with self._lake.database() as database:
+                page = walk(database, bucket, prefix, after, PAGE)
             yield from page
             if len(page) < PAGE:
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from events.errors import Reject
 from events.event import Event
 from events.json_format import to_document
-from events.ports import Catalog, Entry, Models, Profiles
+from events.ports import Alias, Catalog, Entry, Models, Profiles, Series
 from events.types import ModelPublished
 from infra.delivery.expiry import is_expired
 from infra.delivery.retry import cause
@@ -62,7 +63,7 @@ def _try(lake: Lake, letter: DeadLetter, event: Event) -> Trial:
 
 
 def _watched(kind: type, port: Any, changes: list[Change]) -> Any:
-    watchers = {Catalog: _WatchedCatalog, Models: _WatchedModels, Profiles: _WatchedProfiles}
+    watchers = {Catalog: _WatchedCatalog, Models: _WatchedModels, Profiles: _WatchedProfiles, Series: _WatchedSeries}
     return watchers[kind](port, changes) if kind in watchers else port
 
 
@@ -89,9 +90,22 @@ class _WatchedCatalog(_Watched):
 
 
 class _WatchedModels(_Watched):
-    def add(self, version: ModelPublished) -> None:
-        self._port.add(version)
-        self._note("models", f"{version.repository}/{version.name}/{version.version}", None, version)
+    def submit(self, repository: str, name: str, digest: str) -> int | None:
+        version: int | None = self._port.submit(repository, name, digest)
+        if version:
+            self._note("models", f"{repository}/{name}/{version}", None, {"state": "pending"})
+        return version
+
+    def publish(self, version: ModelPublished) -> bool:
+        done: bool = self._port.publish(version)
+        if done:
+            self._note("models", f"{version.repository}/{version.name}/{version.version}", {"state": "pending"}, version)
+        return done
+
+    def promote(self, alias: Alias) -> None:
+        before = self._port.alias(alias.repository, alias.name, alias.alias)
+        self._port.promote(alias)
+        self._note("aliases", f"{alias.repository}/{alias.name}/{alias.alias}", before, alias)
 
 
 class _WatchedProfiles(_Watched):
@@ -99,3 +113,9 @@ class _WatchedProfiles(_Watched):
 
     def put(self, key: str, profile: dict[str, Any]) -> None:
         self._note("profiles", key, self._port.get(key), profile)
+
+
+class _WatchedSeries(_Watched):
+    def record(self, metric: str, tags: dict[str, str], time: datetime, value: float) -> None:
+        self._port.record(metric, tags, time, value)
+        self._note("series", metric, None, {"tags": tags, "time": time.isoformat(), "value": value})

@@ -18,6 +18,7 @@ from events.attributes import check
 from events.errors import Reject
 from events.event import Event, now
 from events.filter import Filter, compile_filters
+from infra.catalog.acl import ADMIN, Caller
 from infra.delivery.credential import Credential
 from infra.delivery.webhook import Gone, Webhook, address_of, settings_of
 
@@ -29,7 +30,8 @@ SCHEMA = "CREATE TABLE subscription (id TEXT PRIMARY KEY, body TEXT NOT NULL) WI
 class Subscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who wants which events: of this ``source``, of any of ``types`` (``*`` matches any text), and every one of ``filters``.
 
-    ``protocolsettings`` are those of ``HttpSettings``. ``config`` is kept for the subscriber; nothing here reads it.
+    ``protocolsettings`` are those of ``HttpSettings``. ``config`` is kept for the subscriber; nothing here reads it. ``maker``
+    are the principals it acts as; nobody can say or see them.
     """
 
     sink: str
@@ -44,11 +46,12 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     created: str = ""
     #: The rate that the sink agreed to by callback (0: any); ``None`` if it has not. Ours to set, and not shown.
     granted: int | None = None
+    maker: list[str] = msgspec.field(default_factory=lambda: [ADMIN])
 
     def shown(self) -> dict[str, Any]:
         """The subscription as JSON may show it: without secrets, and without an empty source."""
         document: dict[str, Any] = msgspec.to_builtins(self)
-        del document["granted"]
+        del document["granted"], document["maker"]
         if not self.source:
             del document["source"]
         if self.sinkcredential is None:
@@ -69,13 +72,15 @@ class Subscriptions:
     """All subscriptions, compiled. Changes go through the writer's connection; ``load`` refreshes the compiled form.
 
     ``ended`` is called with the id of a subscription whose sink is gone; it is to ``retire`` it. ``callback`` gives the URL by
-    which the sink of a subscription may agree to its events later, if there is one.
+    which the sink of a subscription may agree to its events later, if there is one. ``visible`` says whether a subscription's
+    maker may see an event; it is asked when the event is sent, because rights change.
     """
 
     def __init__(self, callback: Callable[[str], str] = lambda _: "") -> None:
         self._callback = callback
         self._found: dict[str, _Compiled] = {}
         self.ended: Callable[[str], object] = lambda _: None
+        self.visible: Callable[[Event, Caller], bool] = lambda _event, _caller: True
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Read and compile what the database holds. Who has not changed keeps what is known of its sink."""
@@ -103,7 +108,7 @@ class Subscriptions:
     def post(self, client: httpx.Client, target: str, event: Event) -> None:
         """Send one event to a delivery target; nothing happens if that no longer exists. Raises as ``Webhook.post`` does."""
         found = self._found.get(target.removeprefix(PREFIX))
-        if found is None:
+        if found is None or not self.visible(event, Caller(frozenset(found.subscription.maker))):
             return
         try:
             found.webhook.post(client, event)
@@ -129,6 +134,8 @@ def parse(document: Any) -> Subscription:
     """
     if not isinstance(document, dict):
         raise Reject("a subscription is a JSON object")
+    if "maker" in document:
+        raise Reject("the subscription does not fit: Object contains unknown field `maker`")
     wanted = {"sinkcredential" if name.lower() == "sinkcredential" else name: value for name, value in document.items()}
     if isinstance(credential := wanted.get("sinkcredential"), dict):
         wanted["sinkcredential"] = {str(name).lower(): value for name, value in credential.items()}

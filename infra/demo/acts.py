@@ -132,7 +132,8 @@ class Show:
         self.console.print(entries_table(self.entries))
         for way in ways(self.events):
             self.console.print(f"{way.name}: {way.told}", soft_wrap=True, markup=False)
-        formats = {entry["key"]: entry["format"] for entry in self.entries if entry["state"] == "ready"}
+        mine = [entry for entry in self.entries if entry["bucket"] == LAKE or entry["key"] == MODEL]
+        formats = {entry["key"]: entry["format"] for entry in mine if entry["state"] == "ready"}
         expected = {"digits.csv": "csv", "digits.parquet": "parquet", "observation.ms.zip": "measurementset"}
         expected |= {"image.fits": "fits", MODEL: "onnx"}
         self.checks.hold("every object is catalogued by its format", formats == expected, ", ".join(sorted(formats.values())))

@@ -111,7 +111,7 @@ class Log(Protocol):
         """
         ...
 
-    def unit(self, connection: Any) -> Any:
+    def unit(self, database: Any) -> Any:
         """A unit of work that only reads, for functions that run outside a transaction."""
         ...
 

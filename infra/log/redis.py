@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import queue
-import sqlite3
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
@@ -22,6 +22,7 @@ from events.codec import to_json
 from events.errors import Reject
 from events.event import Event
 from infra.batches import batches
+from infra.catalog.database import Database
 from infra.config import EventLog
 from infra.delivery import outbox
 from infra.delivery.order import SHARDS, Lane, shard_of
@@ -31,7 +32,7 @@ from infra.log.redis_server import RedisServer
 from infra.log.redis_settle import Packed, Settlements
 from infra.log.redis_unit import Documents, ReadingUnit, Unit
 from infra.log.stored import pack, unpack
-from infra.sqlite import Writer
+from infra.writer import GroupWriter
 
 #: Most requests appended by one call.
 GROUP = 512
@@ -45,7 +46,7 @@ class RedisLog:
 
     poll_s = 0.05
 
-    def __init__(self, settings: EventLog, writer: Writer, targets: Targets, reload: Callable[[], None]) -> None:
+    def __init__(self, settings: EventLog, writer: GroupWriter[Any], targets: Targets, reload: Callable[[], None]) -> None:
         self._targets, self._reload = targets, reload
         self._server = RedisServer(settings.url, settings.prefix)
         self._limits = (settings.keep, round(settings.remember_h * 3_600_000))
@@ -141,13 +142,10 @@ class RedisLog:
 
     def _sweep(self) -> None:
         """Publish what is left in the outbox, as far back as a repetition is known to be one."""
-        remembered = self._limits[1] / 1000
-        left = self._writer.submit(lambda connection: outbox.unpublished(connection, remembered)).result()
-        for first in range(0, len(left), GROUP):
-            portion = left[first : first + GROUP]
-            self.append([unpack(body.encode()) for _, bodies in portion for body in bodies]).result()
-            marks = [mark for mark, _ in portion]
-            self._writer.submit(partial(outbox.tidy, published=marks)).result()
+        since = time.time() - self._limits[1] / 1000
+        while left := self._writer.submit(lambda connection: outbox.unpublished(Database(connection), since=since)).result():
+            self.append([unpack(body.encode()) for _, bodies in left for body in bodies]).result()
+            self._writer.submit(partial(_tidy, [mark for mark, _ in left])).result()
 
     def release(self) -> None:
         self._hand.release()
@@ -161,8 +159,8 @@ class RedisLog:
     def settle(self, jobs: Sequence[Job], judge: Judge) -> None:
         self._settlements.settle(jobs, judge)
 
-    def unit(self, connection: sqlite3.Connection) -> Unit:
-        return Unit(ReadingUnit(self._documents), connection)
+    def unit(self, database: Any) -> Unit:
+        return Unit(ReadingUnit(self._documents), database)
 
     # --- questions
 
@@ -223,3 +221,7 @@ def _letter(entry: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
 
 def _missing(number: int) -> NoReturn:
     raise Reject(f"there is no dead letter {number} that holds an event; see: sluice dead-letters")
+
+
+def _tidy(published: list[str], connection: Any) -> None:
+    outbox.tidy(Database(connection), published)

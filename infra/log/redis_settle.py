@@ -6,7 +6,6 @@ events of their delivery (``infra/delivery/outbox.py``); the call then publishes
 
 from __future__ import annotations
 
-import sqlite3
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
@@ -15,13 +14,14 @@ from typing import Any
 import msgspec
 
 from events.event import Event
+from infra.catalog.database import Database
 from infra.delivery import dead_letter, outbox
 from infra.delivery.order import Lane
 from infra.log.log import Job, Judge
 from infra.log.redis_hand import Hand, InHand, Kept, lane_name, parked_form
 from infra.log.redis_unit import Documents, ReadingUnit, RedisUnit, Unit
 from infra.log.stored import pack, unpack
-from infra.sqlite import Writer
+from infra.writer import GroupWriter
 
 #: key, type, stored form, shard, partition, targets
 Packed = tuple[str, str, str, int, str, list[str]]
@@ -45,7 +45,7 @@ class Settlements:
         self,
         hand: Hand,
         documents: Documents,
-        writer: Writer,
+        writer: GroupWriter[Any],
         pack_all: Callable[[Iterable[Event]], list[Packed]],
         submit: Callable[[str, Sequence[Any]], list[int] | None],
     ) -> None:
@@ -60,7 +60,7 @@ class Settlements:
         joining = [job for job in jobs if job.joins]
         done: list[Settlement] = []
         if joining:
-            done += self._writer.submit(lambda connection: self._joined(connection, joining, judge)).result()
+            done += self._writer.submit(lambda connection: self._joined(Database(connection), joining, judge)).result()
             self._published.clear()
         unit = RedisUnit(self._documents, stamp)
         whole = Unit(unit, None)
@@ -85,9 +85,9 @@ class Settlements:
         """Move deliveries behind the first one of their blocked lane."""
         self._end("", [Settlement(each, [*_head(each), PARK, parked_form(each, 0)], []) for each in behind])
 
-    def _joined(self, connection: sqlite3.Connection, jobs: Sequence[Job], judge: Judge) -> list[Settlement]:
+    def _joined(self, database: Database, jobs: Sequence[Job], judge: Judge) -> list[Settlement]:
         """In the catalogue's transaction: effects, mark and events of each, undone by itself if it fails."""
-        outbox.tidy(connection, self._published)
+        outbox.tidy(database, self._published)
         done: list[Settlement] = []
         stopped: set[Lane] = set()
         unit = ReadingUnit(self._documents)
@@ -96,27 +96,27 @@ class Settlements:
             if delivery.lane in stopped:
                 continue
             mark = outbox.mark_of(delivery.kept.id, delivery.target, delivery.event)
-            connection.execute("SAVEPOINT delivery")
+            database.connection.execute("SAVEPOINT delivery")
             try:
-                stored = outbox.find(connection, mark)
+                stored = outbox.find(database, mark)
                 if stored is None:
-                    before = connection.total_changes
-                    replies = job.run(Unit(unit, connection))
-                    events = self._pack_all(replies)
-                    if connection.total_changes != before:
-                        outbox.add(connection, mark, [pack(event) for event in replies])
-                    else:
+                    before = database.changes
+                    replies = job.run(Unit(unit, database))
+                    if database.changes == before:
                         mark = ""  # nothing was written: it may as well run again
-                else:
+                    elif not outbox.add(database, mark, [pack(event) for event in replies]):
+                        database.connection.execute("ROLLBACK TO delivery")  # a worker that took over was quicker
+                        stored = outbox.find(database, mark)
+                if stored is not None:
                     replies = [unpack(body.encode()) for body in stored]
-                    events = self._pack_all(replies)
+                events = self._pack_all(replies)
             except Exception as error:
-                connection.execute("ROLLBACK TO delivery")
+                database.connection.execute("ROLLBACK TO delivery")
                 stopped.add(delivery.lane)
                 done.append(self._failed(delivery, judge, error))
             else:
                 done.append(Settlement(delivery.kept, [*_head(delivery.kept), DONE, (), (), events], replies, mark))
-            connection.execute("RELEASE delivery")
+            database.connection.execute("RELEASE delivery")
         return done
 
     def _failed(self, delivery: InHand, judge: Judge, error: Exception) -> Settlement:

@@ -109,7 +109,7 @@ class ReadingUnit:
 
 @dataclass(frozen=True)
 class Unit:
-    """What ports are made over when the log is Redis: its documents, and a connection to the catalogue's database."""
+    """What ports are made over when the log is Redis: its documents, and the catalogue's database."""
 
     documents: RedisUnit | ReadingUnit
-    connection: Any
+    database: Any

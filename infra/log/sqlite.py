@@ -24,6 +24,7 @@ from typing import Any
 from events.codec import from_json, to_json
 from events.errors import Reject
 from events.event import Event
+from infra.catalog.database import Database
 from infra.delivery import dead_letter
 from infra.delivery.order import SHARDS, Lane, shard_of
 from infra.log.log import SUSPECT, DeadLetter, Delivery, Failure, Job, Judge, Targets
@@ -313,7 +314,7 @@ class SqliteLog:
         connection.execute("SAVEPOINT delivery")
         try:
             if acknowledge(connection, job.delivery):
-                append(connection, job.run(connection), self._targets)
+                append(connection, job.run(Database(connection)), self._targets)
         except Exception as error:
             connection.execute("ROLLBACK TO delivery")
             self._fail(connection, job.delivery, judge(job.delivery, error))
@@ -327,8 +328,8 @@ class SqliteLog:
             number = bury(connection, delivery.target, failure.cause, attempts, to_json(delivery.event), delivery.seq)
             append(connection, dead_letter.failed(delivery, failure.cause, number), self._targets)
 
-    def unit(self, connection: sqlite3.Connection) -> sqlite3.Connection:
-        return connection
+    def unit(self, database: Database) -> Database:
+        return database
 
     def dead_letters(self, limit: int = 100, number: int | None = None) -> list[DeadLetter]:
         with self._reading() as connection:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import builtins
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import boto3
+from boto3.s3.transfer import TransferConfig
 from botocore.config import Config as BotoConfig
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from events.errors import Reject, Retry
 from events.ports import Changed, NotFound, ObjectInfo
@@ -33,6 +35,7 @@ class S3Store:
             aws_secret_access_key=secret_key or None,
             region_name=region,
             config=BotoConfig(
+                signature_version="s3v4",  # of presigned URLs too, where boto3 would still take version 2
                 # Ceph over TLS refuses the trailing checksums that boto3 sends unasked; the ETag and our digest guard content.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
@@ -75,6 +78,20 @@ class S3Store:
                 self.ensure(bucket)
                 put = self.client.put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type)
         return ObjectInfo(bucket=bucket, key=key, size=len(data), etag=put["ETag"].strip('"'), content_type=content_type)
+
+    def upload(self, bucket: str, key: str, file: Path, *, content_type: str, user: dict[str, str]) -> ObjectInfo:
+        def put() -> None:
+            with file.open("rb") as content:
+                more = {"ContentType": content_type, "Metadata": user}
+                self.client.upload_fileobj(content, bucket, key, ExtraArgs=more, Config=TransferConfig(use_threads=False))
+
+        with errors(bucket, key):
+            try:
+                put()
+            except self.client.exceptions.NoSuchBucket:
+                self.ensure(bucket)
+                put()
+        return self.head(bucket, key)
 
     def delete(self, bucket: str, key: str) -> None:
         with errors(bucket, key):
@@ -134,5 +151,7 @@ def errors(bucket: str, key: str) -> Iterator[None]:
         if status in TRANSIENT:
             raise Retry(f"{what}: the store answered {status} {code} {text}") from error
         raise Reject(f"{what}: the store refused with {status} {code} {text}".rstrip()) from error
+    except ParamValidationError as error:
+        raise Reject(f"{what}: no store has that: {error}") from error
     except (BotoCoreError, OSError) as error:
         raise Retry(f"{what}: the store cannot be reached: {error}") from error

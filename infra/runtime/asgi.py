@@ -1,19 +1,18 @@
 """The event endpoint: CloudEvents and bucket notifications in by HTTP, accepted once they are on disk.
 
 ``POST /`` (also ``/events``) answers 202 after the commit, 400 or 415 with the reason for what is no event, 413 or 431 for
-what is too large, 401 without the configured token. Records that a store sent but nobody can read are kept as dead letters
-and answered 202, because a store would send them again for ever. ``OPTIONS`` answers the handshake of the Web Hooks
+what is too large, 401 or 403 without a credential for it. Records that a store sent but nobody can read are kept as dead
+letters and answered 202, because a store would send them again for ever. ``OPTIONS`` answers the handshake of the Web Hooks
 specification. Every other path is the API's (``infra/runtime/api.py``).
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 import math
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import msgspec
@@ -21,10 +20,16 @@ import msgspec
 from events.errors import BadEvent, Reject, Retry, UnsupportedMediaType
 from events.event import Event
 from events.ingress import read
+from infra.access.access import Access
+from infra.access.errors import Denied, MissingScope, NotToTell
+from infra.access.scopes import may_send
+from infra.catalog.acl import Caller
 from infra.delivery.claim_check import LIMIT
 from infra.delivery.handshake import Consent
 from infra.delivery.tracing import traced
-from infra.lake import Lake
+
+if TYPE_CHECKING:  # who only needs the helpers below shall not wait for the whole lake to be imported
+    from infra.lake import Lake
 
 logger = logging.getLogger("sluice.http")
 Scope = MutableMapping[str, Any]
@@ -38,6 +43,8 @@ EVENT_PATHS = ("/", "/events")
 OPEN_PATHS = ("/healthz", "/readyz")
 #: Below it, the key of the address is enough.
 CALLBACKS = "/callbacks/"
+#: Where the endpoint leaves who calls, in the ASGI scope.
+CALLER = "sluice.caller"
 JSON = (b"content-type", b"application/json")
 
 
@@ -49,9 +56,9 @@ class Endpoint:
     """The ASGI application of one lake: events here, everything else by ``api``. ``check`` is that of SNS' messages."""
 
     def __init__(
-        self, lake: Lake, api: ASGI, token: str = "", check: Callable[[list[dict[str, Any]]], None] | None = None
+        self, lake: Lake, api: ASGI, access: Access | None = None, check: Callable[[list[dict[str, Any]]], None] | None = None
     ) -> None:
-        self._lake, self._api, self._token, self._check = lake, api, token.encode(), check
+        self._lake, self._api, self._access, self._check = lake, api, access or Access(), check
         http = lake.config.http
         self._query_token = http.query_token
         self._consent = Consent(http.webhook_origins, http.webhook_rate)
@@ -60,34 +67,40 @@ class Endpoint:
         if scope["type"] != "http":
             await self._api(scope, receive, send)
             return
-        headers = scope["headers"]
+        headers, event_path = scope["headers"], scope["path"] in EVENT_PATHS
         if sum(len(name) + len(value) for name, value in headers) > MAX_HEADERS:
             await answer(send, 431, {"error": f"the headers are larger than {MAX_HEADERS} bytes"})
-        elif scope["method"] == "OPTIONS" and scope["path"] in EVENT_PATHS:
+        elif scope["method"] == "OPTIONS" and event_path:
             await answer(send, 200, {}, *self._consent.answer(headers))
-        elif not self._allowed(scope, headers):
-            await answer(send, 401, {"error": "send the token of sluice.http.token: Authorization: Bearer TOKEN"})
-        elif scope["method"] == "POST" and scope["path"] in EVENT_PATHS:
-            if wait := self._consent.wait(headers):
-                error = {"error": "more events than sluice.http.webhook_rate allows a minute"}
-                await answer(send, 429, error, (b"retry-after", str(math.ceil(wait)).encode()))
-            else:
-                await self._relieved(headers, receive, send)
-        else:
+        elif scope["path"] in OPEN_PATHS or scope["path"].startswith(CALLBACKS):
             await self._api(scope, receive, send)
+        else:
+            sending = scope["method"] == "POST" and event_path
+            try:
+                scope[CALLER] = caller = await self._caller(scope, headers, sending)
+                if sending and "events" not in caller.scopes:
+                    raise MissingScope("events")
+            except Denied as error:
+                await _deny(send, error)
+            else:
+                await (self._take(caller, headers, receive, send) if sending else self._api(scope, receive, send))
 
-    def _allowed(self, scope: Scope, headers: list[tuple[bytes, bytes]]) -> bool:
-        if not self._token or scope["path"] in OPEN_PATHS or scope["path"].startswith(CALLBACKS):
-            return True
+    async def _caller(self, scope: Scope, headers: list[tuple[bytes, bytes]], sending: bool) -> Caller:
+        """Who calls. Raises ``Unauthorized``."""
         given = next((value for name, value in headers if name == b"authorization"), b"")
-        if hmac.compare_digest(given, b"Bearer " + self._token):
-            return True
-        if not (self._query_token and scope["path"] in EVENT_PATHS and scope["method"] == "POST"):
-            return False
-        tokens = parse_qs(scope["query_string"].decode("latin-1")).get("access_token", [])
-        return any(hmac.compare_digest(token.encode(), self._token) for token in tokens)
+        if not given and sending and self._query_token:
+            token = next(iter(parse_qs(scope["query_string"].decode("latin-1")).get("access_token", [])), "")
+            given = b"Bearer " + token.encode() if token else b""
+        return await self._access.caller(given)
 
-    async def _relieved(self, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
+    async def _take(self, caller: Caller, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
+        if wait := self._consent.wait(headers):
+            error = {"error": "more events than sluice.http.webhook_rate allows a minute"}
+            await answer(send, 429, error, (b"retry-after", str(math.ceil(wait)).encode()))
+        else:
+            await self._relieved(caller, headers, receive, send)
+
+    async def _relieved(self, caller: Caller, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
         """Accept, unless the worker is too far behind."""
         pressure = self._lake.pressure
         try:
@@ -97,16 +110,18 @@ class Endpoint:
         if after is not None:
             await self._refuse(send, 429, "the lake is behind with its work; send the event again later", after)
         else:
-            await self._accept(headers, receive, send)
+            await self._accept(caller, headers, receive, send)
 
     async def _refuse(self, send: Send, status: int, why: str, after: int | None = None) -> None:
         self._lake.metrics.refused(status)
         await answer(send, status, {"error": why}, *([(b"retry-after", str(after).encode())] if after else []))
 
-    async def _accept(self, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
+    async def _accept(self, caller: Caller, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
         try:
             data = await body_of(headers, receive)
             received = read(headers, data)
+            if refused := next((event.type for event in received.events if not may_send(caller, event.type)), ""):
+                raise NotToTell(refused)
             if received.sns and self._check is not None:
                 await asyncio.to_thread(self._check, received.sns)
             if received.rejects and not received.events and not any(b'"eventSource"' in part.body for part in received.rejects):
@@ -116,6 +131,9 @@ class Endpoint:
                 await asyncio.wrap_future(self._lake.reject(rejected))
             events = await self._prepared(received.events, headers, len(data))
             new = await asyncio.wrap_future(self._lake.append(events)) if events else 0
+        except Denied as error:
+            self._lake.metrics.refused(error.status)
+            await _deny(send, error)
         except UnsupportedMediaType as error:
             await self._refuse(send, 415, str(error))
         except TooLarge as error:
@@ -161,6 +179,10 @@ async def body_of(headers: list[tuple[bytes, bytes]], receive: Receive, most: in
                 raise BadEvent(f"the body has {size} bytes, not {told.decode()}; what follows a request to upgrade is not read")
             return b"".join(parts)
     raise TooLarge(f"the body is larger than {most} bytes; put the payload into a bucket and send an event that names it")
+
+
+async def _deny(send: Send, error: Denied) -> None:
+    await answer(send, error.status, {"error": str(error)}, (b"www-authenticate", error.challenge.encode()))
 
 
 async def answer(send: Send, status: int, document: Any, *more: tuple[bytes, bytes]) -> None:

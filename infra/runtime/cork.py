@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from infra.runtime.http11 import Http11
 
 
 class Cork:
@@ -42,7 +42,7 @@ class Cork:
         return getattr(self._transport, name)
 
 
-class Corked(HttpToolsProtocol):
+class Corked(Http11):
     """uvicorn's HTTP protocol over a ``Cork``: ``uvicorn.Config(..., http=Corked)``."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

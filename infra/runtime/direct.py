@@ -26,8 +26,8 @@ class DirectCatalog:
             info = self._objects.head(bucket, key)
         except NotFound:
             return None
-        source = Source(self._objects, bucket, key, info.size, info.etag)
-        known = sniff(source.read(0, HEAD), source.name)
+        source = Source(self._objects, bucket, key, info.size, info.etag, info.user)
+        known = sniff(source.read(0, HEAD), source.name, info.user)
         scan = {}
         scanner = known.scanner()
         if scanner is not None:

@@ -16,16 +16,25 @@ from typing import Any, TextIO
 import msgspec
 import uvicorn
 
+from infra.access.access import Access
+from infra.access.issuer import Issuer
+from infra.access.keys import Keys
 from infra.config import Config, ConfigError, door_keys
 from infra.delivery.relay import Relay
 from infra.lake import Lake
 from infra.objects.door import Door
+from infra.objects.providers import Providers
 from infra.objects.s3 import S3Store
 from infra.runtime.activation import adopt, inherited
 from infra.runtime.api import Api
 from infra.runtime.asgi import Endpoint
 from infra.runtime.endpoints import FILE, Endpoints
 from infra.runtime.garbage import settle_in
+from infra.runtime.http11 import Http11
+from infra.runtime.lineage_reader import LineageReader
+from infra.runtime.overdue import Overdue
+from infra.runtime.quiet import Quiet
+from infra.series.service import SeriesService
 from infra.sources import running as sources
 from infra.sources.push import Push
 from infra.sources.sns import Topics
@@ -47,7 +56,8 @@ class _Server(uvicorn.Server):
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 takes a free one. Raises ``ConfigError`` where it cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family)
+    # With the protocol named, asyncio sets TCP_NODELAY; else a small answer waits 40 ms for the client's acknowledgement.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
@@ -88,15 +98,20 @@ async def serve(config: Config, started: Callable[[Endpoints], None] | None = No
         http = stack.enter_context(adopt(given["http"]) if "http" in given else listen(config.http.host, config.http.port))
         door, s3 = _door(config, stack, given.get("s3"))
         objects = _objects(config, url_of(s3) if s3 else "")
-        stack.callback(objects.close)
-        lake = Lake(config, objects)
+        providers = Providers(objects, config.providers)
+        stack.callback(providers.close)
+        lake = Lake(config, providers)
         stack.callback(lake.close)
+        access = access_of(config, lake)
         endpoints = Endpoints(url_of(http), url_of(s3) if s3 else config.objects.endpoint, os.getpid())
+        lake.series = SeriesService(config.series, config.folder / "series", objects, lake)
+        stack.callback(lake.series.close)
+        lake.parts["series"] = lake.series.status
         state = {"ready": False}
-        sweeper = Sweeper(lake, objects, config.reconcile)
-        api = Api(lake, lambda: state["ready"], endpoints.http, sweeper.sweep)
+        sweeper = Sweeper(lake, providers, config.reconcile)
+        api = Api(lake, lambda: state["ready"], endpoints.http, sweeper.sweep, providers, access)
         topics = Topics(config.sources)
-        endpoint = Endpoint(lake, api.application(), config.http.token, topics.check)
+        endpoint = Endpoint(lake, api.application(), access, topics.check)
         servers = [(_server(Push(endpoint, lake, push_token(config), topics)), http)]
         if door and s3:
             servers.insert(0, (_server(door.app), s3))
@@ -111,12 +126,19 @@ async def serve(config: Config, started: Callable[[Endpoints], None] | None = No
         await asyncio.to_thread(_own_bucket, objects, config, quiet=door is not None)
         settle_in()
         lake.worker.start()
+        await asyncio.to_thread(lake.series.start)
         if door:
             relay = Relay(door, lake, config.door.targets)
             relay.start()
             stack.callback(relay.stop)
             lake.parts["door"] = lambda: {"outbox": door.backlog()}
         stack.callback(await asyncio.to_thread(sources.start, config, lake, objects, sweeper))
+        overdue = Overdue(lake, providers)
+        overdue.start()
+        stack.callback(overdue.stop)
+        for follower in (Quiet(lake), LineageReader(lake)):
+            follower.start()
+            stack.callback(follower.stop)
         file = config.folder / FILE
         fresh = file.with_suffix(".new")  # renamed into place: nobody shall read half of it
         fresh.write_bytes(msgspec.json.encode(endpoints))
@@ -160,6 +182,12 @@ def _objects(config: Config, door: str) -> S3Store:
     return S3Store(door, access, secret, config.door.region)
 
 
+def access_of(config: Config, lake: Lake) -> Access:
+    """Who may call this lake. Raises ``ConfigError`` for an issuer that is only half configured."""
+    issuer = Issuer(config.access) if config.access.issuer else None
+    return Access(config.http.token, Keys(lake.database), issuer)
+
+
 def _own_bucket(objects: S3Store, config: Config, quiet: bool) -> None:
     """The lake's own bucket, whose changes interest nobody."""
     objects.ensure(config.bucket)
@@ -171,6 +199,7 @@ def _server(app: Any) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
+            http=Http11,
             log_level="warning",
             access_log=False,
             lifespan="off",

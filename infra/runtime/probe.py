@@ -57,6 +57,10 @@ class MeteredStore:
         with self._timed():
             return self._store.write(bucket, key, data, content_type=content_type)
 
+    def upload(self, bucket: str, key: str, file: Path, *, content_type: str, user: dict[str, str]) -> ObjectInfo:
+        with self._timed():
+            return self._store.upload(bucket, key, file, content_type=content_type, user=user)
+
     def delete(self, bucket: str, key: str) -> None:
         with self._timed():
             self._store.delete(bucket, key)

@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 
+import msgspec
+
 from events.errors import SluiceError
-from events.ports import NotFound
+from events.ports import NotFound, ObjectInfo
 from infra.config import Reconcile
 from infra.delivery.reconcile import Reconciler, Tally
 from infra.lake import Lake
-from infra.objects.s3 import S3Store
+from infra.objects.providers import Providers
 from infra.sources.dialect import dialect_of
 
 logger = logging.getLogger("sluice.reconcile")
@@ -23,9 +25,9 @@ AGAIN = 10.0
 class Sweeper:
     """A thread that sweeps: every ``every_s`` seconds what is configured, and at once what ``request`` asks for."""
 
-    def __init__(self, lake: Lake, objects: S3Store, settings: Reconcile) -> None:
+    def __init__(self, lake: Lake, objects: Providers, settings: Reconcile) -> None:
         self._lake, self._objects, self._settings = lake, objects, settings
-        self._reconcilers: dict[str, Reconciler] = {}
+        self._reconcilers: dict[tuple[str, str], Reconciler] = {}
         self._lock = threading.Lock()
         self._wanted: dict[tuple[str, str], float] = {}
         self._signal = threading.Event()
@@ -53,19 +55,26 @@ class Sweeper:
 
     def sweep(self, bucket: str, prefix: str = "", *, dry_run: bool = False, restart: bool = False) -> Iterator[Tally]:
         """Sweep now, in the calling thread; see ``Reconciler.sweep``."""
-        dialect = dialect_of(self._objects, bucket)
+        store, name = self._objects.of(bucket)
+        dialect = dialect_of(store, name)
+
+        def sequence(listed: ObjectInfo) -> str:
+            own = msgspec.structs.replace(listed, bucket=self._objects.of(listed.bucket)[1])
+            return dialect.sequence(store, own)
+
         with self._lock:
             reconciler = self._reconcilers.setdefault(
-                dialect.name,
-                Reconciler(self._lake, self._objects, dialect.source, lambda listed: dialect.sequence(self._objects, listed)),
+                (store.endpoint, dialect.name), Reconciler(self._lake, self._objects, dialect.source, sequence)
             )
         yield from reconciler.sweep(bucket, prefix, dry_run=dry_run, restart=restart)
 
     def buckets(self) -> list[tuple[str, str]]:
-        """What a sweep without an address is about: bucket and prefix of the configured ones, else every bucket there is."""
+        """What a sweep without an address is about: bucket and prefix of the configured ones, else every bucket of the lake."""
         named = [tuple(each.removeprefix("s3://").partition("/")[::2]) for each in self._settings.buckets]
         own = self._lake.config.bucket
-        return [(bucket, prefix) for bucket, prefix in named] or [(each, "") for each in self._objects.buckets() if each != own]
+        return [(bucket, prefix) for bucket, prefix in named] or [
+            (each, "") for each in self._objects.default.buckets() if each != own
+        ]
 
     def _periodic(self, at: float) -> None:
         with self._lock:

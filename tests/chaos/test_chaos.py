@@ -69,8 +69,8 @@ def test_the_verdict_sees_what_is_lost_doubled_and_given_up(world):
     world.victims["up"].end()
     gone = next(key for (_, key), etag in load.final.items() if etag)
     with closing(sqlite3.connect(world.folder / "data" / "lake.db")) as database, database:
-        database.execute("DELETE FROM entry WHERE key = ?", (gone,))
-        database.execute("UPDATE entry SET size = 2 WHERE key = ?", (load.sent["s0"][0],))
+        database.execute("DELETE FROM data_object WHERE key = ?", (gone,))
+        database.execute("UPDATE data_object SET bytes = 2 WHERE key = ?", (load.sent["s0"][0],))
         database.execute("DELETE FROM event WHERE json_extract(body, '$.id') = ?", (load.sent["s1"][0],))
         columns = "seq, 'tally', 'no reason', 1, 0, body"
         database.execute(f"INSERT INTO dead (seq, target, cause, attempts, at, body) SELECT {columns} FROM event LIMIT 1")

@@ -20,7 +20,7 @@ import redis
 
 from events.errors import Retry
 from events.event import NULL, Event
-from infra.config import Config, ConfigError, Delivery, EventLog
+from infra.config import CatalogStore, Config, ConfigError, Delivery, EventLog
 from infra.delivery import outbox
 from infra.lake import Lake
 from infra.log.log import Failure, Job
@@ -36,12 +36,13 @@ MODULE = "redis_log_functions"
 QUICK = Delivery(attempts=3, backoff_s=0.01, backoff_max_s=0.02, lease_s=1.0)
 WORK = """
 import sys, time
-from infra.config import Config, Delivery, EventLog
+from infra.config import CatalogStore, Config, Delivery, EventLog
 from infra.lake import Lake
 from infra.objects.s3 import S3Store
 
 lake = Lake(Config(data=sys.argv[1], functions=["redis_log_functions"], log=EventLog(url=sys.argv[2]),
-                   delivery=Delivery(lease_s=1.0, attempts=3)), S3Store("http://127.0.0.1:9", "a", "b"))
+                   catalog=CatalogStore(url=sys.argv[3]), delivery=Delivery(lease_s=1.0, attempts=3)),
+            S3Store("http://127.0.0.1:9", "a", "b"))
 lake.worker.start()
 print("ready", flush=True)
 sys.stdin.read()
@@ -56,10 +57,11 @@ def functions(monkeypatch):
 
 
 @contextmanager
-def lake(folder: Path, url: str, **more):
-    """A lake of this process on that log."""
+def lake(folder: Path, url: str, catalog: str = "", **more):
+    """A lake of this process on that log, and on that PostgreSQL's catalogue if one is given."""
     store = S3Store("http://127.0.0.1:9", "a", "b")
-    made = Lake(Config(data=str(folder), functions=[MODULE], delivery=QUICK, log=EventLog(url=url, **more)), store)
+    log, place = EventLog(url=url, **more), CatalogStore(url=catalog)
+    made = Lake(Config(data=str(folder), functions=[MODULE], delivery=QUICK, log=log, catalog=place), store)
     try:
         yield made
     finally:
@@ -70,13 +72,13 @@ def lake(folder: Path, url: str, **more):
 class Workers:
     """Processes with a worker each."""
 
-    def __init__(self, folder: Path, url: str) -> None:
-        self.folder, self.url = folder, url
+    def __init__(self, folder: Path, url: str, catalog: str) -> None:
+        self.folder, self.url, self.catalog = folder, url, catalog
         self.running: list[subprocess.Popen[bytes]] = []
         self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)])}
 
     def start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", WORK, str(self.folder), self.url]
+        command = [sys.executable, "-c", WORK, str(self.folder), self.url, self.catalog]
         made = subprocess.Popen(command, env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.running.append(made)
         return made
@@ -98,9 +100,16 @@ class Workers:
         process.stdout.close()
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def catalog(request):
+    """The URL of the catalogue: none, or a new PostgreSQL database."""
+    return "" if request.param == "sqlite" else request.getfixturevalue("postgres").new()
+
+
 @pytest.fixture
-def workers(tmp_path, redis_server):
-    made = Workers(tmp_path / "data", redis_server.url)
+def workers(request, tmp_path, redis_server):
+    catalog = request.getfixturevalue("catalog") if "catalog" in request.fixturenames else ""
+    made = Workers(tmp_path / "data", redis_server.url, catalog)
     yield made
     made.close()
 
@@ -118,9 +127,9 @@ def progress(made: Lake, waiting: float) -> bool:
 
 
 @pytest.mark.timeout(240)
-def test_workers_killed_in_mid_work_lose_nothing_and_double_nothing(tmp_path, redis_server, workers):
+def test_workers_killed_in_mid_work_lose_nothing_and_double_nothing(tmp_path, redis_server, catalog, workers):
     generator = random.Random(7)
-    with lake(tmp_path / "data", redis_server.url) as sender:
+    with lake(tmp_path / "data", redis_server.url, catalog) as sender:
         workers.start()
         workers.start()
         events = [work(number) for number in range(EVENTS)]
@@ -141,8 +150,8 @@ def test_workers_killed_in_mid_work_lose_nothing_and_double_nothing(tmp_path, re
         assert sum(len(found["ids"]) for found in effects.values()) == EVENTS
         for subject, found in effects.items():  # once each, and in the order of the subject
             assert found["ids"] == [event.id for event in events if event.subject == subject]
-        with sender.reading() as connection:
-            sizes = connection.execute("SELECT size, count(*) AS n FROM entry GROUP BY size").fetchall()
+        with sender.database() as database:
+            sizes = database.rows("SELECT bytes AS size, count(*) AS n FROM data_object GROUP BY bytes")
         assert [(row["size"], row["n"]) for row in sizes] == [(1, EVENTS)]
         told = Counter(event.type for _, _, event in sender.log.tail(0, 10 * EVENTS))
         assert told == {"test.count": EVENTS, "test.counted": EVENTS, "test.entered": EVENTS}
@@ -325,8 +334,8 @@ def test_a_worker_goes_on_when_its_server_is_back(tmp_path, redis_server):
         assert sum(len(found["ids"]) for found in made.profiles().values()) == 220
 
 
-def test_effects_committed_before_the_log_heard_of_them_are_not_repeated(tmp_path, redis_server, monkeypatch):
-    with lake(tmp_path / "data", redis_server.url) as made:
+def test_effects_committed_before_the_log_heard_of_them_are_not_repeated(tmp_path, redis_server, catalog, monkeypatch):
+    with lake(tmp_path / "data", redis_server.url, catalog) as made:
         made.append([work(1)]).result()
         submit, failures = made.log._settlements._submit, [Retry("gone"), Retry("gone")]
 
@@ -339,8 +348,8 @@ def test_effects_committed_before_the_log_heard_of_them_are_not_repeated(tmp_pat
         monkeypatch.setattr("infra.runtime.worker.PAUSE_SECONDS", 0.01)
         made.worker.start()
         eventually(lambda: settled(made))
-        with made.reading() as connection:
-            (row,) = connection.execute("SELECT size FROM entry").fetchall()
+        with made.database() as database:
+            (row,) = database.rows("SELECT bytes AS size FROM data_object")
         assert row["size"] == 1
         assert made.profiles() == {"s1": {"ids": ["000001"]}}
         assert Counter(event.type for _, _, event in made.log.tail(0, 10)) == {
@@ -367,8 +376,8 @@ def test_what_a_lost_log_never_heard_is_published_at_the_next_start(tmp_path, re
             eventually(partial(made.log.tail, 0, 10))
             eventually(partial(settled, made))
             assert [event.type for _, _, event in made.log.tail(0, 10)] == ["test.entered"]
-            with made.reading() as connection:
-                assert outbox.unpublished(connection, 3600) == []
+            with made.database() as database:
+                assert outbox.unpublished(database) == []
 
 
 def test_a_document_that_another_process_has_changed_is_read_again(tmp_path, redis_server):
@@ -430,6 +439,22 @@ def test_sluice_up_on_redis_holds_a_refusal_for_a_second_and_goes_on(tmp_path, r
         eventually(lambda: len(made.get("/catalog", bucket="raw")["entries"]) == 2, 30)
         assert made.get("/status")["log"]["dead"] == 0
         store.close()
+        assert made.stop() == 0
+    finally:
+        made.close()
+
+
+def test_without_its_server_the_commands_say_so_and_sluice_up_stops_in_time(tmp_path, redis_server):
+    made = Sluice(tmp_path / "data", SLUICE_LOG_URL=redis_server.url)
+    try:
+        made.start()
+        redis_server.stop()
+        for command in (["status"], ["events", "--no-follow"], ["dead-letters"]):
+            line = [sys.executable, "-m", "infra.cli", *command, "--data", str(made.folder)]
+            done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+            assert done.returncode == 1
+            assert f"the event log {redis_server.url} cannot be reached" in done.stderr
+            assert "Traceback" not in done.stderr
         assert made.stop() == 0
     finally:
         made.close()

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from infra.demo.inputs import models
 from tests.conftest import Sluice
 
 ROWS = 1000
@@ -331,3 +332,38 @@ def test_up_says_where_it_is_and_never_the_secret(tmp_path: Path) -> None:
     credentials = Path(known["credentials"])
     assert credentials.stat().st_mode & 0o077 == 0
     assert credentials.read_text().split()[-1] not in json.dumps(known)
+
+
+def test_a_model_is_pushed_promoted_rolled_back_and_guarded(call: Caller) -> None:
+    for file in models(call.folder):
+        call("model", "push", "digits", str(file))
+        call.settle()
+    found = call.json("models")
+    assert [(each["name"], each["version"], each["key"]) for each in found["models"]] == [
+        ("digits", 1, "digits/1/model.onnx"),
+        ("digits", 2, "digits/2/model.onnx"),
+    ]
+    call("model", "promote", "digits", "1")
+    call("model", "promote", "digits", "2")
+    call.settle()
+    assert call.json("model", "verify", "digits")["version"] == 2
+    call("model", "rollback", "digits")
+    call.settle()
+    assert call.json("model", "verify", "digits")["version"] == 1
+    assert "champion" in call("models")
+    assert "published are: 1, 2" in refused(call, "model", "promote", "digits", "7")
+    store = call.lake.store()
+    try:
+        store.write("models", "digits/1/model.onnx", b"something else")
+        assert "is not what its sidecar says" in refused(call, "model", "verify", "digits")
+        call.settle()
+    finally:
+        store.close()
+    told = [each["event"] for each in call.lake.get("/events", type="dev.sluice.model.rejected.v1")["events"]]
+    assert [(each["data"]["version"], "overwritten" in each["data"]["cause"]) for each in told] == [(1, True)]
+    assert call.json("model", "verify", "digits", "2")["version"] == 2
+
+
+def refused(call: Caller, *arguments: str) -> str:
+    call(*arguments, code=1)
+    return call.errors

@@ -48,7 +48,8 @@ def test_every_setting_is_documented_and_no_other() -> None:
 
 def test_every_command_is_documented_and_no_other() -> None:
     documented = re.findall(r"^\| `sluice ([a-z-]+)", text("reference.md"), re.MULTILINE)
-    assert sorted(documented) == sorted(command.name or "" for command in cli.app.registered_commands)
+    groups = [group.name or "" for group in cli.app.registered_groups]
+    assert sorted(documented) == sorted([*(command.name or "" for command in cli.app.registered_commands), *groups])
 
 
 def test_every_route_is_documented_and_no_other() -> None:
@@ -56,7 +57,7 @@ def test_every_route_is_documented_and_no_other() -> None:
     routes: list[Any] = application.routes
     known = {f"{method} {route.path.replace(':path', '')}" for route in routes for method in route.methods - {"HEAD"}}
     known |= {"POST /", "POST /events"}  # the event endpoint stands before the API
-    documented = set(re.findall(r"`((?:GET|POST|DELETE|PUT) /[^` ]*)`", text("reference.md")))
+    documented = set(re.findall(r"`((?:GET|POST|DELETE|PUT|PATCH) /[^` ]*)`", text("reference.md")))
     assert documented == known
 
 
@@ -99,9 +100,9 @@ def test_pictures_are_well_formed() -> None:
         ElementTree.parse(picture)
 
 
-def test_getting_started_runs_as_it_is_written(sluice: Any, tmp_path: Path) -> None:
-    blocks = RUNNABLE.findall(text("getting-started.md"))
-    assert {kind for kind, _ in blocks} == {"bash", "python"}
+def run(page: str, sluice: Any, tmp_path: Path) -> str:
+    """Run what a page shows as runnable, against a lake; what it printed."""
+    blocks = RUNNABLE.findall(text(page))
     script = ["set -eo pipefail"]
     for number, (kind, block) in enumerate(blocks):
         if kind == "python":
@@ -115,5 +116,24 @@ def test_getting_started_runs_as_it_is_written(sluice: Any, tmp_path: Path) -> N
         ["bash", "-c", "\n".join(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 0, done.stderr + done.stdout
-    assert "csv" in done.stdout
-    assert "by 1 earlier run" in done.stdout
+    return done.stdout
+
+
+def test_getting_started_runs_as_it_is_written(sluice: Any, tmp_path: Path) -> None:
+    assert {kind for kind, _ in RUNNABLE.findall(text("getting-started.md"))} == {"bash", "python"}
+    printed = run("getting-started.md", sluice, tmp_path)
+    assert "csv" in printed
+    assert "by 1 earlier run" in printed
+
+
+def test_the_page_of_data_sets_runs_as_it_is_written(sluice: Any, tmp_path: Path) -> None:
+    printed = run("datasets.md", sluice, tmp_path)
+    assert "+ s3://lake/night2/bright.csv" in printed
+    assert "dataset.completed" in printed
+
+
+def test_the_catalogue_page_runs_as_it_is_written(sluice: Any, tmp_path: Path) -> None:
+    printed = run("catalog.md", sluice, tmp_path)
+    assert "s3://lake/bright.csv" in printed
+    assert "night 12" in printed
+    assert "dataset.defined" in printed

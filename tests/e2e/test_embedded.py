@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import socket
 import threading
@@ -40,6 +41,55 @@ def test_an_object_is_catalogued_changed_and_removed(sluice):
     types = [item["event"]["data"]["change"] for item in sluice.get("/events", type="*catalog.updated*")["events"]]
     assert types == ["upserted", "upserted", "removed"]
     store.close()
+
+
+def test_an_offer_to_upgrade_costs_neither_an_event_nor_an_object(sluice):
+    """Java's HTTP client makes one with its first request."""
+    offer = {"upgrade": "h2c", "http2-settings": "AAEAAEAA", "connection": "Upgrade, HTTP2-Settings"}
+    event = {
+        "ce-specversion": "1.0",
+        "ce-id": "1",
+        "ce-source": "/java",
+        "ce-type": "com.example.said",
+        "content-type": "text/plain",
+    }
+    assert httpx.post(sluice.endpoints["http"], content=b"all of it", headers=offer | event).status_code == 202
+    (item,) = sluice.get("/events", type="com.example.said")["events"]
+    assert item["event"]["data"] == "all of it"
+    store = sluice.store()
+    store.ensure("raw")
+    url = store.client.generate_presigned_url("put_object", {"Bucket": "raw", "Key": "java.csv"})
+    assert httpx.put(url, content=CSV, headers=offer).status_code == 200
+    assert store.read("raw", "java.csv", 0, len(CSV)) == CSV
+    store.close()
+
+
+def test_a_full_disk_is_told_and_what_was_accepted_before_and_after_it_is_there(sluice):
+    """No file may grow beyond what it has: as on a full disk, a commit fails in its midst."""
+
+    def post(number: int) -> httpx.Response:
+        events = [{"specversion": "1.0", "id": f"{number}-{n}", "source": "/s", "type": "com.example.fat", "pad": "x" * 900}
+                  for n in range(200)]  # fmt: skip
+        headers = {"content-type": "application/cloudevents-batch+json"}
+        return httpx.post(sluice.endpoints["http"], json=events, headers=headers, timeout=30)
+
+    assert post(0).status_code == 202
+    most, hard = resource.prlimit(sluice.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(sluice.process.pid, resource.RLIMIT_FSIZE, (1 << 20, hard))
+    accepted, number = [0], 1
+    while (answer := post(number)).status_code == 202:
+        accepted.append(number)
+        number += 1
+        assert number < 100
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert "send it again" in answer.json()["error"]
+    assert sluice.get("/status")["log"]["events"] == 200 * len(accepted)
+    resource.prlimit(sluice.process.pid, resource.RLIMIT_FSIZE, (most, hard))
+    assert post(number).json()["new"] == 200
+    assert post(0).json()["new"] == 0
+    assert sluice.stop() == 0
+    sluice.start()
+    assert sluice.get("/status")["log"]["events"] == 200 * (len(accepted) + 1)
 
 
 def test_broken_objects_are_dead_letters_with_causes_and_shown_as_failed(sluice):

@@ -28,7 +28,7 @@ def square(event: Event) -> Iterator[Event]:
 """
 
 
-@pytest.mark.filterwarnings("ignore:Exception ignored in.*dev/null")  # a file that Lithops opens and does not close
+@pytest.mark.filterwarnings("ignore:Exception ignored in")  # files that Lithops opens and does not close
 def test_lithops_runs_a_job(tmp_path, monkeypatch):
     (tmp_path / "squares.py").write_text(MODULE)
     place = f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from infra.access.access import Access
 from infra.config import Config, Http
 from infra.delivery.handshake import Consent
 from infra.lake import Lake
@@ -29,7 +30,7 @@ def endpoint(tmp_path: Path, objects: Any) -> Iterator[Callable[..., str]]:
             lake = Lake(Config(data=str(tmp_path), http=Http(**settings)), objects)
             stack.callback(lake.close)
             api = Api(lake, lambda: True, "http://127.0.0.1")
-            return stack.enter_context(serving(Endpoint(lake, api.application(), settings.get("token", ""))))
+            return stack.enter_context(serving(Endpoint(lake, api.application(), Access(settings.get("token", "")))))
 
         yield start
 

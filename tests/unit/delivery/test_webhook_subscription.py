@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from events.event import Event
+from infra.access.access import Access
 from infra.config import Config, Http, Sources
 from infra.lake import Lake
 from infra.runtime.api import Api
@@ -201,7 +202,7 @@ def test_a_sink_agrees_by_callback_and_that_is_remembered(tmp_path, objects, sin
     )
     lake = Lake(config, objects)
     wanted = {"sink": sink.url, "types": ["t"], "protocolsettings": {"handshake": True}}
-    endpoint = Endpoint(lake, Api(lake, lambda: True, "http://127.0.0.1").application(), "hush")
+    endpoint = Endpoint(lake, Api(lake, lambda: True, "http://127.0.0.1").application(), Access("hush"))
     with serving(endpoint) as url, httpx.Client(base_url=url) as client:
         client.headers["authorization"] = "Bearer hush"
         made = client.put("/subscriptions/mine", json=wanted).json()

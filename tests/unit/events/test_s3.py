@@ -394,3 +394,19 @@ def test_other_makers_are_read_as_aws_writes():
     (event,) = take({"Records": [record]}).events
     assert event.subject == "red flower+x/ü.jpg"
     assert event.source == "garage:s3.us-west-2.amzn-s3-demo-bucket"
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("2019-11-22 13:47:35.124724Z", "2019-11-22T13:47:35.124724Z"),
+        ("2019-11-22T14:47:35.124724+0100", "2019-11-22T14:47:35.124724+01:00"),
+        ("2019-11-22T13:47:35.124724Z", "2019-11-22T13:47:35.124724Z"),
+    ],
+)
+def test_times_of_older_ceph_are_read(written, told):
+    body = copy.deepcopy(payload("rgw-put"))
+    body["Records"][0]["eventTime"] = written
+    (event,) = take(json.dumps(body).encode()).events
+    assert event.time == event.read(S3Record).eventTime == told
+    assert event.extensions["sequence"].startswith(nanoseconds("2019-11-22T13:47:35.124724Z"))

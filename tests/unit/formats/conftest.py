@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from events.ports import Changed, NotFound, ObjectInfo
 from functions.formats import by_name
-from functions.formats.format import Index, Slice
+from functions.formats.format import Index, Slice, decode_index
 from functions.formats.source import Source
 
 
@@ -43,6 +45,9 @@ class Memory:
     def write(self, bucket: str, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> ObjectInfo:
         self.objects[bucket, key] = bytes(data)
         return self.head(bucket, key)
+
+    def upload(self, bucket: str, key: str, file: Path, *, content_type: str, user: dict[str, str]) -> ObjectInfo:
+        return self.write(bucket, key, file.read_bytes(), content_type=content_type)
 
     def delete(self, bucket: str, key: str) -> None:
         self.objects.pop((bucket, key), None)
@@ -76,7 +81,8 @@ class Lake(Memory):
         data = self.objects["lake", source.key]
         for start in range(0, len(data), chunk):
             scanner.feed(data[start : start + chunk])
-        return scanner.result()
+        found: dict[str, Any] = json.loads(json.dumps(scanner.result()))  # as it travels with an event
+        return found
 
     def describe(self, format_name: str, source: Source) -> dict[str, Any]:
         return by_name(format_name).describe(source, self.scan(format_name, source))
@@ -86,12 +92,14 @@ class Lake(Memory):
         index = by_name(format_name).index(source, self.scan(format_name, source))
         if index is not None:
             self.write("lake", f"index/{source.key}", index.encode())
+            index = decode_index(index.encode())
         return index
 
     def cut(self, format_name: str, source: Source, count: int) -> list[Slice]:
         index = self.index(format_name, source)
         assert index is not None
-        return by_name(format_name).slices(index, count, bucket="lake", key=source.key, index_at=f"lake/index/{source.key}")
+        parts = by_name(format_name).slices(index, count, bucket="lake", key=source.key, index_at=f"lake/index/{source.key}")
+        return msgspec.json.decode(msgspec.json.encode(parts), type=list[Slice])  # as they travel to a worker
 
 
 @pytest.fixture

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from events.errors import Reject
 from events.ports import Changed
 from functions.formats import by_name, sniff
 from functions.formats import csv_scan as scan_module
-from functions.formats.csv_scan import CsvScanner, marks
+from functions.formats.csv_scan import CsvScanner
 from functions.formats.format import Broken, decode_index
+from functions.formats.records import unpack
 
 FORMAT = by_name("csv")
 SETTINGS = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
@@ -46,7 +48,7 @@ def test_records_are_those_of_the_csv_module_whatever_the_quotes(text: str, chun
         scan_module.BLOCK, scan_module.HEAD = before, head
     expected = records_of(data)
     assert found["records"] == len(expected)
-    starts, rows = marks(found["marks"])
+    starts, rows = unpack(found["marks"])
     for start, row in zip(starts.tolist(), rows.tolist(), strict=True):
         assert records_of(data[start:]) == expected[row:]
 
@@ -134,11 +136,38 @@ def test_latin_1_and_utf_16(lake: Any) -> None:
         assert table.column("name").to_pylist() == ["größe", "maß"]
     late = lake.put("late.csv", b"n,name\n" + b"1,abc\n" * 40_000 + "2,maß\n".encode("latin-1"))
     assert lake.scan("csv", late)["encoding"] == "latin-1"
-    wide = lake.put("w.csv", "a,b\n1,2\n".encode("utf-16"))
-    found = lake.describe("csv", wide)
-    assert found["columns"] == {"a": "string", "b": "string"}
-    assert "UTF-16" in found["unsliceable"]
-    assert lake.index("csv", wide) is None
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "latin-1", "utf-8"])
+def test_quoted_newlines_in_every_encoding(lake: Any, encoding: str) -> None:
+    rows = [(number, f'größe {number}\r\n"x",') for number in range(5000)]
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter="\t").writerows([("n", "name"), *rows])
+    mark = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}.get(encoding, b"")
+    source = lake.put("w.tsv", mark + text.getvalue().encode(encoding))
+    assert sniff(lake.objects["lake", "w.tsv"][:65536], "w.tsv").name == "csv"
+    found = lake.describe("csv", source)
+    assert (found["encoding"], found["delimiter"], found["rows"]) == (encoding, "\t", 5000)
+    read: list[Any] = []
+    for part in lake.cut("csv", source, 7):
+        with part.open(lake) as table:
+            read += [tuple(row.values()) for row in table.to_pylist()]
+    assert read == rows
+
+
+def test_columns_and_conditions(lake: Any) -> None:
+    body = "".join(f"{number},text {number % 3},{number / 2}\n" for number in range(1000))
+    source = lake.put("c.csv", ("n,t,x\n" + body).encode())
+    found = []
+    for part in lake.cut("csv", source, 3):
+        with part.open(lake, columns=["x"], where=[("t", "==", "text 1"), ("n", ">=", 500)]) as table:
+            assert table.schema.names == ["x"]
+            found += table.column("x").to_pylist()
+    assert found == [number / 2 for number in range(500, 1000) if number % 3 == 1]
+    with pytest.raises(Reject, match="has no column 'y'; its columns are n, t, x"), part.open(lake, columns=["y"]):
+        pass
+    with pytest.raises(Reject, match="is no condition"), part.open(lake, where=[("n", "~", 1)]):
+        pass
 
 
 def test_an_old_macintosh_file_is_described_but_not_cut(lake: Any) -> None:
@@ -157,8 +186,8 @@ def test_an_old_macintosh_file_is_described_but_not_cut(lake: Any) -> None:
         (b"one column\n1\n", "x.csv", "csv"),
         (b"", "x.csv", "csv"),
         (b"", "x", "opaque"),
-        (b"Hello, world.\nThis is a letter, and, well, more text.\nBye.\n", "x.txt", "opaque"),
-        (b'{"a": 1, "b": 2}\n' * 5, "x.jsonl", "opaque"),
+        (b"Hello, world.\nThis is a letter, and, well, more text.\nBye.\n", "x.txt", "text"),
+        (b'{"a": 1, "b": 2}\n' * 5, "x.jsonl", "jsonlines"),
         (b"\x00\x01,\n\x00,\n", "x.csv", "opaque"),
         (bytes(range(256)) * 10, "x", "opaque"),
     ],

@@ -10,6 +10,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table, vstack
 
+from events.errors import Reject
 from events.ports import Changed
 from functions.formats import by_name
 from functions.formats.format import Broken, decode_index
@@ -128,3 +129,22 @@ def test_no_warning_escapes(lake: Any) -> None:
             FORMAT.describe(lake.put("w.fits", data), {})
         except Broken as error:
             assert "lake/w.fits" in str(error)  # noqa: PT017 - either is right, a warning is not
+
+
+def test_columns_and_conditions_of_tables_only(lake: Any) -> None:
+    table = Table({"n": np.arange(100), "x": np.arange(100) / 4, "s": [f"s{number % 3}" for number in range(100)]})
+    file = io.BytesIO()
+    table.write(file, format="fits")
+    found: list[float] = []
+    for part in lake.cut("fits", lake.put("t.fits", file.getvalue()), 3):
+        with part.open(lake, columns=["x"], where=[("s", "==", "s1"), ("n", ">", 90)]) as rows:
+            assert rows.colnames == ["x"]
+            found += list(rows["x"])
+    assert found == [22.75, 23.5, 24.25]
+    with pytest.raises(Reject, match="has no column 'y'"), part.open(lake, columns=["y"]):
+        pass
+    image = io.BytesIO()
+    fits.PrimaryHDU(np.ones((5, 5))).writeto(image)
+    (part,) = lake.cut("fits", lake.put("i.fits", image.getvalue()), 1)
+    with pytest.raises(Reject, match="has no columns to choose"), part.open(lake, where=[("x", "==", 1)]):
+        pass

@@ -3,10 +3,14 @@
 import io
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from events.errors import Reject
 from events.ports import Changed
 from functions.formats import by_name, sniff
 from functions.formats.format import Broken, decode_index
@@ -77,3 +81,40 @@ def test_sniff_changed_and_encoding(lake: Any) -> None:
     lake.put("c.parquet", written(rows=100))
     with pytest.raises(Changed), part.open(lake):
         pass
+
+
+def test_columns_and_conditions_are_pushed_down(lake: Any) -> None:
+    random = np.random.default_rng(1)
+    table = pa.table({"n": range(400_000), "x": random.random(400_000), "s": [f"s{n % 5}" for n in range(400_000)]})
+    source = lake.put("w.parquet", written(table, 20_000))
+    parts = lake.cut("parquet", source, 2)
+    lake.read_bytes = 0
+    where = [("n", ">=", 70_001), ("n", "<=", 72_000), ("s", "in", ["s1", "s2"])]
+    found = []
+    for part in parts:
+        with part.open(lake, columns=["x"], where=where) as some:
+            assert some.schema.names == ["x"]
+            found.append(some)
+    whole = pq.read_table(io.BytesIO(lake.objects["lake", "w.parquet"]), columns=["x"], filters=where)
+    assert pa.concat_tables(found).column("x").to_pylist() == whole.column("x").to_pylist() != []
+    assert lake.read_bytes < source.size / 8  # one row group of twenty, and two footers
+    lake.read_bytes = 0
+    with parts[0].open(lake, columns=["s"]):
+        assert lake.read_bytes < source.size / 8
+    with pytest.raises(Reject, match="has no column 'y'"), parts[0].open(lake, where=[("y", "==", 1)]):
+        pass
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(st.none() | st.integers(-5, 5), min_size=1, max_size=40), st.integers(1, 7), st.integers(1, 5),
+    st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), st.integers(-6, 6),
+)  # fmt: skip
+def test_a_condition_keeps_what_arrow_keeps(lake: Any, values: Any, rows: int, count: int, symbol: str, value: int) -> None:
+    data = written(pa.table({"v": pa.array(values, pa.int32())}), rows)
+    parts = lake.cut("parquet", lake.put("p.parquet", data), count)
+    found = []
+    for part in parts:
+        with part.open(lake, where=[("v", symbol, value)]) as some:
+            found += some.column("v").to_pylist()
+    assert found == pq.read_table(io.BytesIO(data), filters=[("v", symbol, value)]).column("v").to_pylist()

@@ -3,46 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from functools import partial
 
 import pytest
 
 from events.event import Event
-from events.ports import Entry, Query
-from events.types import (
-    CatalogUpdated,
-    DeliveryFailed,
-    IndexRetired,
-    MetadataExtracted,
-    ModelPublished,
-    ObjectIngested,
-    ObjectVersion,
-)
+from events.ports import Entry, Query, Settings
+from events.route import handlers
+from events.types import CatalogUpdated, DeliveryFailed, IndexRetired, MetadataExtracted, ObjectIngested, ObjectVersion
 from functions.catalog import catalog as update
 from functions.formats.format import decode_index
 from functions.metadata import index_key, metadata
-from functions.model_version import model_name, model_version
 from functions.retire import retire
-from infra.catalog import sqlite as catalogs
-from infra.config import Repository
-from infra.models import sqlite as repositories
-from infra.sqlite import connect, migrate
+from infra.catalog.entries import Entries
 from tests.conftest import eventually
 
 CSV = b"a,b\n1,2\n3,4\n"
 
 
 @pytest.fixture
-def connection(tmp_path):
-    made = connect(tmp_path / "lake.db")
-    migrate(made, [catalogs.SCHEMA, repositories.SCHEMA])
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def catalog(connection):
-    return catalogs.SqliteCatalog(connection)
+def catalog(sqlite_database):
+    return Entries(sqlite_database)
 
 
 def described(**more) -> Event:
@@ -146,8 +128,8 @@ def settled(lake, size: int) -> bool:
 
 
 def entries(lake):
-    with lake.reading() as connection:
-        return catalogs.SqliteCatalog(connection).search(Query(bucket="raw"))
+    with lake.database() as database:
+        return Entries(database).search(Query(bucket="raw"))
 
 
 def test_an_entry_is_made_and_told(catalog):
@@ -162,11 +144,38 @@ def test_an_older_change_is_not_told(catalog):
     assert list(update(described(sequence="2"), catalog)) == []
 
 
-def removed(sequence: str) -> Event:
-    record = {"eventName": "ObjectRemoved:Delete", "eventTime": "t", "s3": {"bucket": {"name": "raw"}, "object": {"key": "k"}}}
-    return Event(
-        id="9", source="/s", type="com.amazonaws.s3.ObjectRemoved:Delete", extensions={"sequence": sequence}, data=record
-    )
+def removed(sequence: str, name: str = "ObjectRemoved:Delete", version: str = "") -> Event:
+    entity = {"bucket": {"name": "raw"}, "object": {"key": "k", "versionId": version}}
+    record = {"eventName": name, "eventTime": "t", "s3": entity}
+    return Event(id="9", source="/s", type=f"com.amazonaws.s3.{name}", extensions={"sequence": sequence}, data=record)
+
+
+def wanted(name: str) -> bool:
+    """Whether the catalogue hears of such a change."""
+    (handler,) = handlers([sys.modules[update.__module__]])
+    return handler.wants(f"com.amazonaws.s3.{name}")
+
+
+EXPIRED = ["LifecycleExpiration:Delete", "LifecycleExpiration:DeleteMarkerCreated", "ObjectLifecycle:Expiration:Current"]
+
+
+@pytest.mark.parametrize("name", EXPIRED)
+def test_what_a_bucket_s_life_cycle_removes_is_removed(catalog, name):
+    assert wanted(name)
+    list(update(described(sequence="2"), catalog))
+    (told,) = update(removed("3", name), catalog)
+    assert told.read(CatalogUpdated).change == "removed"
+
+
+@pytest.mark.parametrize("name", ["ObjectLifecycle:Expiration:NonCurrent", "ObjectLifecycle:Expiration:AbortMultipartUpload"])
+def test_what_it_removes_beside_the_current_object_is_not(name):
+    assert not wanted(name)
+
+
+def test_an_expired_version_that_was_not_the_current_one_changes_nothing(catalog):
+    list(update(described(sequence="2", version="new"), catalog))
+    assert list(update(removed("3", "LifecycleExpiration:Delete", "old"), catalog)) == []
+    assert catalog.get("raw", "k").state == "ready"
 
 
 def test_a_removal_is_told_once_and_older_work_under_way_cannot_undo_it(catalog):
@@ -206,45 +215,11 @@ def test_failures_elsewhere_say_nothing_of_the_object(catalog):
     assert catalog.get("raw", "k").state == "ready"
 
 
-@pytest.fixture
-def models(connection):
-    return repositories.SqliteModels(
-        connection, [Repository(name="apps", bucket="models", prefix="apps/"), Repository(name="all", bucket="models")]
-    )
-
-
-def changed(key="apps/digits/model.onnx", digest="sha256:1", **more) -> tuple[Event, CatalogUpdated]:
-    data = CatalogUpdated(**{"bucket": "models", "key": key, "digest": digest, "format": "onnx", "change": "upserted", **more})
-    return Event(id=digest, source="/s", type="t", subject=key), data
-
-
-def publish(models, *args, **more) -> list[ModelPublished]:
-    event, data = changed(*args, **more)
-    return [reply.read(ModelPublished) for reply in model_version(event, data, models)]
-
-
-def test_versions_count_up_in_each_repository(models):
-    assert [(p.repository, p.name, p.version) for p in publish(models)] == [("apps", "digits", 1), ("all", "apps/digits", 1)]
-    assert [p.version for p in publish(models, digest="sha256:2")] == [2, 2]
-    assert [(p.repository, p.name) for p in publish(models, "other.onnx")] == [("all", "other")]
-    assert [p.version for p in models.versions("apps", "digits")] == [1, 2]
-    assert models.latest("apps", "digits").digest == "sha256:2"
-
-
-def test_the_same_content_again_is_no_new_version_but_an_older_one_is(models):
-    publish(models)
-    assert publish(models) == []
-    publish(models, digest="sha256:2")
-    assert [p.version for p in publish(models)] == [3, 3]
-
-
-def test_only_models_in_repositories_count(models):
-    assert publish(models, format="csv") == publish(models, bucket="raw") == publish(models, change="removed") == []
-
-
-@pytest.mark.parametrize(
-    ("path", "name"),
-    [("a/model.onnx", "a"), ("a.onnx", "a"), ("x/y/model.onnx", "x/y"), ("/a/model.onnx", "a"), ("x/y.onnx", "x/y")],
-)
-def test_model_names(path, name):
-    assert model_name(path) == name
+def test_what_leaves_the_lakes_own_bucket_is_nobodys_data(catalog):
+    record = {"eventName": "ObjectRemoved:Delete", "eventTime": "2026-01-01T00:00:00Z"}
+    data = {**record, "s3": {"bucket": {"name": "own"}, "object": {"key": "index/raw/1"}}}
+    event = Event(id="1", source="/s", type="com.amazonaws.s3.ObjectRemoved:Delete", subject="index/raw/1", data=data)
+    assert list(update(event, catalog, Settings(bucket="own"))) == []
+    assert catalog.get("own", "index/raw/1") is None
+    list(update(event, catalog, Settings(bucket="other")))
+    assert catalog.get("own", "index/raw/1").state == "removed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import re
 import socket
 import threading
 import time
@@ -155,11 +156,21 @@ def test_a_chunked_body_has_no_length_to_keep(echo) -> None:
     assert talk(port, chunked).endswith(b"\r\n\r\nslow END")
 
 
-def test_a_request_to_upgrade_does_not_lose_its_body_in_silence(echo) -> None:
+@pytest.mark.parametrize("body", [b"END", b"slow END"])
+def test_a_request_that_offers_an_upgrade_is_read_as_it_is(echo, body) -> None:
+    app, port, _ = echo
+    offer = post(body, "Upgrade: h2c", "HTTP2-Settings: AAEAAEAA", "Connection: Upgrade, HTTP2-Settings")
+    for parts in ([offer], [offer[:30], offer[30:-3], offer[-3:]], [post(b"slow first") + offer]):
+        got = talk(port, *parts, end=b"\r\n\r\n" + body)
+        assert re.findall(rb"HTTP/1.1 ([0-9]+) ", got) == [b"200"] * (2 if b"first" in parts[0] else 1)
+    assert app.calls == (["inline", "inline", "task", "task"] if body == b"END" else ["task"] * 4)
+
+
+def test_thousands_of_offers_at_once_are_answered_in_their_order(echo) -> None:
     _, port, _ = echo
-    got = talk(port, post(b"END", "Upgrade: h2c", "Connection: Upgrade"), end=b"read")
-    assert got.startswith(b"HTTP/1.1 400 ")
-    assert b"the body has 0 bytes, not 3" in got
+    offers = b"".join(post(b"%04d;" % number, "Upgrade: h2c", "Connection: upgrade") for number in range(3000))
+    got = talk(port, offers + post(b"END"))
+    assert re.findall(rb"([0-9]{4});", got) == [b"%04d" % number for number in range(3000)]
 
 
 def test_what_raises_is_answered_500(echo) -> None:

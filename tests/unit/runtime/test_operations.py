@@ -232,7 +232,7 @@ def test_a_tried_replay_shows_what_would_change_and_changes_nothing(mended: Lake
     assert mended.log.counts()["dead"] == 1
     assert mended.profiles() == {}
     with mended.reading() as connection:
-        assert connection.execute("SELECT count(*) FROM entry").fetchone()[0] == 0
+        assert connection.execute("SELECT count(*) FROM data_object").fetchone()[0] == 0
     with pytest.raises(Reject, match="no dead letter 99"):
         dry_run(mended, [99])
 

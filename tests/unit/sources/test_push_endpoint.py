@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from infra.access.access import Access
 from infra.config import Config, ConfigError, Sources
 from infra.runtime.activation import adopt, inherited
 from infra.runtime.asgi import Endpoint
@@ -31,7 +33,7 @@ async def api(scope, receive, send):
 @pytest.fixture
 def url(lake, monkeypatch):
     monkeypatch.setattr(push, "HOLD_SECONDS", 0.0)
-    with serving(push.Push(Endpoint(lake, api, "api-token"), lake, TOKEN, Topics(Sources()))) as found:
+    with serving(push.Push(Endpoint(lake, api, Access("api-token")), lake, TOKEN, Topics(Sources()))) as found:
         yield found
 
 
@@ -153,3 +155,17 @@ def test_only_listening_sockets_are_adopted(tmp_path):
         adopt(os.dup(idle.fileno()))
     with (tmp_path / "file").open("w") as file, pytest.raises(ConfigError, match="is no socket"):
         adopt(file.fileno())
+
+
+def test_tokens_are_compared_in_constant_time(url, monkeypatch):
+    compared = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return one == other
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    for where in ("/events/wrong", f"/events?token={TOKEN[:-1]}"):
+        assert httpx.post(url + where, content=body("rgw-put")).status_code == 401
+    assert httpx.post(f"{url}/events", content=body("rgw-put"), headers={"authorization": "Bearer no"}).status_code == 401
+    assert {b"wrong", b"a/secret toke", b"Bearer no"} <= {one for one, _ in compared}

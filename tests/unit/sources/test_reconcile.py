@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from events.errors import Reject
 from events.ports import Entry, NotFound, ObjectInfo, Query
 from events.types import S3Record
-from infra.catalog.sqlite import Known, SqliteCatalog
+from infra.catalog.database import Database
+from infra.catalog.entries import Entries, Known
 from infra.config import Config, Reconcile
 from infra.delivery.order import successor
 from infra.delivery.reconcile import Reconciler, differs, event_of, pairs
 from infra.lake import Lake
+from infra.objects.providers import Providers
 from infra.sources.dialect import DOOR, dialect_of
 from infra.sources.sweep import Sweeper
 from tests.conftest import eventually
@@ -62,7 +64,7 @@ def still(tmp_path):
 
 
 def enter(lake: Lake, *entries: Entry) -> None:
-    lake.write(lambda connection: [SqliteCatalog(connection).upsert(entry) for entry in entries]).result()
+    lake.write(lambda connection: [Entries(Database(connection)).upsert(entry) for entry in entries]).result()
 
 
 def last(sweep):
@@ -184,8 +186,8 @@ def test_an_interrupted_sweep_goes_on_where_it_was(still):
 def test_two_hundred_thousand_keys_need_no_more_memory_than_a_few_pages(still):
     fill = """
         WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 199999)
-        INSERT INTO entry SELECT 'raw', printf('k%07d', i), 'ready', 'e', 8, '', '', ?, '', '', '', '{}', '{}', '', '', ''
-        FROM n WHERE i % 100
+        INSERT INTO data_object (id, acl, created, updated, t, bucket, key, state, etag, bytes, modified)
+        SELECT 'data-object/' || i, 1, 0, 0, 0, 'raw', printf('k%07d', i), 'READY', 'e', 8, ? FROM n WHERE i % 100
     """
     still.write(lambda connection: connection.execute(fill, (TIME,))).result()
     reconciler = Reconciler(still, Synthetic(200_000), "aws:s3", lambda _: "0" * 32)
@@ -218,7 +220,7 @@ def test_lost_notifications_are_healed_and_late_ones_change_nothing(lake, door, 
 
     def entries():
         with lake.reading() as connection:
-            return {each.key: each.etag for each in SqliteCatalog(connection).search(Query(bucket="raw", limit=1000))}
+            return {each.key: each.etag for each in Entries(Database(connection)).search(Query(bucket="raw", limit=1000))}
 
     objects.ensure("raw")
     for name in ("same", "overwritten", "deleted"):
@@ -239,7 +241,7 @@ def test_lost_notifications_are_healed_and_late_ones_change_nothing(lake, door, 
     again = last(reconciler.sweep("raw"))
     assert (again.missed, again.changed, again.removed) == (0, 0, 0)
     with lake.reading() as connection:
-        entry = SqliteCatalog(connection).get("raw", "ü +%.csv")
+        entry = Entries(Database(connection)).get("raw", "ü +%.csv")
     assert entry is not None
     late = event_of(listed("ü +%.csv", etag=entry.etag, modified=entry.modified), None, "raw", "sluice:s3", entry.sequence)
     late = msgspec.structs.replace(late, id="late")
@@ -253,7 +255,7 @@ def test_the_periodic_sweep_heals_without_being_asked(lake, door, objects):
     objects.ensure("raw")
     objects.client.put_bucket_notification_configuration(Bucket="raw", NotificationConfiguration={})
     objects.write("raw", "a.csv", CSV)
-    sweeper = Sweeper(lake, objects, Reconcile(buckets=["s3://raw", "s3://missing"], every_s=0.2))
+    sweeper = Sweeper(lake, Providers(objects), Reconcile(buckets=["s3://raw", "s3://missing"], every_s=0.2))
     sweeper.start()
     try:
         eventually(lambda: lake.status()["catalog"].get("ready", {}).get("objects") == 1)

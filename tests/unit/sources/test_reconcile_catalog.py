@@ -7,16 +7,12 @@ import pytest
 from events.event import Event
 from events.types import CatalogUpdated, MetadataExtracted
 from functions.catalog import catalog as update
-from infra.catalog import sqlite as catalogs
-from infra.sqlite import connect, migrate
+from infra.catalog.entries import Entries
 
 
 @pytest.fixture
-def catalog(tmp_path):
-    connection = connect(tmp_path / "lake.db")
-    migrate(connection, [catalogs.SCHEMA])
-    yield catalogs.SqliteCatalog(connection)
-    connection.close()
+def catalog(sqlite_database):
+    return Entries(sqlite_database)
 
 
 def described(sequence: str, **more) -> Event:

@@ -71,7 +71,7 @@ def sent(lake, service, monkeypatch):
     monkeypatch.setattr(push, "HOLD_SECONDS", 0.0)
     with serving(service) as place:
         topics = Topics(Sources(topics=[ARN]), lambda url: fetch(url.replace("https://sns.us-west-2.amazonaws.com", place)))
-        endpoint = Endpoint(lake, Api(lake, lambda: True, "http://127.0.0.1").application(), "", topics.check)
+        endpoint = Endpoint(lake, Api(lake, lambda: True, "http://127.0.0.1").application(), check=topics.check)
         with serving(push.Push(endpoint, lake, "token", topics)) as url:
             headers = {"content-type": "text/plain; charset=UTF-8"}
             yield lambda body, to="/events/token": httpx.post(url + to, content=json.dumps(body), headers=headers)

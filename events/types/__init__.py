@@ -1,0 +1,115 @@
+"""The data of every event type: one Struct each, from which JSON Schemas and the AsyncAPI document are generated.
+
+Incoming S3 changes keep the CloudEvents adapter's form (one element of ``Records``, see ``events/s3.py``). Ours are called
+``dev.sluice.<noun>.<past tense>.v1``. Sizes are bytes, times RFC 3339, durations seconds, memory MB (10^6 bytes).
+"""
+
+from __future__ import annotations
+
+from events.types.base import (
+    S3_CREATED,
+    S3_EXPIRED,
+    S3_EXPIRED_CEPH,
+    S3_REMOVED,
+    TYPES,
+    Data,
+    event_type,
+)
+from events.types.datasets import (
+    DatasetCompleted,
+    DatasetDefined,
+    DatasetMemberAdded,
+    DatasetMemberRemoved,
+    DatasetScanned,
+    MemberChange,
+    RecordUpdated,
+)
+from events.types.models import (
+    ModelPromoted,
+    ModelPublished,
+    ModelRejected,
+    ModelStored,
+    ModelSubmitted,
+    ModelVersion,
+    PromotionRequested,
+)
+from events.types.objects import (
+    CatalogUpdated,
+    DeliveryFailed,
+    FunctionRequested,
+    IndexRetired,
+    MetadataExtracted,
+    ObjectDerived,
+    ObjectIngested,
+    ObjectVersion,
+    S3Bucket,
+    S3Entity,
+    S3Object,
+    S3Record,
+)
+from events.types.planning import (
+    Amount,
+    Choice,
+    Count,
+    Interval,
+    PlannedObject,
+    PlanReady,
+    PlanRequested,
+    Positive,
+    ProfileUpdated,
+    Share,
+    TaskExecuted,
+    Wave,
+    WorkerSize,
+)
+from events.types.series import ObservationRecorded
+
+__all__ = [
+    "S3_CREATED",
+    "S3_EXPIRED",
+    "S3_EXPIRED_CEPH",
+    "S3_REMOVED",
+    "TYPES",
+    "Amount",
+    "CatalogUpdated",
+    "Choice",
+    "Count",
+    "Data",
+    "DatasetCompleted",
+    "DatasetDefined",
+    "DatasetMemberAdded",
+    "DatasetMemberRemoved",
+    "DatasetScanned",
+    "DeliveryFailed",
+    "FunctionRequested",
+    "IndexRetired",
+    "Interval",
+    "MemberChange",
+    "MetadataExtracted",
+    "ModelPromoted",
+    "ModelPublished",
+    "ModelRejected",
+    "ModelStored",
+    "ModelSubmitted",
+    "ModelVersion",
+    "ObjectDerived",
+    "ObjectIngested",
+    "ObjectVersion",
+    "ObservationRecorded",
+    "PlanReady",
+    "PlanRequested",
+    "PlannedObject",
+    "Positive",
+    "ProfileUpdated",
+    "PromotionRequested",
+    "RecordUpdated",
+    "S3Bucket",
+    "S3Entity",
+    "S3Object",
+    "S3Record",
+    "Share",
+    "TaskExecuted",
+    "Wave",
+    "WorkerSize",
+    "event_type",
+]

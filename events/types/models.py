@@ -1,0 +1,87 @@
+"""What happens in model repositories."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from events.types.base import Data, event_type
+from events.types.objects import ObjectVersion
+
+
+class ModelVersion(Data, frozen=True, kw_only=True):
+    """One version of a model in one repository; ``version`` counts from 1."""
+
+    repository: str
+    name: str
+    version: int
+
+
+@event_type("dev.sluice.model.submitted.v1")
+class ModelSubmitted(ModelVersion, frozen=True, kw_only=True):
+    """New content was uploaded to a model repository and got a number; it is checked and copied next."""
+
+    object: ObjectVersion
+    digest: str
+    format: str
+    metadata: dict[str, Any] = {}
+
+
+@event_type("dev.sluice.model.stored.v1")
+class ModelStored(ModelVersion, frozen=True, kw_only=True):
+    """A version passed every check and lies in its own place, with its sidecar. ``digest`` reads ``algorithm:hex``."""
+
+    bucket: str
+    key: str
+    etag: str
+    digest: str
+    size: int
+    source: str = ""
+    metadata: dict[str, Any] = {}
+
+
+@event_type("dev.sluice.model.published.v1")
+class ModelPublished(ModelVersion, frozen=True, kw_only=True):
+    """A model repository has a new numbered version. Its sidecar is the object ``KEY.ALGORITHMasc`` beside it.
+
+    ``source`` is the upload it was made of (``s3://bucket/key``).
+    """
+
+    bucket: str
+    key: str
+    etag: str
+    digest: str
+    size: int
+    source: str = ""
+    metadata: dict[str, Any] = {}
+
+
+@event_type("dev.sluice.model.rejected.v1")
+class ModelRejected(Data, frozen=True, kw_only=True):
+    """What was uploaded to a repository is no usable model, or a version is no longer what was published; ``cause`` says why.
+
+    ``version`` is 0 where none was given yet.
+    """
+
+    repository: str
+    name: str
+    bucket: str
+    key: str
+    cause: str
+    version: int = 0
+    etag: str = ""
+
+
+@event_type("dev.sluice.promotion.requested.v1")
+class PromotionRequested(ModelVersion, frozen=True, kw_only=True):
+    """Ask that an alias means this version; ``version`` 0 asks for the one it meant before (a rollback)."""
+
+    alias: str = "champion"
+
+
+@event_type("dev.sluice.model.promoted.v1")
+class ModelPromoted(ModelVersion, frozen=True, kw_only=True):
+    """An alias of a model means another version now. ``previous`` is the one before (0: none)."""
+
+    alias: str
+    digest: str
+    previous: int = 0

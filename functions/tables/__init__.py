@@ -1,0 +1,1 @@
+"""Tables made of tables: rules that choose rows and columns, convert and compress, in bounded memory."""

@@ -1,0 +1,49 @@
+"""Our side of the serving benchmark: the server over a repository in a folder.
+
+python -m infra.bench.serving_ours FOLDER PORT
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from events.ports import NotFound, ObjectInfo
+from infra.config import Config, Serving
+from infra.serving import server
+
+
+class Folder:
+    """As much of an object store as loading needs: the files below a folder, whatever the bucket."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def read(self, _: str, key: str, start: int, end: int, *, etag: str = "") -> bytes:
+        try:
+            return (self.root / key).read_bytes()[start:end]
+        except FileNotFoundError as error:
+            raise NotFound(key) from error
+
+    def stream(self, bucket: str, key: str, *, etag: str = "") -> Iterator[bytes]:
+        yield self.read(bucket, key, 0, sys.maxsize)
+
+    def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
+        found = sorted(str(file.relative_to(self.root)) for file in self.root.rglob("*") if file.is_file())
+        return (ObjectInfo(bucket=bucket, key=key, size=0, etag="") for key in found if key.startswith(prefix))
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    folder, port = Path(sys.argv[1]), int(sys.argv[2])
+    config = msgspec.structs.replace(Config(), data=str(folder.parent / "data"), serving=Serving(port=port))
+    app = server.application(config, Folder(folder))  # type: ignore[arg-type]  # only what loading needs
+    app.refresh()
+    server.serve(app, config)
+
+
+if __name__ == "__main__":
+    main()

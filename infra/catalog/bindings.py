@@ -1,0 +1,140 @@
+"""The ``Bindings`` port: which functions the bindings in the catalogue ask for, of which objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from events.errors import Reject
+from events.ports import NotFound
+from events.types import FunctionRequested, ObjectVersion
+from functions.preprocess import BINDINGS, ETAG, SOURCE, place_of
+from functions.tables.rule import rule_of, target
+from infra.catalog.acl import ANYONE, SYSTEM, Caller, Right
+from infra.catalog.database import Database
+from infra.catalog.query import Filter, FilterError, bind, fields_of, parse
+from infra.catalog.resources import Binding, DataObject, object_id
+from infra.catalog.store import Conflict, Store
+
+
+class StoredBindings:
+    """Over a transaction. A binding acts as its owners do."""
+
+    def __init__(self, database: Database) -> None:
+        self._store = Store(database)
+
+    def requested(self, bucket: str, key: str) -> list[FunctionRequested]:
+        found = self._object(bucket, key)
+        if found is None:
+            return []
+        asked = [request for each in self._bindings() if (request := self._request(each, found)) is not None]
+        for request in asked:
+            if request.function == "preprocess":
+                self._make_place(request, found)
+        cleared = self._result(found)
+        return [*asked, cleared] if cleared is not None else asked
+
+    def current(self, request: FunctionRequested) -> FunctionRequested | None:
+        found = self._binding(request.binding)
+        if found is None or found.function != request.function:
+            return None
+        if request.result is not None:
+            result = self._object(request.result.bucket, request.result.key)
+            return None if result is None or result.etag != request.result.etag else self._result(result)
+        object = self._object(request.bucket, request.key)
+        if object is None or object.etag != request.etag or (asked := self._request(found, object)) is None:
+            return None
+        if asked.function == "preprocess":
+            self._check_place(asked, object)
+        return asked
+
+    def _bindings(self) -> Iterator[Binding]:
+        for found in self._store.all("binding"):
+            if isinstance(found, Binding) and found.enabled and found.function:
+                yield found
+
+    def _binding(self, id: str) -> Binding | None:
+        with suppress(NotFound):
+            found = self._store.get(id, SYSTEM)
+            if isinstance(found, Binding) and found.enabled:
+                return found
+        return None
+
+    def _object(self, bucket: str, key: str) -> DataObject | None:
+        with suppress(NotFound):
+            found = self._store.get(object_id(bucket, key), SYSTEM)
+            if isinstance(found, DataObject) and found.state == "READY":
+                return found
+        return None
+
+    def _request(self, of: Binding, found: DataObject) -> FunctionRequested | None:
+        derived = [each for each in found.user.get(BINDINGS, "").split(",") if each]
+        if of.id in derived or not _owners_may(of, "view", found) or not _matches(of, found):
+            return None
+        return FunctionRequested(**_version(found), **_asked(of), derived=derived)
+
+    def _result(self, found: DataObject) -> FunctionRequested | None:
+        """For the result of a binding that keeps no originals: that its original may go."""
+        binding = self._binding(found.user.get(BINDINGS, "").rpartition(",")[2])
+        if binding is None or binding.parameters.get("keep", True) is not False or SOURCE not in found.user:
+            return None
+        source = self._object(*place_of(found.user[SOURCE]))
+        if source is None or source.etag != found.user.get(ETAG) or not _owners_may(binding, "delete", source):
+            return None
+        made = ObjectVersion(bucket=found.bucket, key=found.key, etag=found.etag, size=found.bytes, version=found.version)
+        return FunctionRequested(**_version(source), **_asked(binding), result=made)
+
+    def _check_place(self, request: FunctionRequested, found: DataObject) -> None:
+        """Raises ``Reject`` where somebody else has the place of the result, who could see it then."""
+        bucket, key = target(rule_of(request.parameters), found.bucket, found.key)
+        with suppress(NotFound):
+            if set(self._store.get(object_id(bucket, key), SYSTEM).acl.owners) != set(found.acl.owners):
+                raise Reject(
+                    f"s3://{bucket}/{key} has other owners than s3://{found.bucket}/{found.key}: choose another target"
+                )
+
+    def _make_place(self, request: FunctionRequested, found: DataObject) -> None:
+        """The result is for those eyes only that may see the original, from the beginning."""
+        with suppress(Reject, Conflict):  # the function tells of a rule that makes no sense
+            bucket, key = target(rule_of(request.parameters), found.bucket, found.key)
+            self._store.create(DataObject(bucket=bucket, key=key, acl=found.acl), SYSTEM)
+
+
+def _asked(of: Binding) -> dict[str, Any]:
+    return {"binding": of.id, "function": of.function, "parameters": of.parameters}
+
+
+def _version(of: DataObject) -> dict[str, Any]:
+    return {
+        "bucket": of.bucket, "key": of.key, "etag": of.etag, "size": of.bytes, "version": of.version,
+        "modified": of.modified, "content_type": of.content_type, "format": of.format, "metadata": of.metadata,
+    }  # fmt: skip
+
+
+def _owners_may(of: Binding, right: Right, found: DataObject) -> bool:
+    return Caller(frozenset((*of.acl.owners, ANYONE))).may(right, found.acl)
+
+
+def _matches(of: Binding, found: DataObject) -> bool:
+    place = f"s3://{found.bucket}/{found.key}" if of.prefix.startswith("s3://") else found.key
+    if not place.startswith(of.prefix) or (of.formats and found.format not in of.formats):
+        return False
+    if of.content_types and not any(fnmatchcase(found.content_type, pattern) for pattern in of.content_types):
+        return False
+    if not of.filter:
+        return True
+    filter = _filter(of.filter)
+    return filter is not None and filter.predicate(msgspec.to_builtins(found)) is True
+
+
+@lru_cache(1024)
+def _filter(text: str) -> Filter | None:
+    try:
+        return bind(parse(text), fields_of("data-object"))
+    except FilterError:
+        return None

@@ -1,0 +1,150 @@
+"""A filter, understood: as a SQL condition, as a predicate, and as the key under which compiled statements are kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from infra.catalog.query import match, shapes, tree
+from infra.catalog.query.binder import Binder, both
+from infra.catalog.query.cimi import parse_cimi
+from infra.catalog.query.cql2 import parse_text
+from infra.catalog.query.errors import FilterError
+from infra.catalog.query.fields import Field, Fields
+from infra.catalog.query.locate import located
+from infra.catalog.query.operators import OPERATORS
+from infra.catalog.query.sql import Sql, Writer, bound
+
+#: Most nodes that are counted as deep or as many as a filter may have; both databases limit their expressions.
+MOST_NODES, DEEPEST = 5_000, 100
+
+#: Most shapes of filters that are kept.
+KEPT = 2_000
+_known: dict[Any, Filter] = {}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Filter:
+    """A filter on one kind of resource.
+
+    ``tree`` equals that of every other filter of the same shape; compiled SQL is kept by ``shape``, and ``values`` are what to
+    bind then.
+    """
+
+    def __init__(self, condition: tree.Condition, literals: list[tree.Literal], reads: Mapping[str, Field]) -> None:
+        self.tree = condition
+        self.shape: Any = condition  #: the key for compiled SQL
+        self.types = tuple(one.type for one in literals)
+        self.literal_values: tuple[Any, ...] = tuple(one.value for one in literals)  #: by slot
+        self.reads = dict(reads)
+        self.scans = sorted(name for name, field in reads.items() if field.path and not field.indexed)
+
+    def with_values(self, values: Iterable[Any]) -> Filter:
+        """The filter of the same shape with other literals."""
+        made: Filter = object.__new__(Filter)
+        made.tree, made.shape, made.types, made.literal_values = self.tree, self.shape, self.types, tuple(values)
+        made.reads, made.scans = self.reads, self.scans
+        return made
+
+    def expression(self, table: sa.FromClause, dialect: str) -> Sql:
+        """The WHERE condition, with parameters ``f0``, ``f1`` ... that have this filter's values unless others are given."""
+        return Writer(table, dialect).condition(self.tree, only_true=True)
+
+    def values(self, dialect: str) -> dict[str, Any]:
+        """The parameters of the expression."""
+        pairs = zip(self.types, self.literal_values, strict=True)
+        return {f"f{slot}": bound(type_, value, dialect) for slot, (type_, value) in enumerate(pairs)}
+
+    @cached_property
+    def predicate(self) -> Callable[[match.Document], bool | None]:
+        """The same condition on a resource's JSON: true, false or unknown (``None``)."""
+        shared, values = match.predicate_of(self.tree), self.literal_values
+        return lambda document: shared(document, values)
+
+
+def bind(ast: Any, fields: Fields) -> Filter:
+    """Understand CQL2-JSON for one kind of resource. Raises ``FilterError`` with the JSON pointer of what is wrong."""
+    _size(ast, 0, [0])
+    binder = Binder(fields, OPERATORS)
+    condition = binder.condition(ast, "")
+    return Filter(both((condition,)), binder.literals, binder.reads)
+
+
+def bind_values(ast: Any, fields: Fields) -> Filter:
+    """As ``bind``, but quicker for a shape that was seen before. Only for SQL with ``values``: the literals in ``tree`` may be
+    those of the earlier filter.
+    """
+    literals: list[Any] = []
+    try:
+        shape = shapes.shape(ast, literals)
+    except RecursionError:  # bind tells of it
+        shape = None
+    if shape is None:
+        return bind(ast, fields)
+    known = _known.get((fields, shape))
+    if known is not None and (values := shapes.filled(known.types, literals)) is not None:
+        return known.with_values(values)
+    found = bind(ast, fields)
+    if shapes.filled(found.types, literals) == list(found.literal_values):
+        if len(_known) >= KEPT:
+            _known.clear()
+        found.shape = object()  # quicker to look up than a tree
+        _known[fields, shape] = found
+    return found
+
+
+def understand(filter: str | dict[str, Any] | bool, lang: str, fields: Fields) -> tuple[Any, Filter]:
+    """What a user wrote as CQL2-JSON, and understood. A ``FilterError`` points at the character, or into the JSON."""
+    ast = parse(filter, lang)
+    try:
+        return ast, bind(ast, fields)
+    except FilterError as error:
+        raise (located(error, ast, filter, lang) if isinstance(filter, str) and lang != "cql2-json" else error) from None
+
+
+def parse(filter: str | dict[str, Any] | bool, lang: str = "") -> Any:
+    """A filter as CQL2-JSON. ``lang`` is ``cql2-text``, ``cql2-json`` or ``cimi``; without it a text is CQL2 text.
+
+    Raises ``FilterError`` for what is not in that language; what a filter's names and types allow is seen by ``bind``.
+    """
+    if isinstance(filter, dict | bool):
+        return filter
+    if lang not in ("", "cql2-text", "cql2-json", "cimi"):
+        raise FilterError(f"there is no filter language {lang[:40]!r}: there are cql2-text, cql2-json and cimi")
+    if _SURROGATE.search(filter):
+        raise FilterError("the filter has half of a surrogate pair")
+    if lang == "cql2-json":
+        try:
+            return msgspec.json.decode(filter)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise FilterError(f"this is no JSON: {error}") from None
+    return parse_cimi(filter) if lang == "cimi" else parse_text(filter)
+
+
+def compile_filter(ast: Any, fields: Fields, dialect: str) -> Sql:
+    """The WHERE condition of CQL2-JSON on ``fields.table``; for repeated use see ``Filter``."""
+    return bind(ast, fields).expression(fields.table, dialect)
+
+
+def predicate(ast: Any, fields: Fields) -> Callable[[match.Document], bool | None]:
+    """CQL2-JSON as a function of a resource's JSON: true, false or unknown (``None``)."""
+    return bind(ast, fields).predicate
+
+
+def _size(node: Any, depth: int, count: list[int]) -> None:
+    count[0] += 1
+    if depth > DEEPEST or count[0] > MOST_NODES:
+        raise FilterError(f"the filter is nested more than {DEEPEST} deep or has more than {MOST_NODES} parts")
+    if isinstance(node, dict):
+        if "coordinates" in node:
+            return  # geometry.py has a limit of its own
+        for one in node.values():
+            _size(one, depth + 1, count)
+    elif isinstance(node, list):
+        for one in node:
+            _size(one, depth + 1, count)

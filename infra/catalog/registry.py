@@ -1,0 +1,98 @@
+"""The registered prefixes and keys of open attributes: who may be named, of which type, and what has an index."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from events.errors import Reject
+from infra.catalog.database import Database
+from infra.catalog.query.fields import KEY_TYPES, Type
+from infra.catalog.resources import Key
+from infra.catalog.schema import key, prefix
+from infra.catalog.times import ms
+
+_PREFIXES = select(prefix.c.prefix)
+_KEYS = select(key.c.key, key.c.type, key.c.index).where(key.c.kind == bindparam("kind"))
+PREFIX = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
+
+
+class Registry:
+    """What is registered, as one transaction sees it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._prefixes: set[str] | None = None
+        self._keys: dict[str, dict[str, tuple[Type, bool]]] = {}
+
+    def forget(self, kind: str) -> None:
+        """A resource of this kind changes: what was read of it may be out of date."""
+        if kind in ("prefix", "key"):
+            self._prefixes, self._keys = None, {}
+
+    def declared(self, kind: str) -> dict[str, Type]:
+        """The paths that have an index, with their types."""
+        return {name: type_ for name, (type_, ready) in self._of(kind).items() if ready}
+
+    def check(self, kind: str, metadata: dict[str, Any]) -> None:
+        """Raises ``Reject`` for a name with a prefix nobody registered, or a value that is not of its key's type."""
+        for name in _prefixed(metadata):
+            start = name.partition(":")[0]
+            if start not in self._known():
+                raise Reject(f"metadata: {name[:80]!r} has the prefix {start[:40]!r}, which is not registered")
+        for name, (type_, _) in self._of(kind).items():
+            value = _at(metadata, name)
+            if value is not None and not _fits(value, type_):
+                raise Reject(f"metadata: {name!r} is registered as {type_}, which {str(value)[:40]!r} is not")
+
+    def check_key(self, wanted: Key) -> None:
+        """Raises ``Reject`` for a key that nobody can look for, or whose prefix nobody registered."""
+        if not wanted.key or '"' in wanted.key or "\\" in wanted.key or "" in wanted.key.split("."):
+            raise Reject(f"key: {wanted.key[:60]!r} is no path: give names joined by dots, without quotes or backslashes")
+        start, colon, _ = wanted.key.partition(":")
+        if colon and start not in self._known():
+            raise Reject(f"key: the prefix {start[:40]!r} is not registered")
+
+    def _known(self) -> set[str]:
+        if self._prefixes is None:
+            self._prefixes = {row[0] for row in self._database.rows(_PREFIXES)}
+        return self._prefixes
+
+    def _of(self, kind: str) -> dict[str, tuple[Type, bool]]:
+        if kind not in self._keys:
+            found = self._database.rows(_KEYS, {"kind": kind})
+            self._keys[kind] = {name: (KEY_TYPES[type_], index == "ready") for name, type_, index in found}
+        return self._keys[kind]
+
+
+def _prefixed(value: Any) -> Iterator[str]:
+    """The names with a prefix, at any depth."""
+    for inner in value.values() if isinstance(value, dict) else value:
+        if isinstance(inner, dict | list):
+            yield from _prefixed(inner)
+    if isinstance(value, dict):
+        yield from (name for name in value if ":" in name)
+
+
+def _at(metadata: Any, path: str) -> Any:
+    for step in path.split("."):
+        if isinstance(metadata, dict):
+            metadata = metadata.get(step)
+        elif isinstance(metadata, list) and step.isdigit() and int(step) < len(metadata):
+            metadata = metadata[int(step)]
+        else:
+            return None
+    return metadata
+
+
+def _fits(value: Any, type_: Type) -> bool:
+    if type_ == "any":
+        return True
+    if type_ == "number":
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if type_ == "boolean":
+        return isinstance(value, bool)
+    return isinstance(value, str) and (type_ == "text" or ms(value) is not None)

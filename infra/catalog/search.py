@@ -1,0 +1,314 @@
+"""Questions to the catalogue: filter, order, pages that continue behind the last row of the one before, and aggregates.
+
+A statement is compiled once for each shape of question (what is asked about, not which values) and then only given values.
+Access lists are part of every statement: rows that the caller may not view are neither told nor counted.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import and_, any_, bindparam, func, literal_column, or_, select
+
+from events.errors import Reject
+from infra.catalog import lists, rows, schema, times
+from infra.catalog.acl import Caller
+from infra.catalog.database import DIALECTS, Database
+from infra.catalog.query.aggregate import Aggregation, aggregation
+from infra.catalog.query.fields import Field, Fields, Type, fields_of
+from infra.catalog.query.filter import Filter, bind_values
+from infra.catalog.query.sql import Writer
+
+MOST = 10_000
+#: Most compiled statements that are kept.
+KEPT = 2_000
+_EVERYTHING: dict[str, Any] = {"op": "=", "args": [1, 1]}
+_DEFAULT = {True: [("time", True)], False: []}
+
+
+class Search(msgspec.Struct, kw_only=True, rename="kebab"):
+    """A question. ``filter`` is CQL2-JSON, ``orderby`` (path, descending), ``after`` the ``next`` of the page before.
+
+    Unless ``orderby`` says otherwise, what tells of the latest moment comes first. ``aggregation`` lists (algorithm, path).
+    """
+
+    filter: dict[str, Any] | bool | None = None
+    orderby: list[tuple[str, bool]] = []
+    select: list[str] = []
+    limit: int = 100
+    after: str = ""
+    aggregation: list[tuple[str, str]] = []
+
+
+class Page(msgspec.Struct):
+    """Some resources as JSON-ready dicts, and how to continue: ``""`` at the end.
+
+    ``scan`` names the keys that had to be looked for row by row because they have not been declared.
+    """
+
+    items: list[dict[str, Any]]
+    next: str = ""
+    scan: list[str] = []
+
+
+@dataclass(frozen=True)
+class _Sort:
+    """One key of an order: its expression, and whether it may be NULL (which then comes last)."""
+
+    expression: Any
+    descending: bool
+    nullable: bool
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A compiled question: its text, what each column becomes, and how many sort keys follow."""
+
+    text: str
+    fixed: dict[str, Any]
+    out: list[tuple[str, Callable[[Any], Any] | None]]
+    sorts: int
+
+    @cached_property
+    def conversions(self) -> list[tuple[str, Callable[[Any], Any]]]:
+        """The columns that are shown in another form."""
+        return [(name, convert) for name, convert in self.out if convert is not None]
+
+
+_plans: dict[Any, _Plan] = {}
+_aggregations: dict[Any, tuple[str, dict[str, Any], Aggregation]] = {}
+_COUNT = Aggregation(lambda table, tests: select(func.count()).select_from(table).where(*tests), lambda rows: rows[0][0])
+
+
+def visible(table: Any, dialect: str, principals: int) -> Any:
+    """The condition that a row's list lets one of the principals ``p0``, ``p1`` ... view it."""
+    names = [bindparam(f"p{i}", type_=sa.Text) for i in range(principals)]
+    seen = select(schema.acl_view.c.acl).where(schema.acl_view.c.principal.in_(names))
+    if dialect == "postgresql":
+        return table.c.acl == any_(func.array(seen.scalar_subquery()))
+    return literal_column(f"+{table.name}.acl", sa.Integer).in_(seen)  # the plus: no index on lists, they part too little
+
+
+def search(database: Database, kind: str, wanted: Search, caller: Caller, declared: Mapping[str, Type]) -> Page:
+    """A page. Raises ``Reject`` for a filter, a name, a limit or a cursor that makes no sense."""
+    if not 1 <= wanted.limit <= MOST:
+        raise Reject(f"limit must lie between 1 and {MOST}, not {wanted.limit}; continue with after=NEXT")
+    fields = fields_of(kind, declared)
+    found = None if wanted.filter is None else bind_values(wanted.filter, fields)
+    order = _order(wanted.orderby, fields)
+    after = _cursor(wanted.after, order) if wanted.after else None
+    principals = () if caller.admin else tuple(sorted(caller.principals))
+    shape = (
+        kind, database.dialect, found and found.shape, order, tuple(wanted.select), len(principals), caller.admin,
+        after and tuple(value is None for value in after),
+    )  # fmt: skip
+    plan = _plans.get(shape)
+    if plan is None:
+        if len(_plans) >= KEPT:
+            _plans.clear()
+        plan = _plans[shape] = _compiled(
+            database.dialect, fields, found, order, wanted.select, after, caller.admin, len(principals)
+        )
+    values = dict(plan.fixed)
+    if found is not None:
+        values.update(found.values(database.dialect))
+    for i, name in enumerate(principals):
+        values[f"p{i}"] = name
+    for i, value in enumerate(after or ()):
+        values[f"a{i}"] = value
+    values["limit"] = wanted.limit + 1
+    rows_ = database.rows(plan.text, values)
+    more = len(rows_) > wanted.limit
+    if more:
+        rows_.pop()
+    last = rows_[-1] if more else None
+    start = len(plan.out)
+    return Page(
+        _items(database, plan, rows_),
+        _token(order, [last[start + i] for i in range(plan.sorts)]) if last is not None else "",
+        found.scans if found is not None and database.dialect == "sqlite" else [],
+    )
+
+
+def aggregate(database: Database, kind: str, wanted: Search, caller: Caller, declared: Mapping[str, Type]) -> dict[str, Any]:
+    """``{"count": N, "aggregations": {"avg:bytes": ...}}`` over all that matches and the caller may view."""
+    fields = fields_of(kind, declared)
+    found = None if wanted.filter is None else bind_values(wanted.filter, fields)
+    principals = () if caller.admin else tuple(sorted(caller.principals))
+    values = {f"p{i}": name for i, name in enumerate(principals)}
+    if found is not None:
+        values.update(found.values(database.dialect))
+    question = kind, database.dialect, found and found.shape, caller.admin, len(principals)
+
+    def answer(algorithm: str, path: str) -> Any:
+        kept = _aggregations.get((question, algorithm, path))
+        if kept is None:
+            tests = _tests(database.dialect, fields, found, caller.admin, len(principals))
+            asked = aggregation(algorithm, path, fields, database.dialect) if path else _COUNT
+            if len(_aggregations) >= KEPT:
+                _aggregations.clear()
+            kept = *_text(asked.statement(fields.table, tests), database.dialect), asked
+            _aggregations[question, algorithm, path] = kept
+        text, fixed, asked = kept
+        return asked.answer(database.rows(text, {**fixed, **values}))
+
+    answers = {f"{algorithm}:{path}": answer(algorithm, path) for algorithm, path in wanted.aggregation}
+    return {"count": answer("count", ""), "aggregations": answers}
+
+
+def _tests(dialect: str, fields: Fields, found: Filter | None, admin: bool, principals: int) -> list[Any]:
+    table = fields.table
+    tests = [] if found is None else [Writer(table, dialect).condition(found.tree, only_true=True)]
+    if "state" in table.c and table.name == "data_object":
+        tests.append(table.c.state != literal_column("'REMOVED'", sa.Text))
+    if not admin:
+        tests.append(visible(table, dialect, principals))
+    return tests
+
+
+def _compiled(
+    dialect: str, fields: Fields, found: Filter | None, order: tuple[tuple[str, bool], ...], chosen: Sequence[str],
+    after: list[Any] | None, admin: bool, principals: int,
+) -> _Plan:  # fmt: skip
+    table = fields.table
+    sorts = [sort for name, descending in order for sort in _sorts(name, descending, fields, dialect)]
+    sorts.append(_Sort(table.c.n, sorts[0].descending if sorts else True, False))
+    tests = _tests(dialect, fields, found, admin, principals)
+    if after is not None:
+        tests.append(_behind(sorts, after))
+    columns, out = _outputs(fields, chosen)
+    keys: list[Any] = []
+    for sort in sorts:
+        if sort.nullable:
+            keys.append(sort.expression.is_(None))
+        keys.append(sort.expression.desc() if sort.descending else sort.expression.asc())
+    statement = (
+        select(*columns, *(sort.expression.label(f"s{i}") for i, sort in enumerate(sorts)))
+        .where(*tests)
+        .order_by(*keys)
+        .limit(bindparam("limit", type_=sa.Integer))
+    )
+    text, fixed = _text(statement, dialect)
+    return _Plan(text, fixed, out, len(sorts))
+
+
+def _text(statement: Any, dialect: str) -> tuple[str, dict[str, Any]]:
+    made = statement.compile(dialect=DIALECTS[dialect], compile_kwargs={"render_postcompile": True})
+    return str(made), dict(made.params)
+
+
+def _order(wanted: Sequence[tuple[str, bool]], fields: Fields) -> tuple[tuple[str, bool], ...]:
+    return tuple((name, descending) for name, descending in wanted or _DEFAULT["time" in fields.known])
+
+
+def _sorts(name: str, descending: bool, fields: Fields, dialect: str) -> list[_Sort]:
+    """The sort keys of a name. What is of no declared type is ordered as a number, then as a text."""
+    field = fields.find(name)
+    if field.type in ("geometry", "array", "json"):
+        raise Reject(f"orderby: {name!r} is {field.type}, which has no order")
+    writer = Writer(fields.table, dialect)
+    types: tuple[Type, ...] = ("number", "text") if field.type == "any" else (field.type,)
+    column = fields.table.c[field.columns[0]]
+    nullable = bool(field.path) or (bool(column.nullable) and len(field.columns) == 1)
+    return [_Sort(column if _plain(field) else writer.read(field, type_), descending, nullable) for type_ in types]
+
+
+def _plain(field: Field) -> bool:
+    return not field.path and len(field.columns) == 1
+
+
+def _behind(sorts: list[_Sort], after: list[Any]) -> Any:
+    """Behind the row whose sort keys are ``a0``, ``a1`` ...: the first key that differs decides."""
+    ways, same = [], []
+    for i, (sort, value) in enumerate(zip(sorts, after, strict=True)):
+        bound = bindparam(f"a{i}", type_=sort.expression.type)
+        if value is None:
+            same.append(sort.expression.is_(None))
+            continue
+        later = sort.expression < bound if sort.descending else sort.expression > bound
+        ways.append(and_(*same, or_(later, sort.expression.is_(None)) if sort.nullable else later))
+        same.append(sort.expression == bound)
+    behind = or_(*ways)
+    first = sorts[0]
+    if after[0] is None or first.nullable or len(sorts) == 1:
+        return behind
+    bound = bindparam("a0", type_=first.expression.type)
+    return and_(first.expression <= bound if first.descending else first.expression >= bound, behind)
+
+
+def _token(order: tuple[tuple[str, bool], ...], keys: list[Any]) -> str:
+    plain = [None if key is None else key if isinstance(key, int | float | str) else str(key) for key in keys]
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode([[*map(list, order)], plain])).decode().rstrip("=")
+
+
+def _cursor(token: str, order: tuple[tuple[str, bool], ...]) -> list[Any]:
+    try:
+        made, keys = msgspec.msgpack.decode(
+            base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)),
+            type=tuple[list[tuple[str, bool]], list[str | int | float | None]],
+        )
+    except (ValueError, msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise Reject("after: this is no cursor of a page; give the next of the page before") from error
+    if tuple(made) != order:
+        raise Reject("after: this cursor belongs to another order; ask for the first page again")
+    if not isinstance(keys[-1], int):
+        raise Reject("after: this is no cursor of a page; give the next of the page before")
+    return keys
+
+
+def _outputs(fields: Fields, chosen: Sequence[str]) -> tuple[list[Any], list[tuple[str, Any]]]:
+    """The columns to ask for, and what each becomes: (name, conversion)."""
+    table = fields.table
+    kind = next(name for name, each in schema.KINDS.items() if each is table)
+    known = {_json_name(kind, column.name): column for column in rows.columns(kind)}
+    if not chosen:
+        return list(known.values()), [(name, _conversion(column)) for name, column in known.items()]
+    columns, out = [], []
+    for name in chosen:
+        if name in known:
+            columns.append(known[name])
+            out.append((name, _conversion(known[name])))
+            continue
+        field = fields.find(name)
+        columns.append(table.c[field.columns[0]])
+        out.append((name, partial(_inside, field.path) if field.path else _conversion(columns[-1])))
+    return columns, out
+
+
+def _json_name(kind: str, column: str) -> str:
+    renamed = {"told": "timestamp", "t_end": "timestamp-end"}
+    return renamed.get(column) or column.replace("_", "-")
+
+
+def _conversion(column: Any) -> Callable[[Any], Any] | None:
+    if column.info.get("moment"):
+        return times.text
+    return bool if isinstance(column.type, sa.Boolean) else None
+
+
+def _inside(path: tuple[str | int, ...], document: Any) -> Any:
+    for step in path:
+        try:
+            document = document[step]
+        except (LookupError, TypeError):
+            return None
+    return document
+
+
+def _items(database: Database, plan: _Plan, found: list[Any]) -> list[dict[str, Any]]:
+    names = [name for name, _ in plan.out]
+    items = [dict(zip(names, row, strict=False)) for row in found]  # the sort keys come last, and have no name
+    for name, convert in plan.conversions:
+        for item in items:
+            item[name] = convert(item[name])
+    if "acl" in names:
+        known = {number: msgspec.to_builtins(lists.read(database, number)) for number in {item["acl"] for item in items}}
+        for item in items:
+            item["acl"] = known[item["acl"]]
+    return items

@@ -1,0 +1,63 @@
+"""``sluice bind``, ``bindings`` and ``unbind``: functions that start by themselves for objects."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from infra.console import text
+from infra.console.client import Complaint
+from infra.console.resources import every, path, read
+from infra.console.session import Session, command
+
+
+@command
+def bind(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="What the binding is called.")],
+    function: Annotated[str, typer.Option(help="The function to start, such as preprocess.")],
+    format: Annotated[list[str] | None, typer.Option(help="Objects of this format; may repeat.")] = None,
+    content_type: Annotated[list[str] | None, typer.Option(help="Of this content type, such as text/*; may repeat.")] = None,
+    prefix: Annotated[str, typer.Option(help="With this prefix of the key, or s3://BUCKET/PREFIX.", show_default=False)] = "",
+    filter: Annotated[str, typer.Option(help="That match this CQL2 filter.", show_default=False)] = "",
+    rule: Annotated[str, typer.Option(metavar="JSON|@FILE|-", help="The function's parameters.", show_default=False)] = "",
+) -> None:
+    """Have a function start by itself for every object that matches. Prints the binding's id."""
+    wanted = {
+        "name": name, "function": function, "formats": format or [], "content-types": content_type or [], "prefix": prefix,
+        "filter": filter, "parameters": read(rule) if rule else {},
+    }  # fmt: skip
+    with session.api() as api:
+        made = api.post("/bindings", wanted)
+    session.answer(made) if session.json else typer.echo(made["id"])
+
+
+@command
+def bindings(session: Session) -> None:
+    """List the bindings."""
+    with session.api() as api:
+        found = list(every(api, "bindings", 0))
+    if session.json:
+        session.answer({"bindings": found})
+        return
+    table = Table("id", "name", "function", "for", "rule", box=None, pad_edge=False)
+    for each in found:
+        wanted = [*each["formats"], *each["content-types"], each["prefix"], each["filter"]]
+        rule = " ".join(f"{name}={value}" for name, value in each["parameters"].items())
+        told = (each["id"], each["name"], each["function"], " ".join(one for one in wanted if one) or "everything", rule)
+        table.add_row(*(Text(text.printable(one)) for one in told))
+    session.out.print(table)
+
+
+@command
+def unbind(session: Session, name: Annotated[str, typer.Argument(help="Its name or id.")]) -> None:
+    """End a binding. What its function has in hand is finished."""
+    with session.api() as api:
+        found = [each["id"] for each in every(api, "bindings", 0) if name in (each["name"], each["id"])]
+        if len(found) != 1:
+            raise Complaint(f"{len(found) or 'no'} bindings are called {name!r}: see `sluice bindings`, and give an id")
+        api.delete(path("bindings", found[0]))
+    session.answer({"deleted": found[0]}) if session.json else typer.echo(f"{found[0]} deleted")

@@ -1,0 +1,155 @@
+"""``sluice models`` and ``sluice model``: the model repositories."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from events.ports import NotFound, Repository
+from functions.repository import sidecar
+from functions.repository.sidecar import Unverified
+from infra.console import text
+from infra.console.client import Complaint
+from infra.console.session import Session, command
+
+REPOSITORY = Annotated[str, typer.Option(help="The repository, if there are several.", show_default=False)]
+
+
+class Action(StrEnum):
+    """What to do."""
+
+    PUSH = "push"
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+    VERIFY = "verify"
+
+
+@command
+def models(
+    session: Session,
+    repository: Annotated[str, typer.Option(help="Of this repository only.")] = "",
+    name: Annotated[str, typer.Option(help="Of this model only.")] = "",
+) -> None:
+    """List the numbered versions in the model repositories, and the aliases that mean them."""
+    with session.api() as api:
+        found = api.get("/models", repository=repository, name=name)
+    if session.json:
+        session.answer(found)
+        return
+    aliases: dict[tuple[str, str, int], list[str]] = {}
+    for each in found["aliases"]:
+        aliases.setdefault((each["repository"], each["name"], each["version"]), []).append(each["alias"])
+    table = Table("model", "version", "aliases", "size", "digest", "object", box=None, pad_edge=False)
+    for each in found["models"]:
+        table.add_row(
+            f"{each['repository']}/{each['name']}",
+            str(each["version"]),
+            ", ".join(aliases.get((each["repository"], each["name"], each["version"]), [])),
+            text.size(each["size"]),
+            _digest(each["digest"]),
+            f"s3://{each['bucket']}/{each['key']}",
+        )
+    session.out.print(table)
+
+
+@command
+def model(
+    session: Session,
+    action: Annotated[Action, typer.Argument(help="What to do.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The model.")],
+    what: Annotated[
+        str, typer.Argument(metavar="FILE|VERSION", help="push: the ONNX file. promote, verify: the version.")
+    ] = "",
+    alias: Annotated[str, typer.Option(help="The alias to move (promote, rollback) or to follow (verify).")] = "champion",
+    repository: REPOSITORY = "",
+) -> None:
+    """Upload a model with its sidecar (push), let an alias mean a version (promote) or again the one before (rollback), or
+    read a version, or the one an alias means, from its bucket and check it as every load does (verify).
+    """
+    where = _repository(session, repository)
+    if action is Action.PUSH:
+        _push(session, where, name, Path(what))
+    elif action is Action.VERIFY:
+        _verify(session, where, name, what, alias)
+    else:
+        _promote(session, where, name, _number(what) if action is Action.PROMOTE else 0, alias)
+
+
+def _push(session: Session, where: Repository, name: str, file: Path) -> None:
+    from infra.objects.s3 import S3Store
+
+    if not file.is_file():
+        raise Complaint(f"there is no file {file}: sluice model push NAME FILE.onnx")
+    content = file.read_bytes()
+    made = sidecar.hasher(where.digest)
+    made.update(content)
+    key = f"{where.prefix}{name}/model.onnx"
+    store = S3Store(*session.store())
+    try:
+        beside = sidecar.text(made.hexdigest(), "model.onnx")
+        store.write(where.bucket, sidecar.key(key, where.digest), beside, content_type="text/plain")
+        store.write(where.bucket, key, content, content_type="application/onnx")
+    finally:
+        store.close()
+    if session.json:
+        session.answer(
+            {"bucket": where.bucket, "key": key, "size": len(content), "digest": f"{where.digest}:{made.hexdigest()}"}
+        )
+        return
+    typer.echo(f"{file} -> s3://{where.bucket}/{key} ({text.size(len(content))}); once checked, `sluice models` lists it")
+
+
+def _verify(session: Session, where: Repository, name: str, what: str, alias: str) -> None:
+    from infra.models.loader import Loader
+    from infra.objects.s3 import S3Store
+
+    store = S3Store(*session.store())
+    try:
+        loader = Loader(store, where)
+        version = _number(what) if what else loader.resolve(name, alias)
+        found = loader.load(name, version)
+    except (Unverified, NotFound) as error:
+        raise Complaint(str(error)) from error
+    finally:
+        store.close()
+    if session.json:
+        session.answer({"name": name, "version": version, "digest": found.record.digest, "size": found.record.size})
+        return
+    typer.echo(f"{where.name}/{name} version {version} is what was published: {found.record.digest}")
+
+
+def _promote(session: Session, where: Repository, name: str, version: int, alias: str) -> None:
+    with session.api() as api:
+        done = api.put(f"/models/{where.name}/{name}/aliases/{alias}", {"version": version})["promoted"]
+    if session.json:
+        session.answer({"promoted": done})
+    elif done is None:
+        typer.echo(f"{alias} of {where.name}/{name} means version {version} already")
+    else:
+        typer.echo(
+            f"{alias} of {where.name}/{name} means version {done['version']} now; before: {done.get('previous', 0) or 'none'}"
+        )
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 10**9):
+        raise Complaint(f"{text!r} is no version: give its number, as `sluice models` lists it")
+    return int(text)
+
+
+def _repository(session: Session, name: str) -> Repository:
+    known = session.config.models
+    found = [each for each in known if not name or each.name == name]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(each.name for each in known) or "none; set sluice.models"
+    raise Complaint(f"say which model repository with --repository: {names}")
+
+
+def _digest(digest: str) -> str:
+    algorithm, _, value = digest.partition(":")
+    return f"{algorithm}:{value[:12]}"

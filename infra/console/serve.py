@@ -1,0 +1,47 @@
+"""``sluice serve``: answer with the models of a repository."""
+
+from __future__ import annotations
+
+import threading
+from typing import Annotated
+
+import typer
+
+from infra.console.client import NotRunning
+from infra.console.session import Session, command
+
+
+@command
+def serve(
+    session: Session,
+    port: Annotated[int | None, typer.Option(help="If not the configured one; 0 takes a free one.", show_default=False)] = None,
+) -> None:
+    """Serve the models of a repository over the Open Inference Protocol (v2), until Ctrl-C. New versions are swapped in."""
+    from infra.objects.s3 import S3Store
+    from infra.runtime.embedded import listen, url_of
+    from infra.runtime.logs import configure as configure_logs
+    from infra.serving import server
+
+    config = session.config
+    configure_logs(config.runtime.log_format)
+    try:
+        api, store = session.api(), session.store()
+    except NotRunning:
+        if not config.objects.endpoint:
+            raise
+        place = config.objects  # a container has no lake beside it: the bucket alone is enough
+        api, store = None, (place.endpoint, place.access_key, place.secret_key, place.region)
+    objects, stopping = S3Store(*store), threading.Event()
+    try:
+        app = server.application(config, objects)
+        with listen(config.serving.host, config.serving.port if port is None else port) as bound:
+            work, given = (server.follow, (app, api, stopping)) if api else (server.look, (app, stopping))
+            threading.Thread(target=work, args=given, daemon=True).start()
+            url = url_of(bound)
+            session.line({"url": url}) if session.json else typer.echo(f"serving {app.repository.name} on {url}/v2")
+            server.serve(app, config, [bound])
+    finally:
+        stopping.set()
+        if api:
+            api.close()
+        objects.close()

@@ -1,0 +1,136 @@
+"""Load a version of a model: its bytes are read once, and the very bytes that were hashed are the ones that are given out.
+
+A version is loaded if its record, its file and their sidecars agree about it, and an alias if its own sidecar does. Nothing
+else is asked, so the bucket alone is enough: a container that has no catalogue checks the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import msgspec
+
+from events.ports import NotFound, ObjectStore, Repository
+from functions.repository import layout, sidecar
+from functions.repository.sidecar import Unverified
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``version.json`` tells of a version."""
+
+    name: str
+    version: int
+    key: str
+    digest: str
+    size: int
+    stored: str = ""
+    source: str = ""
+    metadata: dict[str, Any] = {}
+
+
+class Meaning(msgspec.Struct, frozen=True, kw_only=True):
+    """What an alias's object tells."""
+
+    name: str
+    alias: str
+    version: int
+    digest: str
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """A model that was checked: its record, and its bytes."""
+
+    record: Record
+    content: bytes
+
+
+class Loader:
+    """Loads from one repository. ``verify`` is asked about every record's bytes as well, such as for a signature."""
+
+    def __init__(
+        self, objects: ObjectStore, repository: Repository, verify: Callable[[str, bytes], None] = lambda *_: None
+    ) -> None:
+        self._objects, self.repository, self._verify = objects, repository, verify
+
+    def load(self, name: str, version: int) -> Verified:
+        """Raises ``Unverified`` for anything that is missing or does not agree."""
+        record = self.record(name, version)
+        digest, content = self._read(record.key)
+        if record.digest != f"{self.repository.digest}:{digest}" or record.size != len(content):
+            raise Unverified(
+                f"{self._at(record.key)} is not version {version} of {name}: its record names another digest. "
+                "Something replaced it; publish the model again"
+            )
+        return Verified(record, content)
+
+    def record(self, name: str, version: int) -> Record:
+        """What a version is. Raises ``Unverified``."""
+        key = layout.record_key(self.repository.prefix, name, version)
+        record: Record = self._document(key, Record)
+        file = layout.file_key(self.repository.prefix, name, version)
+        if (record.name, record.version, record.key) != (name, version, file):
+            raise Unverified(f"{self._at(key)} is the record of version {record.version} of {record.name}: it was put there")
+        return record
+
+    def resolve(self, name: str, alias: str) -> int:
+        """The version that an alias means. Raises ``Unverified``."""
+        key = layout.alias_key(self.repository.prefix, name, alias)
+        found: Meaning = self._document(key, Meaning)
+        if (found.name, found.alias) != (name, alias):
+            raise Unverified(f"{self._at(key)} is the alias {found.alias} of {found.name}: it was put there")
+        if self.record(name, found.version).digest != found.digest:
+            raise Unverified(f"{self._at(key)} names another digest than version {found.version} has: one of them was replaced")
+        return found.version
+
+    def has_alias(self, name: str, alias: str) -> bool:
+        """Whether the bucket has this alias, or a part of it."""
+        key = layout.alias_key(self.repository.prefix, name, alias)
+        return any(info.key.startswith(key) for info in self._objects.list(self.repository.bucket, key))
+
+    def names(self) -> list[str]:
+        """The models that have a version in the bucket."""
+        prefix = self.repository.prefix
+        places = (layout.place(info.key[len(prefix) :]) for info in self._objects.list(self.repository.bucket, prefix))
+        return sorted({place.name for place in places if place and place.version and place.file == layout.FILE})
+
+    def versions(self, name: str) -> list[int]:
+        """The numbers of the versions that lie in the bucket, whether or not they could be loaded."""
+        folder = layout.file_key(self.repository.prefix, name, 0)[: -len(f"0/{layout.FILE}")]
+        found = {
+            place.version
+            for info in self._objects.list(self.repository.bucket, folder)
+            if (place := layout.place(info.key[len(self.repository.prefix) :]))
+            and (place.name, place.file) == (name, layout.FILE)
+        }
+        return sorted(found)
+
+    def _document(self, key: str, kind: type[Any]) -> Any:
+        _, content = self._read(key)
+        self._verify(key, content)
+        try:
+            return msgspec.json.decode(content, type=kind)
+        except msgspec.MsgspecError as error:
+            raise Unverified(f"{self._at(key)} cannot be read: {error}") from error
+
+    def _read(self, key: str) -> tuple[str, bytes]:
+        """A file's digest and bytes, read once and checked against its sidecar. Raises ``Unverified``."""
+        algorithm, bucket = self.repository.digest, self.repository.bucket
+        hashed, content = sidecar.hasher(algorithm), bytearray()
+        try:
+            told = self._objects.read(bucket, sidecar.key(key, algorithm), 0, sidecar.MOST + 1)
+            with closing(self._objects.stream(bucket, key)) as chunks:
+                for chunk in chunks:
+                    hashed.update(chunk)
+                    content += chunk
+        except NotFound as error:
+            raise Unverified(
+                f"{self._at(key)} cannot be checked: it or its sidecar .{algorithm}asc is missing ({error})"
+            ) from error
+        digest = hashed.hexdigest()
+        sidecar.check(told, algorithm, digest, self._at(key))
+        return digest, bytes(content)
+
+    def _at(self, key: str) -> str:
+        return f"s3://{self.repository.bucket}/{key}"

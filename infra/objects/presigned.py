@@ -1,0 +1,79 @@
+"""Presigned URLs: for some seconds, whoever has one may send or fetch one object, without keys.
+
+Source: Amazon S3 API Reference, "Authenticating Requests: Using Query Parameters"; a URL lives at most seven days.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from events.errors import Reject
+from events.ports import ObjectInfo
+from infra.objects.providers import Providers
+from infra.objects.s3 import errors
+
+LONGEST = 7 * 24 * 3600
+MOST_PARTS = 10_000
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part that was sent: its number, and the ``ETag`` that the store answered."""
+
+    number: int
+    etag: str
+
+
+def put(objects: Providers, bucket: str, key: str, seconds: int, content_type: str = "") -> str:
+    """A URL to PUT the object to. A content type given here must be sent with it."""
+    more = {"ContentType": content_type} if content_type else {}
+    return _url(objects, "put_object", bucket, key, seconds, **more)
+
+
+def get(objects: Providers, bucket: str, key: str, seconds: int) -> str:
+    """A URL to GET the object from."""
+    return _url(objects, "get_object", bucket, key, seconds)
+
+
+def begin(objects: Providers, bucket: str, key: str, parts: int, seconds: int, content_type: str = "") -> tuple[str, list[str]]:
+    """Begin a multipart upload: its id, and a URL to PUT each part to. Raises ``Reject``, ``Retry``, ``NotFound``."""
+    if not 1 <= parts <= MOST_PARTS:
+        raise Reject(f"parts must lie between 1 and {MOST_PARTS}, not {parts}")
+    store, name = objects.of(bucket)
+    more = {"ContentType": content_type} if content_type else {}
+    with errors(bucket, key):
+        upload = store.client.create_multipart_upload(Bucket=name, Key=key, **more)["UploadId"]
+    urls = [
+        _url(objects, "upload_part", bucket, key, seconds, UploadId=upload, PartNumber=number) for number in range(1, parts + 1)
+    ]
+    return upload, urls
+
+
+def complete(objects: Providers, bucket: str, key: str, upload: str, parts: list[Part]) -> ObjectInfo:
+    """Make one object of the parts. Raises ``Reject`` for parts that the store does not have, ``Retry``, ``NotFound``."""
+    store, name = objects.of(bucket)
+    told = [{"PartNumber": part.number, "ETag": part.etag} for part in sorted(parts, key=lambda part: part.number)]
+    with errors(bucket, key):
+        store.client.complete_multipart_upload(Bucket=name, Key=key, UploadId=upload, MultipartUpload={"Parts": told})
+    return objects.head(bucket, key)
+
+
+def abort(objects: Providers, bucket: str, key: str, upload: str) -> None:
+    """Forget a multipart upload and its parts."""
+    store, name = objects.of(bucket)
+    with errors(bucket, key):
+        store.client.abort_multipart_upload(Bucket=name, Key=key, UploadId=upload)
+
+
+def checked(seconds: int) -> int:
+    """For how long a URL shall be good. Raises ``Reject`` where none can be."""
+    if not 1 <= seconds <= LONGEST:
+        raise Reject(f"ttl must lie between 1 and {LONGEST} seconds, not {seconds}")
+    return seconds
+
+
+def _url(objects: Providers, operation: str, bucket: str, key: str, seconds: int, **more: Any) -> str:
+    store, name = objects.of(bucket)
+    url: str = store.client.generate_presigned_url(operation, {"Bucket": name, "Key": key, **more}, ExpiresIn=checked(seconds))
+    return url

@@ -1,0 +1,95 @@
+"""The short form of the catalogue by HTTP: one entry an object, searched by the fields of ``Query``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from events.ports import Entry, Query
+from infra.catalog.database import Database
+from infra.catalog.entries import Entries
+from infra.lake import Lake
+from infra.runtime.answers import number, reply
+from infra.runtime.operation import Operation, caller_of
+
+T = TypeVar("T")
+
+
+class FoundEntries(msgspec.Struct):
+    """Entries, and the ``after`` of the next page."""
+
+    entries: list[Entry]
+    next: str | None
+
+
+class EntriesApi:
+    """Searches and reads, for those who may view."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+
+    def operations(self) -> list[Operation]:
+        fields = Query.__struct_fields__
+        return [
+            Operation("GET", "/catalog", "read", self.search, gives=FoundEntries, query=fields),
+            Operation("GET", "/catalog/{bucket}/{key:path}", "read", self.entry, gives=Entry),
+        ]
+
+    async def search(self, request: Request) -> Response:
+        """Search the catalogue; ``where=rows>=100`` may repeat."""
+        query, caller = query_of(request), caller_of(request)
+        entries = await self._read(lambda database: Entries(database, viewer=caller).search(query))
+        more = len(entries) == query.limit
+        return reply(FoundEntries(entries, f"{entries[-1].bucket}/{entries[-1].key}" if more else None))
+
+    async def entry(self, request: Request) -> Response:
+        """Read one entry."""
+        bucket, key = request.path_params["bucket"], request.path_params["key"]
+        caller = caller_of(request)
+        found = await self._read(lambda database: Entries(database, viewer=caller).get(bucket, key))
+        if found is None:
+            raise HTTPException(404, f"the catalogue has no s3://{bucket}/{key}; see what it has with: sluice ls s3://{bucket}")
+        return reply(found)
+
+    async def _read(self, work: Callable[[Database], T]) -> T:
+        def read() -> T:
+            with self._lake.database() as database:
+                return work(database)
+
+        return await run_in_threadpool(read)
+
+
+def query_of(request: Request) -> Query:
+    """The search in a request's parameters; ``where=rows>=100`` may repeat."""
+    where: dict[str, Any] = {}
+    for condition in request.query_params.getlist("where"):
+        found = next((how for how in (">=", "<=", "!=", ">", "<", "=") if how in condition), None)
+        if found is None:
+            raise HTTPException(400, f"where={condition!r} compares nothing: write where=PATH>=VALUE (or = != < > <=)")
+        path, _, value = condition.partition(found)
+        where[path.strip() + ("" if found == "=" else found)] = _value(value.strip())
+    texts = {name: request.query_params[name] for name in Query.__struct_fields__ if name in request.query_params}
+    for name in ("where", "limit"):
+        texts.pop(name, None)
+    unknown = set(request.query_params) - set(Query.__struct_fields__)
+    if unknown:
+        raise HTTPException(
+            400, f"unknown parameters {', '.join(sorted(unknown))}; known: {', '.join(Query.__struct_fields__)}"
+        )
+    return Query(**texts, where=where, limit=number(request, "limit", 100))
+
+
+def _value(text: str) -> Any:
+    """``12``, ``1.5``, ``true`` as what they are, anything else as text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, int | float | bool) else text

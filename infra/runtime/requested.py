@@ -1,0 +1,30 @@
+"""Requests for a function by its name: nobody else gets them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from events.errors import Reject
+from events.event import Event
+from events.route import Routes
+from functions.tables.rule import rule_of
+from infra.catalog.resources import Binding
+
+REQUESTED = "dev.sluice.function.requested.v1"
+
+
+def named(event: Event, functions: Sequence[str]) -> list[str]:
+    """The one of the functions that the request is for. One that is not here is a target too, and ends as a dead letter."""
+    name = event.data.get("function") if isinstance(event.data, dict) else None
+    if name in functions:
+        return [str(name)]
+    return [f"function {str(name)[:100]}"]
+
+
+def check(routes: Routes, wanted: Binding) -> None:
+    """Raises ``Reject`` for a binding to a function that takes no such requests, or to a rule that makes no sense."""
+    known = [handler.name for handler in routes.match(REQUESTED)]
+    if wanted.function not in known:
+        raise Reject(f"function: {wanted.function[:100]!r} cannot be bound; those that can are {', '.join(known)}")
+    if wanted.function == "preprocess":
+        rule_of(wanted.parameters)

@@ -1,0 +1,1 @@
+"""Serving models over the Open Inference Protocol, version 2."""

@@ -1,0 +1,262 @@
+"""The Open Inference Protocol v2 by HTTP, as a plain ASGI application.
+
+Wrong shapes and types are 400, unknown models 404, a model that failed or took too long 500; every error is
+``{"error": "..."}``. The repository's routes change what is served, so they want the token, if there is one. A CloudEvent
+(``model.published``, ``model.promoted``) posted to ``/`` has the model looked up again.
+
+Source: Open Inference Protocol v2 with its extensions ``model_repository`` and ``binary_tensor_data``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+from importlib.metadata import version as version_of
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+
+from events.errors import Reject, SluiceError
+from events.ingress import read
+from functions.repository.sidecar import Unverified
+from infra.models.loader import Loader
+from infra.runtime.asgi import Receive, Scope, Send, TooLarge, answer, body_of
+from infra.serving import protocol, result_routes
+from infra.serving.batcher import Closed
+from infra.serving.materialised import Materialised
+from infra.serving.model import OnnxModel
+from infra.serving.shelf import Shelf, Unknown
+from infra.serving.tensors import Array, BadTensor
+
+logger = logging.getLogger("sluice.serving")
+MAX_BODY = 256 << 20
+#: JSON beyond this takes so long to read that others must have their turn in between.
+LARGE = 64 << 10
+EXTENSIONS = ["binary_tensor_data", "model_repository"]
+ANNOUNCED = ("dev.sluice.model.published.v1", "dev.sluice.model.promoted.v1")
+#: A model of this name belongs to the protocol's routes.
+INFER = "infer"
+
+
+class Serving:
+    """The application over a shelf that loads from one repository: ``only`` these models, or all."""
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        loader: Loader,
+        token: str = "",
+        canary: str = "",
+        share: float = 0.0,
+        only: Collection[str] = (),
+        results: Materialised | None = None,
+    ) -> None:
+        self.shelf, self.repository, self._loader, self._token = shelf, loader.repository, loader, token.encode()
+        self._canary, self._share, self._only = canary, share, frozenset(only)
+        self.results = results
+        self._turn = asyncio.Lock()
+        self.ready = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"only HTTP is spoken here, not {scope['type']!r}; start the server with lifespan off")
+        try:
+            await self._route(scope, receive, send)
+        except BadTensor as error:
+            await answer(send, 400, {"error": str(error)})
+        except Unknown as error:
+            await answer(send, 404, {"error": str(error)})
+        except TooLarge as error:
+            await answer(send, 413, {"error": str(error)})
+        except Unverified as error:
+            await answer(send, 500, {"error": str(error)})
+        except Reject as error:
+            await answer(send, 400, {"error": str(error)})
+        except SluiceError as error:
+            await answer(send, 500, {"error": str(error)})
+        except ConnectionResetError:
+            return
+        except Exception:
+            logger.exception("a request to %s failed", scope["path"])
+            await answer(send, 500, {"error": "a fault of the server; its log has it"})
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method, steps = scope["method"], _steps(scope)
+        match method, steps:
+            case "POST", ["v2", "models", *rest] if rest[-1:] == [INFER]:
+                await self._infer(scope, rest[:-1], receive, send)
+            case "GET", ["v2", "health", "live"] | ["healthz"]:
+                await answer(send, 200, {"live": True})
+            case "GET", ["v2", "health", "ready"] | ["readyz"]:
+                await answer(send, 200 if self.ready else 503, {"ready": self.ready})
+            case "GET", ["v2"]:
+                await answer(send, 200, {"name": "sluice", "version": version_of("sluice"), "extensions": EXTENSIONS})
+            case "GET", ["v2", "models", *rest] if rest[-1:] == ["ready"] and rest[:-1]:
+                name, version = _named(rest[:-1])
+                self.shelf.pick(name, version)
+                await answer(send, 200, {"name": name, "ready": True})
+            case "GET", ["v2", "models", *rest] if rest:
+                name, version = _named(rest)
+                await answer(send, 200, self.shelf.pick(name, version).model.metadata(self.shelf.versions(name)))
+            case "POST", ["v2", "repository", "index"]:
+                await answer(send, 200, self._index())
+            case "POST", ["v2", "repository", "models", *rest] if len(rest) > 1 and rest[-1] in ("load", "unload"):
+                await self._change("/".join(rest[:-1]), rest[-1], scope, receive, send)
+            case _, ["results", *rest] if self.results is not None:
+                await self._kept(self.results, rest, scope, receive, send)
+            case "POST", []:
+                await self._announced(scope, receive, send)
+            case _:
+                await answer(send, 404, {"error": f"nothing is at {method} {scope['path'][:200]}"})
+
+    async def _infer(self, scope: Scope, rest: list[str], receive: Receive, send: Send) -> None:
+        name, version = _named(rest)
+        headers = scope["headers"]
+        body = await body_of(headers, receive, MAX_BODY)
+        length = dict(headers).get(protocol.LENGTH)
+        if length is not None and not (length.isdigit() and len(length) < 12):
+            raise BadTensor("Inference-Header-Content-Length must be a whole number")
+        request = await self._parsed(body, None if length is None else int(length))
+        model, outputs = await self._ask(name, version, request)
+        text, told = protocol.answer(request, name, model.version, outputs)
+        told.append((b"content-length", str(len(text)).encode()))
+        await send({"type": "http.response.start", "status": 200, "headers": told})
+        await send({"type": "http.response.body", "body": text})
+
+    async def _parsed(self, body: bytes, header: int | None) -> protocol.Request:
+        """The request; of those with large JSON one in a turn of the event loop, so that health does not wait for all."""
+        if (len(body) if header is None else header) <= LARGE:
+            return protocol.parse(body, header)
+        async with self._turn:
+            await asyncio.sleep(0)
+            return protocol.parse(body, header)
+
+    async def _ask(self, name: str, version: str, request: protocol.Request) -> tuple[OnnxModel, dict[str, Array]]:
+        """Who answered, and what. A version that is being replaced at this very moment sends on to the one in its place."""
+        while True:
+            batcher = self.shelf.pick(name, version)
+            batcher.model.check(request.inputs, request.outputs)
+            try:
+                return batcher.model, await batcher.infer(request.inputs, request.outputs)
+            except Closed:
+                continue
+
+    def _index(self) -> list[dict[str, Any]]:
+        loaded = [
+            {"name": name, "version": str(version), "state": "READY", "reason": ""}
+            for name in self.shelf.names
+            for version in self.shelf.versions(name)
+        ]
+        faults = [
+            {"name": name, "version": "", "state": "UNAVAILABLE", "reason": why}
+            for name, why in sorted(self.shelf.faults.items())
+        ]
+        return [*loaded, *faults]
+
+    async def _change(self, name: str, how: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._allowed(scope):
+            await answer(send, 401, {"error": "send the token: Authorization: Bearer TOKEN"}, (b"www-authenticate", b"Bearer"))
+            return
+        body = await body_of(scope["headers"], receive)
+        if how == "unload":
+            await asyncio.to_thread(self.shelf.unload, name)
+        else:
+            await asyncio.to_thread(self.shelf.load, name, _version_in(body))
+        await answer(send, 200, {"name": name, "state": "READY" if how == "load" else "UNAVAILABLE"})
+
+    async def _announced(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A subscription's delivery. What cannot be loaded is no reason to send the event again."""
+        if not self._allowed(scope):
+            await answer(send, 401, {"error": "send the token: Authorization: Bearer TOKEN"}, (b"www-authenticate", b"Bearer"))
+            return
+        received = read(scope["headers"], await body_of(scope["headers"], receive))
+        if received.rejects:
+            await answer(send, 400, {"error": str(received.rejects[0].error)})
+            return
+        for event in received.events:
+            await asyncio.to_thread(self.announced, event.type, event.data)
+        await answer(send, 202, {"accepted": len(received.events)})
+
+    def announced(self, kind: str, data: object) -> None:
+        """Act on an event: another version of a model is there or to be served, or results are out of date."""
+        if kind in ANNOUNCED:
+            ours = isinstance(data, dict) and data.get("repository") == self.repository.name
+            if isinstance(data, dict) and ours and isinstance(data.get("name"), str):
+                self.follow(data["name"])
+        if self.results is not None:
+            self.results.told(kind, data)
+
+    def refresh(self) -> None:
+        """Look everything up again; ready from then on."""
+        for name in self._loader.names():
+            self.follow(name)
+        self.ready = True
+        if self.results is not None:
+            self.results.catch_up()
+
+    def follow(self, name: str) -> bool:
+        """Serve what is to be served of a model now; whether that worked. Blocks while it loads."""
+        if self._only and name not in self._only:
+            return False
+        try:
+            self.shelf.update(name, self._canary, self._share)
+        except Exception as error:
+            logger.error("the model %s stays as it is: %s", name, error)
+            return False
+        if self.results is not None:
+            self.results.served(name)
+        return True
+
+    async def _kept(self, results: Materialised, rest: Sequence[str], scope: Scope, receive: Receive, send: Send) -> None:
+        method = scope["method"]
+        if method != "GET" and not self._allowed(scope):
+            await answer(send, 401, {"error": "send the token: Authorization: Bearer TOKEN"}, (b"www-authenticate", b"Bearer"))
+            return
+        match method, rest:
+            case "GET", [name]:
+                await result_routes.read(results, name, scope, send)
+            case "GET", []:
+                await result_routes.listed(results, send)
+            case "PUT", [name]:
+                await result_routes.define(results, name, scope, receive, send)
+            case "POST", [name, "refresh"]:
+                await result_routes.refresh(results, name, send)
+            case "DELETE", [name]:
+                await result_routes.remove(results, name, send)
+            case _:
+                await answer(send, 404, {"error": f"nothing is at {method} {scope['path'][:200]}"})
+
+    def _allowed(self, scope: Scope) -> bool:
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        return not self._token or hmac.compare_digest(given, b"Bearer " + self._token)
+
+
+def _steps(scope: Scope) -> tuple[str, ...]:
+    path = scope.get("raw_path")
+    return _split(scope["path"] if not path else path.decode("latin-1").partition("?")[0])
+
+
+@lru_cache(1024)
+def _split(path: str) -> tuple[str, ...]:
+    return tuple(unquote(step) for step in path.split("/") if step)
+
+
+def _named(rest: list[str]) -> tuple[str, str]:
+    """Name (which may have several steps) and version (empty: the default one) of a model's path."""
+    if len(rest) > 2 and rest[-2] == "versions":
+        return "/".join(rest[:-2]), rest[-1]
+    return "/".join(rest), ""
+
+
+def _version_in(body: bytes) -> int:
+    """The version that a load asks for in its ``parameters``, 0 for the default one. Raises ``BadTensor``."""
+    try:
+        document = msgspec.json.decode(body or b"{}", type=dict[str, Any])
+        version = document.get("parameters", {}).get("version", 0)
+        return int(version)
+    except (msgspec.MsgspecError, AttributeError, TypeError, ValueError) as error:
+        raise BadTensor(f'load takes nothing, or {{"parameters": {{"version": N}}}}: {error}') from error

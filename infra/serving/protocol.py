@@ -1,0 +1,128 @@
+"""Requests and answers of the Open Inference Protocol v2, in JSON, with tensors as JSON or as raw bytes behind it.
+
+Source: Open Inference Protocol v2, "Inference"; its binary tensor data extension: the header
+``Inference-Header-Content-Length`` is the JSON's length, and the raw tensors follow in the order of the JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from infra.serving.tensors import Array, BadTensor, from_bytes, from_list, from_numbers, name_of, to_bytes
+
+LENGTH = b"inference-header-content-length"
+JSON, BINARY = b"application/json", b"application/octet-stream"
+
+
+class _Numbers(msgspec.Struct):
+    """An input as nearly all are: flat numbers, or raw bytes."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[int | float] | None = None
+    parameters: dict[str, Any] = {}
+
+
+class _Values(msgspec.Struct):
+    """An input of anything else: nested lists, texts, truth values."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any] | None = None
+    parameters: dict[str, Any] = {}
+
+
+class _Output(msgspec.Struct):
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class _Quick(msgspec.Struct):
+    inputs: list[_Numbers]
+    id: str = ""
+    parameters: dict[str, Any] = {}
+    outputs: list[_Output] | None = None
+
+
+class _Any(msgspec.Struct):
+    inputs: list[_Values]
+    id: str = ""
+    parameters: dict[str, Any] = {}
+    outputs: list[_Output] | None = None
+
+
+_quick, _any = msgspec.json.Decoder(_Quick).decode, msgspec.json.Decoder(_Any).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Request(NamedTuple):
+    """What is to be inferred. ``outputs`` are the names wanted (``None``: all), ``raw`` those wanted as raw bytes."""
+
+    id: str
+    inputs: dict[str, Array]
+    outputs: tuple[str, ...] | None
+    raw: frozenset[str] | bool
+
+
+def parse(body: bytes, header: int | None) -> Request:
+    """The request in a body whose JSON is its first ``header`` bytes (``None``: all). Raises ``BadTensor``."""
+    if header is not None and header > len(body):
+        raise BadTensor(f"Inference-Header-Content-Length is {header}, but the body has {len(body)} bytes")
+    text = body if header is None else body[:header]
+    document: _Quick | _Any
+    take: Callable[[str, str, list[int], list[Any]], Array] = from_numbers
+    try:
+        try:
+            document = _quick(text)
+        except msgspec.ValidationError:
+            document, take = _any(text), from_list
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadTensor(f"the request is not what the inference protocol takes: {error}") from error
+    rest = memoryview(body)[len(text) :]
+    inputs: dict[str, Array] = {}
+    for each in document.inputs:
+        if each.name in inputs:
+            raise BadTensor(f"the input {each.name!r} came twice")
+        size = each.parameters.get("binary_data_size")
+        if size is None:
+            if each.data is None:
+                raise BadTensor(f"the input {each.name!r} has neither data nor binary_data_size")
+            inputs[each.name] = take(each.name, each.datatype, each.shape, each.data)
+            continue
+        if not isinstance(size, int) or not 0 <= size <= len(rest) or each.data is not None:
+            raise BadTensor(f"the input {each.name!r} has binary_data_size {size!r}, but {len(rest)} bytes are left for it")
+        inputs[each.name] = from_bytes(each.name, each.datatype, each.shape, rest[:size])
+        rest = rest[size:]
+    if len(rest):
+        raise BadTensor(f"{len(rest)} bytes behind the last input belong to none")
+    every = document.parameters.get("binary_data_output") is True
+    if document.outputs is None:
+        return Request(document.id, inputs, None, every)
+    raw = frozenset(each.name for each in document.outputs if each.parameters.get("binary_data", every) is True)
+    return Request(document.id, inputs, tuple(each.name for each in document.outputs), raw)
+
+
+def answer(request: Request, model: str, version: int, outputs: dict[str, Array]) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    """The body and headers that answer ``request``."""
+    described: list[dict[str, Any]] = []
+    blobs: list[bytes] = []
+    for name, array in outputs.items():
+        told: dict[str, Any] = {"name": name, "shape": array.shape, "datatype": name_of(array)}
+        if request.raw is True or (request.raw is not False and name in request.raw):
+            blobs.append(to_bytes(array))
+            told["parameters"] = {"binary_data_size": len(blobs[-1])}
+        else:
+            told["data"] = array.ravel().tolist()
+        described.append(told)
+    document: dict[str, Any] = {"model_name": model, "model_version": str(version), "outputs": described}
+    if request.id:
+        document["id"] = request.id
+    text = _encode(document)
+    if not blobs:
+        return text, [(b"content-type", JSON)]
+    return b"".join((text, *blobs)), [(b"content-type", BINARY), (LENGTH, str(len(text)).encode())]

@@ -1,0 +1,136 @@
+"""Tensors of the Open Inference Protocol as numpy arrays, from JSON lists and from raw bytes, and back.
+
+Source: Open Inference Protocol v2, "Tensor Data Types"; its binary tensor data extension for raw bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from events.errors import Reject
+
+Array = NDArray[Any]
+#: Protocol name -> numpy's. Raw bytes are little-endian.
+NUMPY = {
+    "BOOL": "?", "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "INT8": "<i1", "INT16": "<i2",
+    "INT32": "<i4", "INT64": "<i8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8", "BYTES": "O",
+}  # fmt: skip
+#: Of those that are numbers: the letter of ``struct``.
+PACKED = {
+    "UINT8": "B", "UINT16": "H", "UINT32": "I", "UINT64": "Q", "INT8": "b", "INT16": "h", "INT32": "i", "INT64": "q",
+    "FP16": "e", "FP32": "f", "FP64": "d",
+}  # fmt: skip
+DTYPES = {name: np.dtype(kind) for name, kind in NUMPY.items()}
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+#: Most elements of one tensor: a shape that claims more is refused before anything is made of it.
+MOST = 1 << 28
+
+
+class BadTensor(Reject):
+    """A tensor contradicts itself or its model; the text names it. HTTP status 400."""
+
+
+def count(name: str, shape: list[int]) -> int:
+    """How many elements a tensor of this shape has. Raises ``BadTensor``."""
+    elements = 1
+    for axis in shape:
+        elements *= axis
+        if axis < 0 or elements > MOST:
+            raise BadTensor(f"the tensor {name!r} cannot have the shape {shape[:8]}")
+    return elements
+
+
+def dtype_of(name: str, datatype: str) -> np.dtype[Any]:
+    """Raises ``BadTensor`` for a data type that the protocol does not have."""
+    try:
+        return DTYPES[datatype]
+    except KeyError:
+        raise BadTensor(f"the tensor {name!r} has the data type {datatype[:20]!r}; known are {', '.join(NUMPY)}") from None
+
+
+def from_list(name: str, datatype: str, shape: list[int], data: list[Any]) -> Array:
+    """A tensor of JSON values, flat in row-major order or nested. Raises ``BadTensor``."""
+    dtype, elements = dtype_of(name, datatype), count(name, shape)
+    while data and isinstance(data[0], list):
+        if not all(isinstance(part, list) for part in data):
+            raise BadTensor(f"the tensor {name!r} mixes lists and values")
+        data = list(chain.from_iterable(data))
+    if len(data) != elements:
+        raise BadTensor(f"the tensor {name!r} of shape {shape} needs {elements} values, but {len(data)} came")
+    if dtype.hasobject:
+        if not all(isinstance(value, str) for value in data):
+            raise BadTensor(f"the tensor {name!r} is BYTES: its values must be texts")
+        return np.array(data, dtype=object).reshape(shape)
+    try:
+        with np.errstate(over="ignore"):  # told below, by name
+            found = np.asarray(data, None if dtype.kind in "iub" and data else dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BadTensor(f"a value of the tensor {name!r} is no {datatype}: {error}") from error
+    if dtype.kind == "b" and data and found.dtype != dtype:
+        raise BadTensor(f"the tensor {name!r} is BOOL: its values must be true or false")
+    if dtype.kind in "iu" and data:
+        bounds = np.iinfo(dtype)
+        if found.dtype.kind not in "iu" or found.min() < bounds.min or found.max() > bounds.max:
+            raise BadTensor(f"a value of the tensor {name!r} is no {datatype}")
+    if dtype.kind == "f" and found.size and not np.isfinite(found).all():
+        raise BadTensor(f"a value of the tensor {name!r} is too large for {datatype}")
+    return found.astype(dtype, copy=False).reshape(shape)
+
+
+def from_numbers(name: str, datatype: str, shape: list[int], data: list[int | float]) -> Array:
+    """A tensor of JSON numbers, flat in row-major order. Raises ``BadTensor``."""
+    letter, elements = PACKED.get(datatype), count(name, shape)
+    if letter is None or len(data) != elements:
+        return from_list(name, datatype, shape, data)  # which says what is wrong
+    try:  # twice as fast as numpy, and it tells what does not fit
+        packed = struct.pack(f"<{elements}{letter}", *data)
+    except (struct.error, OverflowError) as error:
+        why = "is too large for" if isinstance(error, OverflowError) else "is no"
+        raise BadTensor(f"a value of the tensor {name!r} {why} {datatype}: {error}") from error
+    return np.frombuffer(packed, DTYPES[datatype]).reshape(shape)
+
+
+def from_bytes(name: str, datatype: str, shape: list[int], data: memoryview) -> Array:
+    """A tensor of raw bytes, without copying them. Raises ``BadTensor``."""
+    dtype, elements = dtype_of(name, datatype), count(name, shape)
+    if dtype.hasobject:
+        return np.array(_texts(name, data, elements), dtype=object).reshape(shape)
+    if len(data) != elements * dtype.itemsize:
+        needed = elements * dtype.itemsize
+        raise BadTensor(f"the tensor {name!r} of shape {shape} needs {needed} bytes of {datatype}, but {len(data)} came")
+    return np.frombuffer(data, dtype).reshape(shape)
+
+
+def _texts(name: str, data: memoryview, elements: int) -> list[str]:
+    """Elements of BYTES: each behind its length in four bytes."""
+    found: list[str] = []
+    position = 0
+    while position < len(data):
+        size = int.from_bytes(data[position : position + 4], "little")
+        position += 4
+        if position + size > len(data) or len(found) == elements:
+            break
+        found.append(bytes(data[position : position + size]).decode("utf-8", "surrogateescape"))
+        position += size
+    if len(found) != elements or position != len(data):
+        raise BadTensor(f"the bytes of the tensor {name!r} are not {elements} texts, each behind its length")
+    return found
+
+
+def to_bytes(array: Array) -> bytes:
+    """The raw bytes of a tensor."""
+    if array.dtype.hasobject:
+        texts = [str(value).encode("utf-8", "surrogateescape") for value in array.ravel()]
+        return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
+
+
+def name_of(array: Array) -> str:
+    """The protocol's name of an array's data type."""
+    known = NAMES.get(array.dtype)
+    return known or ("BYTES" if array.dtype.kind in "OSU" else NAMES[array.dtype.newbyteorder("<")])

@@ -1,0 +1,393 @@
+"""Model repositories: numbers, checks, sidecars, aliases, and loading that refuses whatever was tampered with."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+
+from events.errors import Reject
+from events.event import Event
+from events.ports import NotFound, ObjectInfo, Repository
+from events.types import (
+    TYPES,
+    CatalogUpdated,
+    ModelPromoted,
+    ModelPublished,
+    ModelRejected,
+    ModelStored,
+    ModelSubmitted,
+    PromotionRequested,
+)
+from functions.formats.onnx import ONNX
+from functions.formats.source import Source
+from functions.model_alias import model_alias
+from functions.model_store import model_store
+from functions.model_version import model_version
+from functions.repository import layout, sidecar
+from functions.repository.layout import Place, place
+from functions.repository.sidecar import ALGORITHMS, Unverified
+from infra.catalog.database import Database
+from infra.models.loader import Loader
+from infra.models.table import REGISTRY, SCHEMA, StoredModels
+from infra.sqlite import connect, migrate
+
+REPOSITORIES = [Repository(name="apps", bucket="models", prefix="apps/"), Repository(name="all", bucket="models")]
+
+
+def linear(weight: float = 2.0, **more) -> bytes:
+    """``y = weight * x`` as ONNX."""
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "w"], ["y"])],
+        "linear",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_tensor("w", TensorProto.FLOAT, [3], np.full(3, weight, "f4"))],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, **more)
+    made: bytes = model.SerializeToString()
+    return made
+
+
+class Bucket:
+    """Objects in memory, behind the port."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, bytes] = {}
+
+    def head(self, bucket, key, *, version=""):
+        return ObjectInfo(bucket=bucket, key=key, size=len(self._get(key)), etag=hashlib.md5(self._get(key)).hexdigest())
+
+    def delete(self, bucket, key):
+        self.found.pop(key, None)
+
+    def upload(self, bucket, key, file, **more):
+        return self.write(bucket, key, file.read_bytes())
+
+    def write(self, bucket, key, data, *, content_type=""):
+        self.found[key] = data
+        return ObjectInfo(bucket=bucket, key=key, size=len(data), etag=hashlib.md5(data).hexdigest())
+
+    def read(self, bucket, key, start, end, *, etag=""):
+        return self._get(key)[start:end]
+
+    def stream(self, bucket, key, *, etag=""):
+        yield self._get(key)
+
+    def list(self, bucket, prefix=""):
+        return (ObjectInfo(bucket=bucket, key=key, size=0, etag="") for key in sorted(self.found) if key.startswith(prefix))
+
+    def _get(self, key):
+        if key not in self.found:
+            raise NotFound(key)
+        return self.found[key]
+
+
+class Shop:
+    """A lake with just the model functions: what one yields, the others get."""
+
+    def __init__(self, models, repository: Repository) -> None:
+        self.models, self.repository, self.bucket = models, repository, Bucket()
+        self.seen: list[Event] = []
+
+    def upload(self, path: str, content: bytes) -> list[Event]:
+        key = self.repository.prefix + path
+        self.bucket.write("models", key, content)
+        source = Source(self.bucket, "models", key, len(content), "")
+        known = ONNX().sniff(content, key)
+        return self.change(
+            key,
+            digest=hashlib.sha256(content).hexdigest(),
+            etag=hashlib.md5(content).hexdigest(),
+            format="onnx" if known else "opaque",
+            metadata=ONNX().describe(source, {}) if known else {},
+        )
+
+    def change(self, key: str, change: str = "upserted", **more) -> list[Event]:
+        data = CatalogUpdated(bucket="models", key=key, change=change, **more)
+        return self.run(Event(id=f"{len(self.seen)}", source="/t", type="t", subject=key).reply(data))
+
+    def promote(self, name: str, version: int, alias: str = "champion") -> list[Event]:
+        wanted = PromotionRequested(repository=self.repository.name, name=name, version=version, alias=alias)
+        return self.run(Event(id=f"p{len(self.seen)}", source="/t", type="t").reply(wanted))
+
+    def run(self, event: Event) -> list[Event]:
+        functions = {
+            "catalog.updated": [lambda e: model_version(e, self.models)],
+            "model.submitted": [lambda e: model_store(e, self.bucket, self.models)],
+            "model.stored": [lambda e: model_version(e, self.models)],
+            "model.rejected": [lambda e: model_version(e, self.models)],
+            "promotion.requested": [lambda e: model_alias(e, e.read(PromotionRequested), self.models)],
+            "model.promoted": [lambda e: model_store(e, self.bucket, self.models)],
+        }
+        produced = [event]
+        for each in produced:
+            for function in functions.get(each.type.removeprefix("dev.sluice.").removesuffix(".v1"), []):
+                produced += list(function(each))
+        self.seen += produced[1:]
+        return produced[1:]
+
+
+NAMES = {kind: name for name, kind in TYPES.items()}
+
+
+def read(events: list[Event], kind) -> list:
+    return [event.read(kind) for event in events if event.type == NAMES[kind]]
+
+
+@pytest.fixture
+def shops(database):
+    return lambda repository=REPOSITORIES[0]: Shop(StoredModels(database, [repository, *REPOSITORIES[1:]]), repository)
+
+
+@pytest.fixture
+def shop(shops):
+    return shops()
+
+
+def test_what_lies_where():
+    assert place("digits/model.onnx") == place("digits.onnx") == place("/digits.onnx") == Place("digits")
+    assert place("a/b/model.onnx") == Place("a/b")
+    assert place("digits/3/model.onnx") == Place("digits", 3)
+    assert place("digits/3/version.json") == Place("digits", 3, "version.json")
+    assert place("digits/0/model.onnx") == Place("digits/0")
+    assert place("readme.md") is place("model.onnx") is place(".onnx") is place("digits/model.onnx.sha256asc") is None
+    assert layout.file_key("apps", "digits", 3) == "apps/digits/3/model.onnx"
+
+
+def test_uploads_become_numbered_versions_in_places_of_their_own(shop):
+    first, second = linear(1), linear(2)
+    (published,) = read(shop.upload("digits/model.onnx", first), ModelPublished)
+    assert (published.repository, published.name, published.version) == ("apps", "digits", 1)
+    assert published.digest == f"sha256:{hashlib.sha256(first).hexdigest()}"
+    assert (published.key, published.source) == ("apps/digits/1/model.onnx", "s3://models/apps/digits/model.onnx")
+    assert [p.version for p in read(shop.upload("digits/model.onnx", second), ModelPublished)] == [2]
+    assert shop.bucket.found["apps/digits/1/model.onnx"] == first
+    assert shop.bucket.found["apps/digits/2/model.onnx"] == second
+    assert shop.bucket.found["apps/digits/2/model.onnx.sha256asc"].startswith(hashlib.sha256(second).hexdigest().encode())
+    assert [v.version for v in shop.models.versions("apps", "digits")] == [1, 2]
+    assert shop.upload("digits/model.onnx", second) == []  # the same content again
+    assert [p.version for p in read(shop.upload("digits.onnx", first), ModelPublished)] == [3]  # an older one is new again
+
+
+def test_a_model_belongs_to_the_innermost_repository_only(shop):
+    shop.upload("digits/model.onnx", linear())
+    assert {version.repository for version in shop.models.versions()} == {"apps"}
+
+
+def test_what_is_no_model_is_rejected_with_its_reason_and_leaves_no_gap(shop):
+    outside = onnx.load_from_string(linear())
+    outside.graph.initializer[0].data_location = TensorProto.EXTERNAL
+    outside.graph.initializer[0].external_data.add(key="location", value="weights.bin")
+    traced = onnx.load_from_string(linear())
+    traced.graph.node[0].metadata_props.add(key="pkg.torch.onnx.stack_trace", value="none")
+    pathed = onnx.load_from_string(linear())
+    pathed.graph.node[0].metadata_props.add(key="note", value='from "/srv/secret/train.py"')
+    foreign = onnx.load_from_string(linear())
+    foreign.graph.node[0].domain = "evil"
+    foreign.opset_import.add(domain="evil", version=1)
+    for content, reason in (
+        (pickle.dumps({"weights": [1, 2]}), "Python pickle"),
+        (b"PK\x03\x04 and more", "zip archive"),
+        (outside.SerializeToString(), "external_data=False"),
+        (traced.SerializeToString(), "traces of the machine"),
+        (pathed.SerializeToString(), "traces of the machine"),
+        (foreign.SerializeToString(), "evil.Mul"),
+    ):
+        (rejected,) = read(shop.upload("digits.onnx", content), ModelRejected)
+        assert reason in rejected.cause
+    (broken,) = read(shop.change("apps/digits.onnx", "failed"), ModelRejected)
+    assert "broken" in broken.cause
+    assert [p.version for p in read(shop.upload("digits.onnx", linear()), ModelPublished)] == [1]
+
+
+def test_operators_may_be_allowed(shops):
+    model = onnx.load_from_string(linear())
+    model.graph.node.append(helper.make_node("FusedMatMul", ["y", "y"], ["z"], domain="com.microsoft", transB=1))
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("z", TensorProto.FLOAT, ["n", "n"]))
+    model.opset_import.add(domain="com.microsoft", version=1)
+    content = model.SerializeToString()
+    assert read(shops().upload("digits.onnx", content), ModelRejected)
+    allowing = msgspec.structs.replace(REPOSITORIES[0], operators=["com.microsoft.*"])
+    assert read(shops(allowing).upload("digits.onnx", content), ModelPublished)
+
+
+def test_hostile_models_are_tried_in_a_cage_first(shop):
+    huge = helper.make_graph(
+        [helper.make_node("ConstantOfShape", ["shape"], ["y"], value=helper.make_tensor("v", TensorProto.FLOAT, [1], [1.0]))],
+        "huge", [], [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [helper.make_tensor("shape", TensorProto.INT64, [1], [10_000_000_000])],
+    )  # fmt: skip
+    content = helper.make_model(huge, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    (rejected,) = read(shop.upload("huge.onnx", content), ModelRejected)
+    assert "ONNX Runtime could not run it" in rejected.cause
+    assert read(shop.upload("digits.onnx", linear()), ModelPublished)
+
+
+def test_a_model_that_never_ends_is_stopped(shop, monkeypatch):
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Add", ["v", "v"], ["w"])], "body",
+        [helper.make_tensor_value_info("i", TensorProto.INT64, []), helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+         helper.make_tensor_value_info("v", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("on", TensorProto.BOOL, []), helper.make_tensor_value_info("w", TensorProto.FLOAT, [1])],
+    )  # fmt: skip
+    endless = helper.make_graph(
+        [helper.make_node("Loop", ["times", "", "x"], ["y"], body=body)], "endless",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
+        [helper.make_tensor("times", TensorProto.INT64, [], [10**12])],
+    )  # fmt: skip
+    content = helper.make_model(endless, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    monkeypatch.setattr("functions.model_store.TRIAL_SECONDS", 2.0)
+    (rejected,) = read(shop.upload("endless.onnx", content), ModelRejected)
+    assert "no answer within 2 s" in rejected.cause
+
+
+def test_an_uploads_own_sidecar_is_checked(shops):
+    strict = shops(msgspec.structs.replace(REPOSITORIES[0], sidecars=True, digest="blake3"))
+    content = linear()
+    (rejected,) = read(strict.upload("digits.onnx", content), ModelRejected)
+    assert "upload apps/digits.onnx.blake3asc first" in rejected.cause
+    strict.bucket.write("models", "apps/digits.onnx.blake3asc", b"0" * 64)
+    (rejected,) = read(strict.upload("digits.onnx", content), ModelRejected)
+    assert "is not what its sidecar says" in rejected.cause
+    digest = ALGORITHMS["blake3"]()
+    digest.update(content)
+    strict.bucket.write("models", "apps/digits.onnx.blake3asc", digest.hexdigest().upper().encode() + b" *digits.onnx\r\n")
+    assert read(strict.upload("digits.onnx", content), ModelPublished)
+    assert Loader(strict.bucket, strict.repository).load("digits", 1).content == content
+
+
+def test_aliases_move_and_roll_back(shop):
+    for weight in (1, 2, 3):
+        shop.upload("digits.onnx", linear(weight))
+    loader = Loader(shop.bucket, shop.repository)
+    (promoted,) = read(shop.promote("digits", 2), ModelPromoted)
+    assert (promoted.version, promoted.previous, loader.resolve("digits", "champion")) == (2, 0, 2)
+    shop.promote("digits", 3)
+    assert loader.resolve("digits", "champion") == 3
+    (back,) = read(shop.promote("digits", 0), ModelPromoted)
+    assert (back.version, back.previous, loader.resolve("digits", "champion")) == (2, 3, 2)
+    assert shop.promote("digits", 2) == []
+    for version, alias, reason in ((9, "champion", "published are: 1, 2, 3"), (1, "3", "is no alias"), (0, "new", "roll back")):
+        with pytest.raises(Reject, match=reason):
+            shop.promote("digits", version, alias)
+
+
+def test_a_version_that_was_changed_is_told_on(shop):
+    shop.upload("digits.onnx", linear())
+    published = shop.models.get("apps", "digits", 1)
+    assert shop.change(published.key, etag=published.etag) == []  # our own writing
+    (rejected,) = read(shop.change(published.key, etag="other"), ModelRejected)
+    assert (rejected.version, "overwritten" in rejected.cause) == (1, True)
+    (rejected,) = read(shop.change(published.key, "removed"), ModelRejected)
+    assert "was removed" in rejected.cause
+    assert shop.models.get("apps", "digits", 1) is not None
+
+
+def test_a_repeated_event_changes_nothing(shop):
+    produced = shop.upload("digits.onnx", linear())
+    (stored,) = [event for event in produced if event.type == NAMES[ModelStored]]
+    (submitted,) = [event for event in produced if event.type == NAMES[ModelSubmitted]]
+    assert shop.run(stored) == []
+    again = shop.run(submitted)
+    assert [event.key for event in again] == [stored.key]
+    assert [v.version for v in shop.models.versions()] == [1]
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    connection = connect(tmp_path_factory.mktemp("models") / "lake.db")
+    migrate(connection, [SCHEMA, REGISTRY])
+    shop = Shop(StoredModels(Database(connection), REPOSITORIES), REPOSITORIES[0])
+    for weight in (1, 2):
+        shop.upload("digits.onnx", linear(weight))
+    shop.promote("digits", 2)
+    yield dict(shop.bucket.found)
+    connection.close()
+
+
+def loader_over(found: dict[str, bytes]) -> Loader:
+    bucket = Bucket()
+    bucket.found = dict(found)
+    return Loader(bucket, REPOSITORIES[0])
+
+
+def test_good_versions_load(published):
+    loader = loader_over(published)
+    assert loader.versions("digits") == [1, 2]
+    assert [loader.load("digits", version).content for version in (1, 2)] == [linear(1), linear(2)]
+    assert loader.resolve("digits", "champion") == 2
+
+
+PARTS = ["2/model.onnx", "2/model.onnx.sha256asc", "2/version.json", "2/version.json.sha256asc"]
+ALIAS = ["aliases/champion.json", "aliases/champion.json.sha256asc"]
+
+
+@given(data=st.data())
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_one_flipped_bit_anywhere_is_refused(published, data):
+    path = data.draw(st.sampled_from([*PARTS, *ALIAS]))
+    found = dict(published)
+    content = bytearray(found[f"apps/digits/{path}"])
+    limit = content.index(b" ") if path.endswith("asc") else len(content)  # a sidecar's name of the file is for people
+    where = data.draw(st.integers(0, limit - 1))
+    content[where] ^= 1 << data.draw(st.integers(0, 7))
+    if path.endswith("asc") and bytes(content).lower() == found[f"apps/digits/{path}"]:
+        return  # upper case means the same
+    found[f"apps/digits/{path}"] = bytes(content)
+    loader = loader_over(found)
+    with pytest.raises(Unverified):
+        loader.resolve("digits", "champion") if path in ALIAS else loader.load("digits", 2)
+    assert loader.load("digits", 1).content == linear(1)
+
+
+@pytest.mark.parametrize("path", [*PARTS, *ALIAS])
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"0" * 10_000])
+def test_missing_empty_and_nonsense_are_refused(published, path, content):
+    found = dict(published)
+    if content is None:
+        del found[f"apps/digits/{path}"]
+    else:
+        found[f"apps/digits/{path}"] = content
+    loader = loader_over(found)
+    with pytest.raises(Unverified):
+        loader.resolve("digits", "champion") if path in ALIAS else loader.load("digits", 2)
+
+
+def test_swapped_versions_and_replaced_aliases_are_refused(published):
+    found = dict(published)
+    for file in ("model.onnx", "model.onnx.sha256asc"):
+        found[f"apps/digits/2/{file}"] = published[f"apps/digits/1/{file}"]
+    with pytest.raises(Unverified, match="names another digest"):
+        loader_over(found).load("digits", 2)
+    for file in ("version.json", "version.json.sha256asc"):
+        found[f"apps/digits/2/{file}"] = published[f"apps/digits/1/{file}"]
+    with pytest.raises(Unverified, match="is the record of version 1"):
+        loader_over(found).load("digits", 2)
+    with pytest.raises(Unverified):
+        loader_over(found).resolve("digits", "champion")
+    other = dict(published)
+    for end in ("", ".sha256asc"):
+        other[f"apps/digits/aliases/canary.json{end}"] = published[f"apps/digits/aliases/champion.json{end}"]
+    with pytest.raises(Unverified, match="is the alias champion"):
+        loader_over(other).resolve("digits", "canary")
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_algorithm_checks(algorithm):
+    made = sidecar.hasher(algorithm)
+    made.update(b"content")
+    digest = made.hexdigest()
+    sidecar.check(sidecar.text(digest, "model.onnx"), algorithm, digest, "it")
+    with pytest.raises(Unverified, match="it is not what"):
+        sidecar.check(sidecar.text("0" * len(digest), "model.onnx"), algorithm, digest, "it")
+    with pytest.raises(Unverified, match="cannot be checked"):
+        sidecar.check(digest[:-1].encode(), algorithm, digest, "it")

@@ -1,0 +1,68 @@
+"""A lake's HTTP API over its own stores, for callers with keys of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from infra.access.access import Access
+from infra.access.keys import Keys, NewKey, create
+from infra.config import Config
+from infra.delivery.relay import Relay
+from infra.lake import Lake
+from infra.objects.door import Door
+from infra.objects.providers import Providers
+from infra.objects.s3 import S3Store
+from infra.runtime.api import Api
+from infra.runtime.asgi import Endpoint
+from tests.conftest import eventually, serving
+
+
+@dataclass
+class Service:
+    """A running API."""
+
+    lake: Lake
+    objects: Providers
+    access: Access
+    url: str
+    relay: Relay
+    door: Door
+    stack: ExitStack
+
+    def as_(self, name: str = "", *scopes: str, principals: tuple[str, ...] = ()) -> httpx.Client:
+        """A client with a new key of this name, which acts as ``user/NAME`` unless it has other principals; or without one."""
+        headers = {}
+        if name:
+            wanted = NewKey(name=name, scopes=list(scopes or ("read", "write")), principals=list(principals))
+            made = self.lake.commit(lambda database: (create(database, wanted, guarded=True), ())).result(10)
+            assert self.access.keys is not None
+            self.access.keys.load()
+            headers["authorization"] = f"Bearer {made.token}"
+        return self.stack.enter_context(httpx.Client(base_url=self.url, timeout=30, headers=headers))
+
+    def settle(self) -> None:
+        """Wait until everything has gone its way."""
+        eventually(lambda: self.lake.log.counts()["waiting"] == 0 and not self.door.backlog(), 20, "the lake to settle")
+
+
+@pytest.fixture
+def service(tmp_path: Path, door: Door, objects: S3Store) -> Iterator[Service]:
+    """A lake at work with its door and API."""
+    providers = Providers(objects)
+    lake = Lake(Config(data=str(tmp_path)), providers)
+    relay = Relay(door, lake)
+    access = Access("", Keys(lake.database))
+    api = Api(lake, lambda: True, "http://127.0.0.1", None, providers, access)
+    with serving(Endpoint(lake, api.application(), access)) as url, ExitStack() as stack:
+        lake.worker.start()
+        relay.start()
+        yield Service(lake, providers, access, url, relay, door, stack)
+        api.closing.set()
+        relay.stop()
+        lake.close()

@@ -1,0 +1,68 @@
+"""The catalogue in DCAT, as a reader of RDF sees it."""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+import pytest
+from rdflib import DCAT, DCTERMS, RDF, XSD, Graph, Literal, URIRef
+
+from infra.catalog import dcat
+from tests.unit.service.test_bindings import CSV, put
+
+FORMS = {"turtle": "/catalog.ttl", "json-ld": "/catalog.jsonld"}
+
+
+def read(client, form: str) -> Graph:
+    answer = client.get(FORMS[form])
+    assert answer.status_code == 200
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # rdflib's reader of JSON-LD uses what rdflib has deprecated
+        return Graph().parse(data=answer.text, format=form)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_reader_of_rdf_finds_data_sets_and_their_distributions(service, monkeypatch, form) -> None:
+    monkeypatch.setattr(dcat, "PAGE", 2)
+    admin = service.as_()
+    for key in ("1.csv", "2.csv", 'deep/ü "3".csv', "4.csv", "5.csv"):
+        put(service, key, CSV)
+    body = {"name": "stars", "description": "a\n\n@prefix x: <y> .", "tags": ["a"], "object-filter": "rows = 3"}
+    made = admin.post("/data-sets", json=body).json()
+    service.settle()
+    graph = read(admin, form)
+    (found,) = graph.subjects(RDF.type, DCAT.Dataset)
+    assert (found, DCTERMS.identifier, Literal(made["id"])) in graph
+    assert graph.value(found, DCTERMS.description) == Literal("a\n\n@prefix x: <y> .")
+    assert len(list(graph.objects(found, DCAT.distribution))) == 5
+    assert set(graph.objects(found, DCAT.distribution)) == set(graph.subjects(RDF.type, DCAT.Distribution))
+    (one,) = graph.subjects(DCAT.accessURL, URIRef("s3://raw/deep/%C3%BC%20%223%22.csv"))
+    assert graph.value(one, DCAT.byteSize) == Literal(len(CSV), datatype=XSD.nonNegativeInteger)
+    assert str(graph.value(one, DCAT.mediaType)).endswith("/text/csv")
+    digest = admin.get('/catalog/raw/deep/ü "3".csv').json()["digest"].partition(":")[2]
+    checksum = graph.value(one, dcat.SPDX.checksum)
+    assert str(graph.value(checksum, dcat.SPDX.checksumValue)) == digest
+
+
+def test_an_empty_catalogue_is_a_catalogue(service) -> None:
+    admin = service.as_()
+    assert len(list(read(admin, "turtle").subjects(RDF.type, DCAT.Catalog))) == 1
+    assert len(json.loads(admin.get("/catalog.jsonld").text)) == 1
+
+
+def test_nobody_exports_what_he_may_not_view(service) -> None:
+    ann, bob = service.as_("ann"), service.as_("bob")
+    ann.post("/data-objects", json={"bucket": "raw", "key": "s.csv"})
+    put(service, "s.csv", CSV)
+    put(service, "open.csv", CSV)
+    ann.post("/data-sets", json={"name": "hers", "object-filter": "rows = 3"})
+    ann.post("/data-sets", json={"name": "ours", "object-filter": "rows = 3", "acl": {"owners": ["group/anyone"]}})
+    service.settle()
+    assert "s.csv" in ann.get("/catalog.ttl").text
+    for path in FORMS.values():
+        text = bob.get(path).text
+        assert "open.csv" in text
+        assert "ours" in text
+        assert "hers" not in text
+        assert "s.csv" not in text

@@ -1,0 +1,80 @@
+"""Lineage: each invocation with what it used and generated, recorded once, shown to those who may view."""
+
+from __future__ import annotations
+
+from infra.runtime.lineage_reader import LineageReader, position
+from tests.unit.service.test_bindings import CSV, bound, put
+
+
+def recorded(service) -> LineageReader:
+    reader = LineageReader(service.lake)
+    while reader.step():
+        pass
+    return reader
+
+
+def test_an_object_is_known_by_what_made_it_and_what_became_of_it(service) -> None:
+    admin = service.as_()
+    bound(admin, convert="parquet", keep=False, target="s3://tidy/")
+    answer = admin.post("/data-sets", json={"object-filter": "format = 'parquet'"})
+    put(service, "s.csv", CSV)
+    recorded(service)
+    found = admin.get("/lineage/tidy/s.parquet").json()
+    assert [each["function"] for each in found["origin"]] == ["preprocess"]
+    (made,) = found["origin"]
+    assert [each["entity"] for each in made["used"]] == ["s3://raw/s.csv"]
+    assert [each["entity"] for each in made["generated"]] == ["s3://tidy/s.parquet"]
+    assert made["generated"][0]["version"] == service.objects.head("tidy", "s.parquet").etag
+    uses = {each["function"]: each for each in found["use"]}
+    assert uses.keys() >= {"ingest", "metadata", "catalog", "dataset"}
+    sets = [each["entity"] for each in uses["dataset"]["generated"]]
+    assert sets == [answer.json()["id"]]
+    upwards = admin.get("/lineage/raw/s.csv").json()
+    assert "preprocess" in {each["function"] for each in upwards["use"]}
+    prov = admin.get("/lineage/tidy/s.parquet", params={"format": "prov-json"}).json()
+    assert len(prov["activity"]) == len({each["id"] for each in (*found["origin"], *found["use"])})
+    for relation in (*prov["used"].values(), *prov["wasGeneratedBy"].values()):
+        assert relation["prov:entity"] in prov["entity"]
+        assert relation["prov:activity"] in prov["activity"]
+    assert admin.get("/lineage/tidy/none").status_code == 404
+    assert admin.get("/lineage/tidy/s.parquet", params={"format": "x"}).status_code == 400
+
+
+def test_it_is_recorded_once_and_goes_on_where_another_stopped(service) -> None:
+    put(service, "s.csv", CSV)
+    late = LineageReader(service.lake)
+    late._position = 0
+    reader = recorded(service)
+
+    def counted() -> list[int]:
+        with service.lake.database() as database:
+            tables = ("activity", "used", "generated")
+            return [database.row(f"SELECT count(*) FROM {table}")[0] for table in tables] + [position(database)]
+
+    before = counted()
+    assert before[0] >= 3
+    assert late.step()
+    assert counted() == before
+    assert not reader.step()
+    again = LineageReader(service.lake)
+    assert not again.step()
+    put(service, "t.csv", CSV)
+    assert again.step()
+    assert counted()[0] > before[0]
+
+
+def test_nobody_sees_what_he_may_not_view(service) -> None:
+    ann, bob = service.as_("ann"), service.as_("bob")
+    bound(ann, convert="parquet", target="s3://tidy/")
+    ann.post("/data-objects", json={"bucket": "raw", "key": "s.csv", "content-type": "text/csv"})
+    put(service, "s.csv", CSV)
+    recorded(service)
+    assert ann.get("/lineage/tidy/s.parquet").status_code == 200
+    assert bob.get("/lineage/tidy/s.parquet").status_code == 404
+    assert bob.get("/lineage/raw/s.csv").status_code == 404
+    id = ann.get("/data-objects", params={"filter": "bucket = 'tidy'"}).json()["resources"][0]["id"].rpartition("/")[2]
+    opened = ann.patch(f"/data-objects/{id}", json={"acl": {"view": ["group/anyone"]}})
+    assert opened.status_code == 200
+    shown = bob.get("/lineage/tidy/s.parquet")
+    assert shown.status_code == 200
+    assert "raw/s.csv" not in shown.text

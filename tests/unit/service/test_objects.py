@@ -1,0 +1,191 @@
+"""Data objects by HTTP: from an empty place to a download, by presigned URLs."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.runtime.overdue import Overdue
+from tests.conftest import eventually
+
+CSV = b"city,people\nVenice,250000\nChioggia,48000\n"
+
+
+def make(client: httpx.Client, key: str = "raw/a b+c%20/ü.csv", **more: object) -> Any:
+    answer = client.post("/data-objects", json={"bucket": "lake", "key": key, "content-type": "text/csv", **more})
+    assert answer.status_code == 201, answer.text
+    assert answer.headers["location"] == "/data-objects/" + answer.json()["id"].partition("/")[2]
+    return answer.json()
+
+
+def path_of(resource: dict[str, Any]) -> str:
+    kind, _, name = resource["id"].partition("/")
+    return f"/{kind}s/{name}"
+
+
+def test_an_object_from_its_place_to_its_download(service) -> None:
+    ann = service.as_("ann")
+    made = make(ann, name="Cities", tags=["lagoon"])
+    assert (made["state"], made["acl"], made["name"]) == ("NEW", {"owners": ["user/ann"]}, "Cities")
+    uri = ann.post(f"{path_of(made)}/upload", json={"ttl": 60}).json()["uri"]
+    assert ann.get(path_of(made)).json()["state"] == "UPLOADING"
+    assert httpx.put(uri, content=CSV, headers={"content-type": "text/csv"}).status_code == 200
+    eventually(lambda: ann.get(path_of(made)).json()["metadata"].get("rows") == 2)
+    found = ann.get(path_of(made)).json()
+    assert (found["state"], found["bytes"], found["name"], found["acl"]) == (
+        "READY",
+        len(CSV),
+        "Cities",
+        {"owners": ["user/ann"]},
+    )
+    answer = ann.post(f"{path_of(made)}/download")
+    assert answer.status_code == 303
+    assert answer.headers["location"] == answer.json()["uri"]
+    assert httpx.get(answer.json()["uri"]).content == CSV
+
+
+def test_ready_closes_an_upload_where_no_notification_comes(service) -> None:
+    service.relay.stop()
+    ann = service.as_("ann")
+    made = make(ann)
+    assert ann.post(f"{path_of(made)}/ready").status_code == 409
+    uri = ann.post(f"{path_of(made)}/upload").json()["uri"]
+    assert ann.post(f"{path_of(made)}/ready").status_code == 409
+    httpx.put(uri, content=CSV, headers={"content-type": "text/csv"})
+    done = ann.post(f"{path_of(made)}/ready").json()
+    assert (done["state"], done["bytes"]) == ("READY", len(CSV))
+    assert ann.post(f"{path_of(made)}/ready").json()["revision"] == done["revision"]
+
+
+def test_large_objects_come_in_parts(service) -> None:
+    ann = service.as_("ann")
+    made = make(ann)
+    first = ann.post(f"{path_of(made)}/upload", json={"parts": 2}).json()["uris"]
+    uris = ann.post(f"{path_of(made)}/upload", json={"parts": 2}).json()["uris"]
+    assert httpx.put(first[0], content=b"x").status_code == 404, "the first upload was given up"
+    content = [b"a,b\n" * (5 << 18), b"1,2\n"]
+    tags = [httpx.put(uri, content=part).headers["etag"] for uri, part in zip(uris, content, strict=True)]
+    parts = [{"number": number, "etag": tag} for number, tag in enumerate(tags, 1)]
+    refused = ann.post(f"{path_of(made)}/complete", json={"parts": [{"number": 1, "etag": '"none"'}]})
+    assert refused.status_code == 400
+    done = ann.post(f"{path_of(made)}/complete", json={"parts": parts})
+    assert done.status_code == 200, done.text
+    assert done.json()["bytes"] == sum(map(len, content))
+    service.settle()
+    uri = ann.post(f"{path_of(made)}/download", json={"ttl": 5}).json()["uri"]
+    assert httpx.get(uri).content == b"".join(content)
+
+
+def test_an_upload_that_nobody_ends_expires(service) -> None:
+    ann = service.as_("ann")
+    made, other = make(ann), make(ann, "other.csv")
+    uri = ann.post(f"{path_of(made)}/upload", json={"ttl": 1}).json()["uri"]
+    ann.post(f"{path_of(other)}/upload", json={"ttl": 1, "parts": 1})
+    overdue = Overdue(service.lake, service.objects)
+
+    def expired() -> bool:
+        overdue.sweep()
+        return {ann.get(path_of(each)).json()["state"] for each in (made, other)} == {"EXPIRED"}
+
+    eventually(expired)
+    assert httpx.put(uri, content=CSV).status_code == 403
+    assert ann.post(f"{path_of(made)}/download").status_code == 409
+    uri = ann.post(f"{path_of(made)}/upload", json={"ttl": 60}).json()["uri"]
+    assert httpx.put(uri, content=CSV, headers={"content-type": "text/csv"}).status_code == 200
+    eventually(lambda: ann.get(path_of(made)).json()["state"] == "READY")
+
+
+def test_what_came_in_time_is_ready_although_nobody_told(service) -> None:
+    service.relay.stop()
+    ann = service.as_("ann")
+    made = make(ann)
+    uri = ann.post(f"{path_of(made)}/upload", json={"ttl": 3}).json()["uri"]
+    assert httpx.put(uri, content=CSV, headers={"content-type": "text/csv"}).status_code == 200
+    overdue = Overdue(service.lake, service.objects)
+
+    def ready() -> bool:
+        overdue.sweep()
+        return bool(ann.get(path_of(made)).json()["state"] == "READY")
+
+    eventually(ready)
+
+
+def test_of_uploads_that_begin_at_once_one_is_left(service) -> None:
+    ann = service.as_("ann")
+    made = make(ann)
+    with ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(ann.post, f"{path_of(made)}/upload", json={"parts": 1}) for _ in range(12)]
+    assert {each.result().status_code for each in asked} <= {200, 409}
+    left = service.objects.default.client.list_multipart_uploads(Bucket="lake").get("Uploads", [])
+    assert [each["UploadId"] for each in left] == [ann.get(path_of(made)).json()["upload"]]
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_deleting_may_keep_the_object(service, keep) -> None:
+    ann = service.as_("ann")
+    made = make(ann)
+    uri = ann.post(f"{path_of(made)}/upload").json()["uri"]
+    httpx.put(uri, content=CSV, headers={"content-type": "text/csv"})
+    service.settle()
+    wrong = ann.delete(path_of(made), headers={"if-match": '"999"'})
+    assert wrong.status_code == 412
+    assert ann.delete(path_of(made), params={"keep-object": str(keep).lower()}).status_code == 204
+    service.settle()
+    assert ann.get(path_of(made)).status_code == 404
+    assert [found.key for found in service.objects.list("lake")] == ([made["key"]] if keep else [])
+
+
+def test_an_empty_upload_fails(service) -> None:
+    ann = service.as_("ann")
+    made = make(ann)
+    uri = ann.post(f"{path_of(made)}/upload").json()["uri"]
+    httpx.put(uri, content=b"", headers={"content-type": "text/csv"})
+    eventually(lambda: ann.get(path_of(made)).json()["state"] == "FAILED")
+    assert "0 bytes" in ann.get(path_of(made)).json()["cause"]
+
+
+def test_what_is_in_a_store_already_is_nobodys_to_claim(service) -> None:
+    service.relay.stop()
+    service.objects.default.ensure("lake")
+    service.objects.write("lake", "secret.csv", CSV)
+    service.objects.default.ensure("sluice")
+    ann = service.as_("ann")
+    places = [("lake", "secret.csv"), ("sluice", "index"), ("moon:lake", "a"), ("", "a"), ("lake", ""), ("No_Bucket", "a")]
+    for bucket, key in places:
+        answer = ann.post("/data-objects", json={"bucket": bucket, "key": key})
+        assert answer.status_code in (400, 409), answer.text
+    forged = make(ann, "mine.csv", state="READY", bytes=7, etag="x", digest="y")
+    assert (forged["state"], forged["bytes"], forged["etag"], forged["digest"]) == ("NEW", 0, "", "")
+
+
+@pytest.mark.parametrize(
+    "document", [{"ttl": 0}, {"ttl": 10**7}, {"ttl": "long"}, {"parts": -1}, {"parts": 10**5}, {"tll": 5}, []]
+)
+def test_uploads_that_make_no_sense_are_refused(service, document) -> None:
+    ann = service.as_("ann")
+    made = make(ann)
+    assert ann.post(f"{path_of(made)}/upload", json=document).status_code == 400
+    assert ann.get(path_of(made)).json()["state"] == "NEW"
+
+
+def test_of_an_object_people_change_what_is_theirs_to_say(service) -> None:
+    ann = service.as_("ann")
+    path = path_of(make(ann))
+    point = {"type": "Point", "coordinates": [12.3, 45.4]}
+    theirs = {"name": "n", "description": "d", "tags": ["t"], "geometry": point, "timestamp": "2026-01-01T00:00:00.000Z"}
+    theirs |= {"timestamp-end": "2026-01-02T00:00:00.000Z", "acl": {"owners": ["user/ann"], "view": ["group/anyone"]}}
+    told = ann.patch(path, json=theirs).json()
+    assert {name: told[name] for name in theirs} == theirs
+    for name, value in {
+        "user": {"a": "b"},
+        "metadata": {"a": 1},
+        "bytes": 1,
+        "state": "READY",
+        "key": "k",
+        "digest": "d",
+    }.items():
+        refused = ann.patch(path, json={name: value})
+        assert (refused.status_code, refused.json()["error"].partition(":")[0]) == (400, name)

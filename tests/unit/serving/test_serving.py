@@ -1,0 +1,368 @@
+"""Models over the Open Inference Protocol: JSON and raw tensors, errors, versions, hot swap, canary, load and unload."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import httpx
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from onnx import TensorProto, helper
+
+from events.ports import NotFound, ObjectInfo, Repository
+from functions.repository import layout, sidecar
+from infra.models.loader import Loader
+from infra.serving import tensors
+from infra.serving.app import Serving
+from infra.serving.model import OnnxModel, Unable
+from infra.serving.shelf import Shelf
+from infra.serving.tensors import BadTensor
+from tests.conftest import eventually, serving
+
+REPOSITORY = Repository(name="models", bucket="models")
+
+
+class Bucket:
+    """A repository in memory, which publishes what it is told."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, bytes] = {}
+
+    def stream(self, bucket, key, *, etag=""):
+        yield self.read(bucket, key, 0, 1 << 30)
+
+    def read(self, bucket, key, start, end, *, etag=""):
+        if key not in self.found:
+            raise NotFound(key)
+        return self.found[key][start:end]
+
+    def list(self, bucket, prefix=""):
+        return (ObjectInfo(bucket=bucket, key=key, size=0, etag="") for key in sorted(self.found) if key.startswith(prefix))
+
+    def put(self, key: str, content: bytes) -> str:
+        made = sidecar.hasher("sha256")
+        made.update(content)
+        self.found[key] = content
+        self.found[sidecar.key(key, "sha256")] = sidecar.text(made.hexdigest(), "file")
+        return f"sha256:{made.hexdigest()}"
+
+    def publish(self, name: str, version: int, content: bytes) -> None:
+        key = layout.file_key("", name, version)
+        digest = self.put(key, content)
+        record = {"name": name, "version": version, "key": key, "digest": digest, "size": len(content)}
+        self.put(layout.record_key("", name, version), json.dumps(record).encode())
+
+    def promote(self, name: str, alias: str, version: int) -> None:
+        digest = json.loads(self.found[layout.record_key("", name, version)])["digest"]
+        told = {"name": name, "alias": alias, "version": version, "digest": digest}
+        self.put(layout.alias_key("", name, alias), json.dumps(told).encode())
+
+
+def linear(weight: float, kind: int = TensorProto.FLOAT, dtype: str = "f4") -> bytes:
+    """``y = weight * x`` over rows of three."""
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "w"], ["y"])],
+        "linear",
+        [helper.make_tensor_value_info("x", kind, ["n", 3])],
+        [helper.make_tensor_value_info("y", kind, ["n", 3])],
+        [helper.make_tensor("w", kind, [3], np.full(3, weight, dtype))],
+    )
+    made: bytes = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    return made
+
+
+def endless() -> bytes:
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Add", ["v", "v"], ["w"])], "body",
+        [helper.make_tensor_value_info("i", TensorProto.INT64, []), helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+         helper.make_tensor_value_info("v", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("on", TensorProto.BOOL, []), helper.make_tensor_value_info("w", TensorProto.FLOAT, [1])],
+    )  # fmt: skip
+    graph = helper.make_graph(
+        [helper.make_node("Loop", ["times", "", "x"], ["y"], body=body)], "endless",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
+        [helper.make_tensor("times", TensorProto.INT64, [], [10**12])],
+    )  # fmt: skip
+    made: bytes = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    return made
+
+
+@pytest.fixture
+def bucket():
+    made = Bucket()
+    made.publish("linear", 1, linear(2))
+    return made
+
+
+@pytest.fixture
+def app(bucket):
+    loader = Loader(bucket, REPOSITORY)
+    made = Serving(Shelf(loader, partial(OnnxModel, seconds=1.0)), loader, "secret")
+    made.refresh()
+    yield made
+    made.shelf.close()
+
+
+@pytest.fixture
+def client(app):
+    with serving(app) as url, httpx.Client(base_url=url, timeout=30) as made:
+        yield made
+
+
+def ask(data, shape=(1, 3), datatype="FP32", **more):
+    return {"inputs": [{"name": "x", "shape": list(shape), "datatype": datatype, "data": data}], **more}
+
+
+def raw(array, name="x", outputs=None):
+    """A request with a raw tensor: content and headers."""
+    content = array.tobytes()
+    told = {
+        "inputs": [
+            {
+                "name": name,
+                "shape": list(array.shape),
+                "datatype": tensors.name_of(array),
+                "parameters": {"binary_data_size": len(content)},
+            }
+        ],
+        **(outputs or {"parameters": {"binary_data_output": True}}),
+    }
+    text = json.dumps(told).encode()
+    return {"content": text + content, "headers": {"inference-header-content-length": str(len(text))}}
+
+
+def array_of(answer: httpx.Response):
+    length = int(answer.headers["inference-header-content-length"])
+    (told,) = json.loads(answer.content[:length])["outputs"]
+    assert told["parameters"]["binary_data_size"] == len(answer.content) - length
+    return tensors.from_bytes(told["name"], told["datatype"], told["shape"], memoryview(answer.content)[length:])
+
+
+def test_health_and_metadata(client):
+    assert client.get("/v2/health/live").status_code == client.get("/v2/health/ready").status_code == 200
+    assert {"binary_tensor_data", "model_repository"} <= set(client.get("/v2").json()["extensions"])
+    told = client.get("/v2/models/linear").json()
+    assert told["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}]
+    assert (told["versions"], told["platform"], told["name"]) == (["1"], "onnxruntime_onnx", "linear")
+    assert client.get("/v2/models/linear/versions/1").json()["outputs"][0]["name"] == "y"
+    assert client.get("/v2/models/linear/ready").json() == {"name": "linear", "ready": True}
+    assert client.get("/v2/models/linear/versions/7/ready").status_code == 404
+    assert client.get("/v2/models/other").status_code == 404
+    assert client.get("/nothing").status_code == 404
+
+
+def test_json_tensors_flat_and_nested(client):
+    answer = client.post("/v2/models/linear/infer", json=ask([1, 2.5, 3], id="a")).json()
+    assert answer == {
+        "model_name": "linear", "model_version": "1", "id": "a",
+        "outputs": [{"name": "y", "shape": [1, 3], "datatype": "FP32", "data": [2.0, 5.0, 6.0]}],
+    }  # fmt: skip
+    nested = client.post("/v2/models/linear/versions/1/infer", json=ask([[1, 2, 3], [4, 5, 6]], (2, 3))).json()
+    assert nested["outputs"][0]["data"] == [2, 4, 6, 8, 10, 12]
+    assert "id" not in nested
+
+
+def test_raw_tensors(client):
+    x = np.arange(6, dtype="f4").reshape(2, 3)
+    answer = client.post("/v2/models/linear/infer", **raw(x))
+    assert answer.headers["content-type"] == "application/octet-stream"
+    np.testing.assert_array_equal(array_of(answer), 2 * x)
+    mixed = client.post("/v2/models/linear/infer", **raw(x, outputs={"outputs": [{"name": "y"}]}))
+    assert mixed.json()["outputs"][0]["data"] == (2 * x).ravel().tolist()
+    chosen = {"outputs": [{"name": "y", "parameters": {"binary_data": True}}]}
+    np.testing.assert_array_equal(array_of(client.post("/v2/models/linear/infer", json=ask([0, 1, 2]) | chosen)), [[0, 2, 4]])
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        (ask([1, 2]), "needs 3 values, but 2 came"),
+        (ask([1, 2, 3], (3,)), r"must have the shape [-1, 3], not [3]"),
+        (ask([1, 2, 3, 4], (1, 4)), "must have the shape"),
+        (ask([1, 2, 3], datatype="FP64"), "must be FP32, not FP64"),
+        (ask([1, 2, 3], datatype="FP31"), "known are"),
+        (ask(["a", 2, 3]), "is no FP32"),
+        (ask([1e300, 2, 3]), "too large"),
+        (ask([1, 2, 3], (-1, 3)), "cannot have the shape"),
+        (ask([1, 2, 3], (10**9, 10**9, 10**9)), "cannot have the shape"),
+        (ask([[1, 2], 3], (1, 3)), "mixes lists and values"),
+        (ask([1, 2, 3], outputs=[{"name": "z"}]), "no output 'z'"),
+        ({"inputs": []}, "takes the inputs x; none came"),
+        ({"inputs": [{"name": "x", "shape": [1], "datatype": "FP32"}]}, "neither data nor"),
+        ({"inputs": ask([1, 2, 3])["inputs"] * 2}, "came twice"),
+        ({}, "missing required field"),
+    ],
+)
+def test_bad_requests_are_told_apart(client, document, reason):
+    answer = client.post("/v2/models/linear/infer", json=document)
+    assert (answer.status_code, reason in answer.json()["error"]) == (400, True), answer.text
+    assert client.post("/v2/models/linear/infer", json=ask([1, 2, 3])).status_code == 200
+
+
+def test_bad_bytes_are_told_apart(client):
+    good = raw(np.zeros((1, 3), "f4"))
+    for content, length, reason in (
+        (good["content"][:-1], good["headers"]["inference-header-content-length"], "bytes are left for it"),
+        (good["content"] + b"x", good["headers"]["inference-header-content-length"], "belong to none"),
+        (good["content"], "999999", "but the body has"),
+        (good["content"], "nine", "whole number"),
+        (b"\xff\xfe", "2", "not what the inference protocol takes"),
+    ):
+        answer = client.post("/v2/models/linear/infer", content=content, headers={"inference-header-content-length": length})
+        assert (answer.status_code, reason in answer.json()["error"]) == (400, True), answer.text
+
+
+def test_a_run_that_takes_too_long_is_stopped_and_the_rest_goes_on(app, bucket, client):
+    bucket.publish("endless", 1, endless())
+    app.refresh()
+    answer = client.post("/v2/models/endless/infer", json=ask([1.0], (1,)))
+    assert (answer.status_code, "stopped after 1 s" in answer.json()["error"]) == (500, True)
+    assert client.post("/v2/models/linear/infer", json=ask([1, 2, 3])).status_code == 200
+
+
+def test_new_versions_rollback_and_damage(app, bucket, client):
+    def weight(path="linear"):
+        return client.post(f"/v2/models/{path}/infer", json=ask([1, 1, 1])).json()["outputs"][0]["data"][0]
+
+    def announce(kind="published"):
+        headers = {
+            "ce-specversion": "1.0", "ce-id": "1", "ce-source": "/s", "ce-type": f"dev.sluice.model.{kind}.v1",
+            "content-type": "application/json", "authorization": "Bearer secret",
+        }  # fmt: skip
+        return client.post("/", json={"repository": "models", "name": "linear"}, headers=headers).status_code
+
+    assert weight() == 2
+    bucket.publish("linear", 2, linear(3))
+    assert announce() == 202
+    assert (weight(), weight("linear/versions/1")) == (3, 2)
+    bucket.promote("linear", "champion", 1)
+    assert (announce("promoted"), weight()) == (202, 2)
+    bucket.publish("linear", 3, linear(4))
+    bucket.promote("linear", "champion", 3)
+    damaged = bytearray(bucket.found["linear/3/model.onnx"])
+    damaged[40] ^= 1
+    bucket.found["linear/3/model.onnx"] = bytes(damaged)
+    assert (announce("promoted"), weight()) == (202, 2)
+    (fault,) = [each for each in client.post("/v2/repository/index").json() if each["state"] == "UNAVAILABLE"]
+    assert "is not what its sidecar says" in fault["reason"]
+    assert client.post("/", json={}, headers={"authorization": "Bearer wrong"}).status_code == 401
+
+
+def test_loading_and_unloading_need_the_token(client):
+    allowed = {"authorization": "Bearer secret"}
+    assert client.post("/v2/repository/models/linear/unload").status_code == 401
+    assert client.post("/v2/repository/models/linear/unload", headers=allowed).json()["state"] == "UNAVAILABLE"
+    assert client.post("/v2/models/linear/infer", json=ask([1, 2, 3])).status_code == 404
+    assert client.post("/v2/repository/models/linear/load", headers=allowed).json()["state"] == "READY"
+    assert client.post("/v2/models/linear/infer", json=ask([1, 2, 3])).status_code == 200
+    wrong = {"parameters": {"version": 9}}
+    assert client.post("/v2/repository/models/linear/load", headers=allowed, json=wrong).status_code == 500
+    assert client.post("/v2/repository/models/none/load", headers=allowed).status_code == 404
+
+
+def test_a_canary_gets_its_share(bucket):
+    bucket.publish("linear", 2, linear(3))
+    bucket.promote("linear", "champion", 1)
+    bucket.promote("linear", "canary", 2)
+    loader = Loader(bucket, REPOSITORY)
+    app = Serving(Shelf(loader), loader, canary="canary", share=0.25)
+    app.refresh()
+    found = [app.shelf.pick("linear").model.version for _ in range(2000)]
+    app.shelf.close()
+    assert 350 < found.count(2) < 650
+    assert set(found) == {1, 2}
+
+
+def more(found: list, than: int) -> bool:
+    return len(found) > than
+
+
+def test_many_swaps_under_load_fail_no_request_and_mix_no_answer(app, bucket, client):
+    stop, rows = threading.Event(), 5
+    found: list[tuple[int, str, list[float]]] = []
+
+    def load() -> None:
+        with httpx.Client(base_url=client.base_url, timeout=30) as mine:
+            while not stop.is_set():
+                answer = mine.post("/v2/models/linear/infer", json=ask([1] * 3 * rows, (rows, 3)))
+                document = answer.json()
+                found.append((answer.status_code, document.get("model_version"), document["outputs"][0]["data"]))
+
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(load) for _ in range(4)]
+        for version in range(2, 12):
+            bucket.publish("linear", version, linear(version + 1))
+            assert app.follow("linear")
+            eventually(partial(more, found, len(found) + 10))
+        stop.set()
+        for future in running:
+            future.result()
+    assert {status for status, _, _ in found} == {200}
+    assert all(data == [int(version) + 1] * 3 * rows for _, version, data in found)
+    assert len({version for _, version, _ in found}) >= 9
+
+
+def test_requests_that_come_together_are_inferred_together_and_one_bad_one_fails_alone(bucket):
+    model = OnnxModel(Loader(bucket, REPOSITORY).load("linear", 1))
+    sizes: list[int] = []
+    run = model.run
+
+    def counting(inputs, outputs=None):
+        sizes.append(len(inputs["x"]))
+        if (inputs["x"] < 0).any():
+            raise Unable("negative")
+        return run(inputs, outputs)
+
+    model.run = counting  # type: ignore[method-assign]
+
+    async def together():
+        from infra.serving.batcher import Batcher
+
+        batcher = Batcher(model)
+        asked = [batcher.infer({"x": np.full((2, 3), value, "f4")}, None) for value in (1, -1, 2, 3)]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        batcher.close()
+        return found
+
+    one, bad, two, three = asyncio.run(together())
+    assert isinstance(bad, Unable)
+    assert [answer["y"][0, 0] for answer in (one, two, three)] == [2, 4, 6]
+    assert max(sizes) > 2
+
+
+VALUES = {
+    "b": st.booleans(), "i": st.integers(-(2**7), 2**7 - 1), "u": st.integers(0, 2**8 - 1),
+    "f": st.floats(width=16, allow_nan=False, allow_infinity=False), "O": st.text(max_size=4),
+}  # fmt: skip
+
+
+@given(st.data(), st.sampled_from(sorted(tensors.NUMPY)))
+def test_tensors_survive_both_ways(data, datatype):
+    dtype = tensors.DTYPES[datatype]
+    shape = data.draw(arrays.array_shapes(min_dims=0, max_dims=3, max_side=3))
+    array = np.empty(shape, dtype)
+    array[...] = np.array(
+        data.draw(st.lists(VALUES[dtype.kind], min_size=array.size, max_size=array.size)), dtype=dtype
+    ).reshape(shape)
+    back = tensors.from_bytes("x", datatype, list(shape), memoryview(tensors.to_bytes(array)))
+    listed = tensors.from_list("x", datatype, list(shape), json.loads(json.dumps(array.ravel().tolist())))
+    for found in (back, listed):
+        assert found.dtype == array.dtype
+        np.testing.assert_array_equal(found, array)
+    assert tensors.name_of(array) == datatype
+
+
+@pytest.mark.parametrize(
+    ("datatype", "data"), [("UINT8", [256]), ("INT64", [1.5]), ("BOOL", [2]), ("BYTES", [1]), ("FP16", [1e6]), ("INT8", ["1"])]
+)
+def test_values_that_do_not_fit_are_refused(datatype, data):
+    with pytest.raises(BadTensor):
+        tensors.from_list("x", datatype, [1], data)
