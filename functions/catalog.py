@@ -24,11 +24,10 @@ from events.types import (
 
 #: The functions without which an object cannot be catalogued.
 NEEDED = ("ingest", "metadata")
-_USUAL = Settings()
 
 
 @on("dev.sluice.metadata.extracted.v1", "dev.sluice.delivery.failed.v1", S3_REMOVED, S3_EXPIRED, S3_EXPIRED_CEPH)
-def catalog(event: Event, catalog: Catalog, settings: Settings = _USUAL) -> Iterator[Event]:
+def catalog(event: Event, catalog: Catalog, settings: Settings) -> Iterator[Event]:
     """Enter one change, unless the catalogue already knows a newer one of this object; tell which slice index is out of use."""
     if event.type.startswith("com.amazonaws.s3."):
         change, entry = "removed", _removed(event)

@@ -26,24 +26,10 @@ class ModelSubmitted(ModelVersion, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
 
 
-@event_type("dev.sluice.model.stored.v1")
-class ModelStored(ModelVersion, frozen=True, kw_only=True):
-    """A version passed every check and lies in its own place, with its sidecar. ``digest`` reads ``algorithm:hex``."""
+class StoredModel(ModelVersion, frozen=True, kw_only=True):
+    """A version in its own place; its sidecar is the object ``KEY.ALGORITHMasc`` beside it.
 
-    bucket: str
-    key: str
-    etag: str
-    digest: str
-    size: int
-    source: str = ""
-    metadata: dict[str, Any] = {}
-
-
-@event_type("dev.sluice.model.published.v1")
-class ModelPublished(ModelVersion, frozen=True, kw_only=True):
-    """A model repository has a new numbered version. Its sidecar is the object ``KEY.ALGORITHMasc`` beside it.
-
-    ``source`` is the upload it was made of (``s3://bucket/key``).
+    ``digest`` reads ``algorithm:hex``; ``source`` is the upload it was made of (``s3://bucket/key``).
     """
 
     bucket: str
@@ -53,6 +39,16 @@ class ModelPublished(ModelVersion, frozen=True, kw_only=True):
     size: int
     source: str = ""
     metadata: dict[str, Any] = {}
+
+
+@event_type("dev.sluice.model.stored.v1")
+class ModelStored(StoredModel, frozen=True, kw_only=True):
+    """A version passed every check and lies in its own place, with its sidecar."""
+
+
+@event_type("dev.sluice.model.published.v1")
+class ModelPublished(StoredModel, frozen=True, kw_only=True):
+    """A model repository has a new numbered version."""
 
 
 @event_type("dev.sluice.model.rejected.v1")

@@ -24,7 +24,7 @@ from events.codec import to_json
 from events.event import Event
 from events.ports import Profiles
 from events.route import on
-from infra.bench.door import Unmeasured
+from infra.bench.load import Unmeasured
 from infra.bench.peers import RECORD
 from infra.bench.redis_process import Server, redis_process
 from infra.bench.table import report

@@ -12,7 +12,6 @@ import json
 import multiprocessing
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -28,23 +27,11 @@ import uvicorn
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
+from infra.bench.load import PATIENCE, Unmeasured, free_port
 from infra.objects.door import Door
 
 CEPH = Path(__file__).parents[1] / "deploy" / "ceph"
 ACCESS, SECRET, BUCKET = "bench", "bench-secret", "bench"
-#: Seconds a server has to answer.
-PATIENCE = 60.0
-
-
-class Unmeasured(RuntimeError):
-    """A side that cannot be measured here, and why."""
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def client(port: int) -> Any:

@@ -31,6 +31,7 @@ from events.types import ObjectIngested, S3Record
 from functions.ingest import ingest
 from functions.metadata import metadata
 from infra.bench import door as doors
+from infra.bench import load
 from infra.bench.table import report
 from infra.demo.inputs import observation
 from infra.demo.measurement_set import Observation
@@ -131,7 +132,7 @@ def main() -> None:
                         found, ratio = measure(connected, made, options.rounds, options.digest)
                     rows += [[store, *row] for row in found]
                     figures["vs_get" if store == "rgw" else "vs_get_door"] = ratio
-        except doors.Unmeasured as reason:
+        except load.Unmeasured as reason:
             sys.exit(f"cannot measure: {reason}")
     for side, speed in sides.items():
         print(f"64 MB objects, {side:4s}: PUT {speed['put']:5.0f} MB/s, GET {speed['get']:5.0f} MB/s")

@@ -21,7 +21,7 @@ from itertools import count
 from pathlib import Path
 
 from events.event import Event
-from infra.bench.door import Unmeasured
+from infra.bench.load import Unmeasured
 from infra.bench.peers import RECORD
 from infra.bench.redis_process import redis_process
 from infra.bench.table import report

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import redis
 
-from infra.bench.door import PATIENCE, Unmeasured, free_port
+from infra.bench.load import PATIENCE, Unmeasured, free_port
 
 
 class Server:

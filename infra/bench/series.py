@@ -27,7 +27,7 @@ import httpx
 import msgspec
 import numpy as np
 
-from infra.bench.door import Unmeasured, free_port
+from infra.bench.load import Unmeasured, free_port
 from infra.bench.table import report
 from infra.config import Config, door_keys
 from infra.objects.s3 import S3Store

@@ -16,14 +16,10 @@ import argparse
 import contextlib
 import json
 import os
-import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,7 +28,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from functions.repository import layout, sidecar
-from infra.bench.dispatch import Side, Unmeasured
+from infra.bench.load import DONE, Side, Unmeasured, Window, programs, running, wrk
 from infra.bench.peers import ROOT, Peer, prepare
 from infra.bench.table import report
 
@@ -95,33 +91,20 @@ local file = io.open({body}, "rb")
 wrk.body = file:read("*a")
 {headers}
 """
-_DONE = """
-function done(summary, latency, requests)
-  local errors = summary.errors
-  local bad = errors.status + errors.connect + errors.read + errors.write + errors.timeout
-  io.write(string.format('\\n{"requests": %d, "bad": %d, "us": %d, "p50": %d, "p99": %d}\\n',
-    summary.requests, bad, summary.duration, latency:percentile(50), latency:percentile(99)))
-end
-"""
-
-
-@dataclass
-class Window:
-    """The best window of one side with one payload: requests/s, CPU seconds a request, milliseconds."""
-
-    rate: float = 0.0
-    cpu: float = float("inf")
-    p50: float = 0.0
-    p99: float = 0.0
 
 
 @dataclass
 class Server:
-    """A running side, and how long it took to its first answer (seconds)."""
+    """A running side and its best windows: the highest rate, with its latencies, and the least CPU, of each payload."""
 
     side: Side
-    start: float
     windows: dict[str, Window] = field(default_factory=dict)
+
+    def keep(self, name: str, found: Window) -> None:
+        """Take note of a window."""
+        best = self.windows.setdefault(name, found)
+        faster = max(best, found, key=lambda window: window.rate)
+        self.windows[name] = faster._replace(cpu=min(best.cpu, found.cpu))
 
 
 def mlp(seed: int = 7) -> bytes:
@@ -187,68 +170,28 @@ def payloads(folder: Path) -> dict[str, tuple[str, Path]]:
             (folder / name).write_bytes(body)
             lines = "\n".join(f"wrk.headers[{json.dumps(key)}] = {json.dumps(value)}" for key, value in headers.items())
             script = folder / f"{name}.lua"
-            script.write_text(_SCRIPT.format(body=json.dumps(str(folder / name)), headers=lines) + _DONE)
+            script.write_text(_SCRIPT.format(body=json.dumps(str(folder / name)), headers=lines) + DONE)
             found[name] = ("/v2/models/mlp/infer", script)
-    (folder / "get.lua").write_text(_DONE)
+    (folder / "get.lua").write_text(DONE)
     return found
 
 
-@contextlib.contextmanager
-def running(name: str, core: int, folder: Path) -> Iterator[Server]:
+def started(name: str, core: int, folder: Path) -> contextlib.AbstractContextManager[Side]:
     """A side on this core, from its start to its first answer. Raises ``Unmeasured``."""
     try:
         command, home, _ = prepare(name, PEERS)
     except subprocess.CalledProcessError as error:
         raise Unmeasured(f"{name} could not be installed: {error}") from error
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log, body = folder / f"{name}.log", (folder / "json1").read_bytes()
-    filled = [part.format(port=port, folder=folder / "models") for part in command]
-    began = time.monotonic()
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            ["taskset", "-c", str(core), *filled], cwd=home, stdout=out, stderr=out, start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT) if name == "ours" else ""},
-        )  # fmt: skip
-    try:
-        answer = None
-        with httpx.Client(trust_env=False) as client:
-            while time.monotonic() < began + 60 and process.poll() is None and not (answer and answer.is_success):
-                with contextlib.suppress(httpx.TransportError):
-                    answer = client.post(f"http://127.0.0.1:{port}/v2/models/mlp/infer", content=body,
-                                         headers={"content-type": "application/json"})  # fmt: skip
-                time.sleep(0.01)
-        if answer is None or not answer.is_success:
-            raise Unmeasured(f"{name} does not answer: {answer and answer.text[:300]} {log.read_text()[-1000:]}")
-        yield Server(Side(name, process, port), time.monotonic() - began)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    body = (folder / "json1").read_bytes()
 
+    def make(port: int) -> tuple[list[str], Path, dict[str, str]]:
+        filled = [part.format(port=port, folder=folder / "models") for part in command]
+        return filled, home, {"PYTHONPATH": str(ROOT) if name == "ours" else ""}
 
-def wrk(side: Side, core: int, connections: int, seconds: float, path: str, script: Path) -> Window:
-    """Load a side for some seconds. Raises ``Unmeasured`` when a request failed."""
-    command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script)]
-    before = side.spent()
-    done = subprocess.run([*command, f"http://127.0.0.1:{side.port}{path}"], capture_output=True, text=True)
-    cpu = side.spent() - before
-    if done.returncode:
-        raise Unmeasured(f"wrk failed: {done.stderr}")
-    found = json.loads(done.stdout.strip().splitlines()[-1])
-    if found["bad"] or not found["requests"]:
-        raise Unmeasured(f"{side.name}{path}: {found['bad']} of {found['requests']} requests failed")
-    rate = found["requests"] / found["us"] * 1e6
-    return Window(rate, cpu / found["requests"], found["p50"] / 1000, found["p99"] / 1000)
+    def ask(client: httpx.Client, url: str) -> httpx.Response:
+        return client.post(f"{url}/v2/models/mlp/infer", content=body, headers={"content-type": "application/json"})
 
-
-def keep(server: Server, name: str, found: Window) -> None:
-    """The best rate and the least CPU of all windows."""
-    best = server.windows.setdefault(name, Window())
-    best.cpu = min(best.cpu, found.cpu)
-    if found.rate > best.rate:
-        best.rate, best.p50, best.p99 = found.rate, found.p50, found.p99
+    return running(name, make, core, folder / f"{name}.log", ask)
 
 
 def _raw(folder: Path, core: int, seconds: float) -> float:
@@ -291,18 +234,18 @@ def measure(folder: Path, rounds: int, seconds: float, connections: int) -> tupl
     with contextlib.ExitStack() as stack:
         for name in PEERS:
             for _ in range(2):
-                with running(name, mine, folder) as server:
-                    starts[name] = min(server.start, starts.get(name, 1e9))
+                with started(name, mine, folder) as side:
+                    starts[name] = min(side.start, starts.get(name, 1e9))
         raw = 1.0
-        servers = [stack.enter_context(running(name, mine, folder)) for name in PEERS]
+        servers = [Server(stack.enter_context(started(name, mine, folder))) for name in PEERS]
         for turn in range(rounds):
             raw = min(raw, _raw(folder, mine, seconds))
             for name, (path, script) in loads.items():
                 for server in servers if turn % 2 else servers[::-1]:
-                    keep(server, name, wrk(server.side, other, connections, seconds, path, script))
+                    server.keep(name, wrk(server.side, other, connections, seconds, path, script))
                 if loads[name][1].stem == "json1":  # the same question, asked once and kept
                     path = _kept(servers[0].side, folder)
-                    keep(servers[0], "cached", wrk(servers[0].side, other, connections, seconds, path, folder / "get.lua"))
+                    servers[0].keep("cached", wrk(servers[0].side, other, connections, seconds, path, folder / "get.lua"))
         ours, theirs = servers
         health = [min(probe(server, other, folder, loads["json32"][1], seconds) for _ in range(rounds)) for server in servers]
     figures = {f"vs_kserve_{name}": ours.windows[name].rate / theirs.windows[name].rate for name in loads}
@@ -322,9 +265,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=3, help="length of a window")
     parser.add_argument("--connections", type=int, default=8)
     options = parser.parse_args()
-    for program in ("wrk", "taskset"):
-        if shutil.which(program) is None:
-            sys.exit(f"cannot measure: {program} is missing (scripts/services installs it)")
+    programs()
     with tempfile.TemporaryDirectory() as name:
         try:
             servers, figures = measure(Path(name), options.rounds, options.seconds, options.connections)

@@ -31,7 +31,7 @@ from functions.formats import by_name, sniff
 from functions.formats.format import Index
 from functions.formats.source import Source
 from infra.bench import door as doors
-from infra.bench import slice_inputs
+from infra.bench import load, slice_inputs
 from infra.bench.table import report
 from infra.demo.inputs import observation
 from infra.demo.measurement_set import Observation
@@ -108,7 +108,7 @@ def indexed(store: S3Store, info: ObjectInfo, scan: dict[str, Any] | None = None
     known.describe(source, scan or {})
     index = known.index(source, scan or {})
     if index is None:
-        raise doors.Unmeasured(f"{info.key} has no index")
+        raise load.Unmeasured(f"{info.key} has no index")
     store.write(BUCKET, f"index/{info.key}", index.encode())
     return index, time.perf_counter() - start, metered.bytes
 
@@ -181,7 +181,7 @@ def other(store: S3Store, name: str, made: slice_inputs.Kind, slices: int) -> li
             contents.append(slice_inputs.content(opened))
     slice_s = (time.perf_counter() - start) / len(parts)
     if not slice_inputs.same(whole(), join(contents)):
-        raise doors.Unmeasured(f"the slices of {name} are not what its library reads")
+        raise load.Unmeasured(f"the slices of {name} are not what its library reads")
     size = info.size / 1e6
     return [name, f"{size:.0f}", f"{seen:.3f}" if scanner else "", f"{took:.3f}", f"{100 * read / info.size:.2f}",
             f"{100 * len(index.encode()) / info.size:.3f}", len(parts), f"{slice_s:.3f}", f"{metered.bytes / info.size:.2f}",
@@ -240,7 +240,7 @@ def main() -> None:
                 others = [other(store, kind, one, options.slices) for kind, one in made.items()]
                 others += dataplug(store, made, options.slices)
                 rows, figures = measurement_set(store, folder, options.megabytes, options.rounds, options.slices)
-        except doors.Unmeasured as reason:
+        except load.Unmeasured as reason:
             sys.exit(f"cannot measure: {reason}")
     columns = ["format", "MB", "scan s", "index s", "read %", "index %", "slices", "s a slice", "read", "whole"]
     report("other formats: index and slices", columns, others, {})

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-
 from sqlalchemy import bindparam, select
 
 from events.event import Event
@@ -13,8 +10,8 @@ from infra.catalog.lineage import Invocation, record
 from infra.catalog.schema import reader
 from infra.delivery.provenance import Provenance
 from infra.lake import Lake
+from infra.runtime.periodic import Periodic
 
-logger = logging.getLogger("sluice.lineage")
 NAME, PAGE, EVERY_SECONDS = "lineage", 500, 0.5
 _AT = select(reader.c.position).where(reader.c.name == NAME)
 _TO = Upsert(
@@ -26,32 +23,12 @@ _TO = Upsert(
 )
 
 
-class LineageReader:
+class LineageReader(Periodic):
     """Goes on where any process of this catalogue stopped."""
 
     def __init__(self, lake: Lake, every_s: float = EVERY_SECONDS) -> None:
-        self._lake, self._every = lake, every_s
-        self._provenance, self._position = Provenance(lake.config.bucket), -1
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lineage", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop after the page at hand."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        more = False
-        while not self._stopping.wait(0 if more else self._every):
-            try:
-                more = self.step()
-            except Exception as error:  # the log or the database cannot be reached: the next time will do
-                logger.warning("lineage waits: %s", error)
-                more = False
+        super().__init__(NAME, every_s)
+        self._lake, self._provenance, self._position = lake, Provenance(lake.config.bucket), -1
 
     def step(self) -> bool:
         """Record the next page of the log; whether there was one."""

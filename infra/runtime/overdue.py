@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 from contextlib import suppress
 
 from events.errors import SluiceError
@@ -17,49 +15,33 @@ from infra.lake import Lake
 from infra.objects import presigned
 from infra.objects.providers import Providers
 from infra.runtime.changes import changed
+from infra.runtime.periodic import Periodic
 from infra.runtime.uploads_api import facts
 
-logger = logging.getLogger("sluice.uploads")
 EVERY_SECONDS = 5.0
 
 
-class Overdue:
+class Overdue(Periodic):
     """A thread that looks for them now and then."""
 
     def __init__(self, lake: Lake, objects: Providers, every_s: float = EVERY_SECONDS) -> None:
-        self._lake, self._objects, self._every = lake, objects, every_s
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="overdue uploads", daemon=True)
+        super().__init__("uploads", every_s)
+        self._lake, self._objects = lake, objects
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop after the upload at hand."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self._every):
-            try:
-                self.sweep()
-            except Exception as error:  # the database cannot be reached: the next time will do
-                logger.warning("overdue uploads wait: %s", error)
-
-    def sweep(self) -> None:
+    def step(self) -> bool:
         """End every upload that has run out of time."""
         with self._lake.database() as database:
             store = Store(database)
             found = [store.get(id, SYSTEM) for id in store.overdue()]
         for each in found:
             if self._stopping.is_set():
-                return
+                break
             try:
                 with suppress(Conflict, NotFound, Forbidden):  # somebody else ended it meanwhile
                     self._end(each)
             except SluiceError as error:
-                logger.warning("the upload of %s waits: %s", each.id, error)
+                self._logger.warning("the upload of %s waits: %s", each.id, error)
+        return False
 
     def _end(self, found: object) -> None:
         if not isinstance(found, DataObject):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-import threading
 import time
 
 import msgspec
@@ -17,8 +15,8 @@ from infra.catalog.groups import Groups, SetHead
 from infra.catalog.resources import Completeness
 from infra.catalog.schema import data_set
 from infra.lake import Lake
+from infra.runtime.periodic import Periodic
 
-logger = logging.getLogger("sluice.quiet")
 EVERY_SECONDS = 1.0
 _c = data_set.c
 _SETS = (
@@ -29,29 +27,16 @@ _SETS = (
 )  # fmt: skip
 
 
-class Quiet:
+class Quiet(Periodic):
     """A thread that looks for them now and then."""
 
     def __init__(self, lake: Lake, every_s: float = EVERY_SECONDS) -> None:
-        self._lake, self._every = lake, every_s
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="quiet groups", daemon=True)
+        super().__init__("quiet", every_s)
+        self._lake = lake
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop after the look at hand."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self._every):
-            try:
-                self.sweep()
-            except Exception as error:  # the database cannot be reached: the next time will do
-                logger.warning("quiet groups wait: %s", error)
+    def step(self) -> bool:
+        self.sweep()
+        return False
 
     def sweep(self) -> int:
         """Complete every group that has been quiet for long enough; how many there were."""

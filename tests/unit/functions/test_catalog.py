@@ -12,14 +12,19 @@ from events.event import Event
 from events.ports import Entry, Query, Settings
 from events.route import handlers
 from events.types import CatalogUpdated, DeliveryFailed, IndexRetired, MetadataExtracted, ObjectIngested, ObjectVersion
-from functions.catalog import catalog as update
+from functions.catalog import catalog as function
 from functions.formats.format import decode_index
 from functions.metadata import index_key, metadata
 from functions.retire import retire
 from infra.catalog.entries import Entries
 from tests.conftest import eventually
 
+SETTINGS = Settings()
 CSV = b"a,b\n1,2\n3,4\n"
+
+
+def update(event, catalog, settings=SETTINGS):
+    return function(event, catalog, settings)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import hashlib
 import pickle
 
 import msgspec
-import numpy as np
 import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -38,22 +37,9 @@ from infra.catalog.database import Database
 from infra.models.loader import Loader
 from infra.models.table import REGISTRY, SCHEMA, StoredModels
 from infra.sqlite import connect, migrate
+from tests.onnx_models import endless, linear
 
 REPOSITORIES = [Repository(name="apps", bucket="models", prefix="apps/"), Repository(name="all", bucket="models")]
-
-
-def linear(weight: float = 2.0, **more) -> bytes:
-    """``y = weight * x`` as ONNX."""
-    graph = helper.make_graph(
-        [helper.make_node("Mul", ["x", "w"], ["y"])],
-        "linear",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
-        [helper.make_tensor("w", TensorProto.FLOAT, [3], np.full(3, weight, "f4"))],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, **more)
-    made: bytes = model.SerializeToString()
-    return made
 
 
 class Bucket:
@@ -232,21 +218,8 @@ def test_hostile_models_are_tried_in_a_cage_first(shop):
 
 
 def test_a_model_that_never_ends_is_stopped(shop, monkeypatch):
-    body = helper.make_graph(
-        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Add", ["v", "v"], ["w"])], "body",
-        [helper.make_tensor_value_info("i", TensorProto.INT64, []), helper.make_tensor_value_info("go", TensorProto.BOOL, []),
-         helper.make_tensor_value_info("v", TensorProto.FLOAT, [1])],
-        [helper.make_tensor_value_info("on", TensorProto.BOOL, []), helper.make_tensor_value_info("w", TensorProto.FLOAT, [1])],
-    )  # fmt: skip
-    endless = helper.make_graph(
-        [helper.make_node("Loop", ["times", "", "x"], ["y"], body=body)], "endless",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
-        [helper.make_tensor("times", TensorProto.INT64, [], [10**12])],
-    )  # fmt: skip
-    content = helper.make_model(endless, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
     monkeypatch.setattr("functions.model_store.TRIAL_SECONDS", 2.0)
-    (rejected,) = read(shop.upload("endless.onnx", content), ModelRejected)
+    (rejected,) = read(shop.upload("endless.onnx", endless()), ModelRejected)
     assert "no answer within 2 s" in rejected.cause
 
 

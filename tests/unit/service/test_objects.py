@@ -87,7 +87,7 @@ def test_an_upload_that_nobody_ends_expires(service) -> None:
     overdue = Overdue(service.lake, service.objects)
 
     def expired() -> bool:
-        overdue.sweep()
+        overdue.step()
         return {ann.get(path_of(each)).json()["state"] for each in (made, other)} == {"EXPIRED"}
 
     eventually(expired)
@@ -107,7 +107,7 @@ def test_what_came_in_time_is_ready_although_nobody_told(service) -> None:
     overdue = Overdue(service.lake, service.objects)
 
     def ready() -> bool:
-        overdue.sweep()
+        overdue.step()
         return bool(ann.get(path_of(made)).json()["state"] == "READY")
 
     eventually(ready)

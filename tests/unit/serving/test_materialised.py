@@ -19,7 +19,8 @@ from infra.serving.results_redis import RedisResults
 from infra.serving.results_sqlite import SqliteResults
 from infra.serving.shelf import Shelf
 from tests.conftest import eventually, serving
-from tests.unit.serving.test_serving import REPOSITORY, Bucket, ask, linear
+from tests.onnx_models import linear
+from tests.unit.serving.test_serving import REPOSITORY, Bucket, ask
 
 
 class Store(Bucket):

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from onnx import TensorProto, helper
 
 from events.ports import NotFound, ObjectInfo, Repository
 from functions.repository import layout, sidecar
@@ -25,6 +24,7 @@ from infra.serving.model import OnnxModel, Unable
 from infra.serving.shelf import Shelf
 from infra.serving.tensors import BadTensor
 from tests.conftest import eventually, serving
+from tests.onnx_models import endless, linear
 
 REPOSITORY = Repository(name="models", bucket="models")
 
@@ -63,36 +63,6 @@ class Bucket:
         digest = json.loads(self.found[layout.record_key("", name, version)])["digest"]
         told = {"name": name, "alias": alias, "version": version, "digest": digest}
         self.put(layout.alias_key("", name, alias), json.dumps(told).encode())
-
-
-def linear(weight: float, kind: int = TensorProto.FLOAT, dtype: str = "f4") -> bytes:
-    """``y = weight * x`` over rows of three."""
-    graph = helper.make_graph(
-        [helper.make_node("Mul", ["x", "w"], ["y"])],
-        "linear",
-        [helper.make_tensor_value_info("x", kind, ["n", 3])],
-        [helper.make_tensor_value_info("y", kind, ["n", 3])],
-        [helper.make_tensor("w", kind, [3], np.full(3, weight, dtype))],
-    )
-    made: bytes = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
-    return made
-
-
-def endless() -> bytes:
-    body = helper.make_graph(
-        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Add", ["v", "v"], ["w"])], "body",
-        [helper.make_tensor_value_info("i", TensorProto.INT64, []), helper.make_tensor_value_info("go", TensorProto.BOOL, []),
-         helper.make_tensor_value_info("v", TensorProto.FLOAT, [1])],
-        [helper.make_tensor_value_info("on", TensorProto.BOOL, []), helper.make_tensor_value_info("w", TensorProto.FLOAT, [1])],
-    )  # fmt: skip
-    graph = helper.make_graph(
-        [helper.make_node("Loop", ["times", "", "x"], ["y"], body=body)], "endless",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
-        [helper.make_tensor("times", TensorProto.INT64, [], [10**12])],
-    )  # fmt: skip
-    made: bytes = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
-    return made
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from events.event import Event
+from events.ports import Settings
 from events.types import CatalogUpdated, MetadataExtracted
 from functions.catalog import catalog as update
 from infra.catalog.entries import Entries
@@ -31,7 +32,7 @@ def removed(sequence: str, version: str = "", name: str = "Delete") -> Event:
 
 
 def changes(catalog, event: Event) -> list[str]:
-    return [reply.read(CatalogUpdated).change for reply in update(event, catalog)]
+    return [reply.read(CatalogUpdated).change for reply in update(event, catalog, Settings())]
 
 
 @pytest.mark.parametrize("late", ["1", "2", "3"])
