@@ -157,7 +157,7 @@ def removed(sequence: str, name: str = "ObjectRemoved:Delete", version: str = ""
 
 def wanted(name: str) -> bool:
     """Whether the catalogue hears of such a change."""
-    (handler,) = handlers([sys.modules[update.__module__]])
+    (handler,) = handlers([sys.modules[function.__module__]])
     return handler.wants(f"com.amazonaws.s3.{name}")
 
 
