@@ -139,7 +139,7 @@ def consume(url: str, count: int) -> None:
         before = time.process_time()
         lake.worker.start()
         while lake.log.counts()["waiting"]:
-            time.sleep(0.02)
+            time.sleep(0.1)  # asking costs both sides
         lake.worker.stop()
         cpu = time.process_time() - before
         effects = lake.profiles()

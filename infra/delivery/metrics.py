@@ -86,15 +86,27 @@ class Metrics:
         with self._lock:
             self._seconds[function].add(seconds)
 
-    def ended(self, function: str, outcome: str, event: Event) -> None:
-        """A delivery was settled: ``ok``, ``retry`` (it failed and comes again) or ``dead``."""
-        latency = age(event) if outcome == "ok" else None
+    def failed(self, function: str, outcome: str) -> None:
+        """A delivery failed: ``retry`` (it comes again) or ``dead``."""
         with self._lock:
             self._runs[function, outcome] += 1
-            if outcome != "retry":
+            if outcome == "dead":
                 self._settled.add(1)
-            if latency is not None:
-                self._latency[function].add(latency)
+
+    def done(self, deliveries: Iterable[tuple[str, Event]]) -> None:
+        """These events had their effect at these functions: counted together, since every delivery passes here."""
+        now = datetime.now(UTC)
+        ages: defaultdict[str, list[float | None]] = defaultdict(list)
+        for function, event in deliveries:
+            ages[function].append(age(event, now))
+        with self._lock:
+            for function, found in ages.items():
+                self._runs[function, "ok"] += len(found)
+                self._settled.add(len(found))
+                latency = self._latency[function]
+                for seconds in found:
+                    if seconds is not None:
+                        latency.add(seconds)
 
     def expired(self, event: Event) -> None:
         """A delivery was skipped."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from events.event import Event
 from infra.delivery.claim_check import ClaimCheck
@@ -24,8 +25,8 @@ class Middleware:
         self._failed: set[tuple[int, str]] = set()
         self._skipped: set[tuple[int, str]] = set()
 
-    def run(self, delivery: Delivery, function: Callable[[Event], list[Event]]) -> list[Event]:
-        """What ``function`` makes of the event, with large payloads deposited; nothing of one that has expired.
+    def run(self, delivery: Delivery, function: Callable[[Event, Any], list[Event]], unit: Any = None) -> list[Event]:
+        """What ``function`` makes of the event in this unit of work, with large payloads deposited; nothing if it has expired.
 
         A claim is redeemed wherever the function runs: in a transaction it holds that up, which the rarity of large
         payloads at functions that read no objects is worth.
@@ -36,18 +37,18 @@ class Middleware:
             return []
         begun = time.perf_counter()
         with self._tracing.span(event, target):
-            replies = function(self.claims.redeem(event) if "dataref" in event.extensions else event)
+            replies = function(self.claims.redeem(event) if "dataref" in event.extensions else event, unit)
         seconds = time.perf_counter() - begun
         self._metrics.took(target, seconds)
         if logger.isEnabledFor(logging.INFO):
             about = {"event": event.id, "type": event.type, "function": target, "seconds": round(seconds, 6)}
             logger.info("%s took event %s", target, event.id, extra=about)
-        return [self.claims.deposit(reply) for reply in replies]
+        return [self.claims.deposit(reply) for reply in replies] if replies else []
 
     def failed(self, delivery: Delivery, failure: Failure) -> None:
         """A delivery is about to be put off or given up."""
         self._failed.add((delivery.seq, delivery.target))
-        self._metrics.ended(delivery.target, "dead" if failure.seconds is None else "retry", delivery.event)
+        self._metrics.failed(delivery.target, "dead" if failure.seconds is None else "retry")
         about = {"event": delivery.event.id, "type": delivery.event.type, "function": delivery.target}
         about |= {"attempt": str(delivery.attempts + 1)}
         if failure.seconds is None:
@@ -59,12 +60,17 @@ class Middleware:
 
     def settled(self, deliveries: Iterable[Delivery]) -> None:
         """These are committed, whatever came of them."""
+        done: list[tuple[str, Event]] = []
+        special = self._skipped or self._failed
         for delivery in deliveries:
-            mark = delivery.seq, delivery.target
-            if mark in self._skipped:
-                self._skipped.discard(mark)
-                self._metrics.expired(delivery.event)
-            elif mark in self._failed:
-                self._failed.discard(mark)
-            else:
-                self._metrics.ended(delivery.target, "ok", delivery.event)
+            if special:
+                mark = delivery.seq, delivery.target
+                if mark in self._skipped:
+                    self._skipped.discard(mark)
+                    self._metrics.expired(delivery.event)
+                    continue
+                if mark in self._failed:
+                    self._failed.discard(mark)
+                    continue
+            done.append((delivery.target, delivery.event))
+        self._metrics.done(done)

@@ -164,7 +164,7 @@ class Worker:
 
     def _inside(self, delivery: Delivery, wired: Wired, unit: Any) -> list[Event]:
         """Within the log's unit of work."""
-        return self._middleware.run(delivery, lambda event: wired.invoke(event, unit))
+        return self._middleware.run(delivery, wired.invoke, unit)
 
     def _outside(self, kind: str, delivery: Delivery) -> None:
         """In a pool's thread: run one delivery and put its outcome where the worker finds it."""
@@ -175,7 +175,7 @@ class Worker:
                 with self._unit() as unit:
                     replies = self._inside(delivery, self._functions[delivery.target], unit)
             elif delivery.target.startswith(subscriptions.PREFIX):
-                self._middleware.run(delivery, partial(self._post, delivery.target))
+                self._middleware.run(delivery, self._post, delivery.target)
             else:
                 raise LookupError(f"no function is called {delivery.target!r} here: start with the module that has it")
         except Exception as error:
@@ -183,7 +183,7 @@ class Worker:
         self._finished.put(Job(delivery, partial(_outcome, replies, failure)))
         self.wake()
 
-    def _post(self, target: str, event: Event) -> list[Event]:
+    def _post(self, event: Event, target: str) -> list[Event]:
         self._sinks.post(self._client, target, event)
         return []
 

@@ -58,8 +58,8 @@ def test_the_pace_of_a_process() -> None:
     metrics = Metrics()
     assert metrics.recent()["latency_p50_s"] is None
     metrics.accepted([event(), event()])
-    metrics.ended("f", "ok", event(time="2020-01-01T00:00:00Z"))
-    metrics.ended("f", "retry", event())
+    metrics.done([("f", event(time="2020-01-01T00:00:00Z"))])
+    metrics.failed("f", "retry")
     found = metrics.recent()
     assert found["accepted_per_s"] == pytest.approx(2 / 60)
     assert found["settled_per_s"] == pytest.approx(1 / 60)

@@ -110,7 +110,7 @@ def numbers(metrics: Metrics) -> dict[str, float]:
 def test_metrics_count_and_types_from_outside_are_bounded() -> None:
     metrics = Metrics(lambda: {"waiting": 3, "behind_s": 1.5})
     metrics.accepted([event(), event()], 1)
-    metrics.ended("f", "ok", event(time="2020-01-01T00:00:00Z"))
+    metrics.done([("f", event(time="2020-01-01T00:00:00Z"))])
     metrics.expired(event())
     for number in range(MOST_TYPES + 10):
         metrics.accepted([event(type=f"type{number}")])
