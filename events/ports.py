@@ -6,7 +6,7 @@ The object store is the exception (no store has transactions): what a function w
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -20,6 +20,8 @@ from events.types import (
     DatasetScanned,
     FunctionRequested,
     ModelPublished,
+    OntologyChecked,
+    Triple,
     WorkerSize,
 )
 
@@ -211,6 +213,109 @@ class Series(Protocol):
         ...
 
 
+class GraphChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What changes in one named graph (an IRI without brackets). With ``replace``, nothing that was there before stays.
+
+    Triples have no blank nodes: what has no name is given one.
+    """
+
+    graph: str
+    remove: Sequence[Triple] = ()
+    add: Sequence[Triple] = ()
+    replace: bool = False
+
+
+class Solutions(msgspec.Struct, frozen=True):
+    """The answer to SELECT: for each row the N-Triples terms of the ``variables``, ``None`` where one is not bound."""
+
+    variables: list[str]
+    rows: list[list[str | None]]
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What reasoners say of an ontology: subclass axioms that follow, classes nothing can be in, why it contradicts itself."""
+
+    inferred: list[Triple] = []
+    unsatisfiable: list[str] = []
+    inconsistent: str = ""
+
+
+@runtime_checkable
+class OntologyChecker(Protocol):
+    """Description logic reasoners."""
+
+    def check(self, triples: Sequence[Triple]) -> Verdict:
+        """Classify an ontology. Raises ``Reject`` where that cannot be done, with what to do about it."""
+        ...
+
+
+@runtime_checkable
+class Ontologies(Protocol):
+    """The versions of the ontology."""
+
+    def activate(self, checked: OntologyChecked) -> int:
+        """Make it the active one; its number."""
+        ...
+
+
+@runtime_checkable
+class GraphStore(Protocol):
+    """Named graphs of triples, asked in SPARQL 1.1."""
+
+    def change(self, changes: Sequence[GraphChange]) -> None:
+        """Make these changes together or not at all; in a graph, removals come first. To repeat them changes nothing."""
+        ...
+
+    def query(self, sparql: str, default: Sequence[str] = (), named: Sequence[str] = ()) -> Solutions | bool | list[Triple]:
+        """The answer to SELECT, ASK, or CONSTRUCT and DESCRIBE, over these graphs or those that the query names, or else over
+        the present: state, what is inferred, and the ontology. Raises ``Reject`` for what is no query or takes too much.
+        """
+        ...
+
+    def graphs(self) -> list[str]:
+        """The graphs that have triples, sorted."""
+        ...
+
+
+@runtime_checkable
+class Vocabulary(Protocol):
+    """The terms of the active ontology, as N-Triples terms."""
+
+    def is_class(self, term: str) -> bool: ...
+
+    def is_property(self, term: str) -> bool: ...
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What has become true by inference, and what does not follow any more."""
+
+    gained: list[Triple] = []
+    lost: list[Triple] = []
+
+
+@runtime_checkable
+class Facts(Protocol):
+    """What is known of the world: its present state, what follows from that, and what was observed.
+
+    The state is kept by topic. What is said of one replaces what was said of it before, unless that was of a later ``order``.
+    """
+
+    def put(self, topic: str, order: str, triples: Sequence[Triple], evidence: Sequence[Triple] = ()) -> Change | None:
+        """Change the state, and all that follows from it; ``None`` and nothing done when the state is of a later order.
+
+        ``evidence`` is kept with the state, and nothing is inferred of it.
+        """
+        ...
+
+    def describe(self, topic: str, order: str, triples: Sequence[Triple]) -> bool:
+        """As ``put``, for what nothing is to be inferred of; whether it was taken."""
+        ...
+
+    def observe(self, time: datetime, triples: Sequence[Triple]) -> None:
+        """Keep an observation, with those of its minute."""
+        ...
+
+
 #: What can happen to a data set.
 SetChange = DatasetMemberAdded | DatasetMemberRemoved | DatasetCompleted
 
@@ -256,6 +361,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What functions may know of the configuration (``sluice:`` in ``lithops_config.yaml``).
 
     ``workers`` are the worker sizes that plans may choose, ``cores`` the vCPUs of the whole cluster (0 = no limit).
+    ``announce`` are the classes and properties (N-Triples terms) of which it is told what becomes one, or is one no more.
     """
 
     bucket: str = "sluice"
@@ -264,3 +370,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cores: float = 0.0
     price_per_gb_s: float = 0.0
     price_per_request: float = 0.0
+    ontologies: str = "s3://ontologies/"
+    announce: list[str] = []

@@ -13,6 +13,10 @@ FUNCTIONS = (
     "functions.model_store",
     "functions.model_alias",
     "functions.observation",
+    "functions.ontology",
+    "functions.ontology_version",
+    "functions.annotate",
+    "functions.reason",
     "functions.profile",
     "functions.plan",
 )

@@ -25,8 +25,10 @@ from infra.console import (
     resources,
     series,
     serve,
+    sparql,
     subscriptions,
     up,
+    why,
     worker,
 )
 
@@ -57,6 +59,8 @@ for name, function in {
     "models": models.models,
     "model": models.model,
     "series": series.series,
+    "sparql": sparql.sparql,
+    "why": why.why,
     "serve": serve.serve,
     "deploy": deploy.deploy,
     "subscribe": subscriptions.subscribe,

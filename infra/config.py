@@ -15,6 +15,7 @@ import yaml
 
 from events.ports import Repository, Settings
 from events.types import WorkerSize
+from functions.semantics.terms import iri
 
 CONFIG_FILE = "lithops_config.yaml"
 #: See ``infra/access/scopes.py``.
@@ -263,6 +264,27 @@ class Series(Section, frozen=True, kw_only=True):
     hot_points: Annotated[int, msgspec.Meta(ge=0)] = 20_000_000
 
 
+#: The classes that are announced unless others are.
+ANNOUNCED = ["PersonAtRisk", "PersonToRescue", "ShelteredPerson", "ThreatenedShelter", "ObsoleteInstruction"]
+
+
+class Semantics(Section, frozen=True, kw_only=True):
+    """Reasoning: ``announce`` are the classes and properties of which an event tells when something becomes one, or is no more.
+
+    They are IRIs or prefixed names. Triples are embedded without ``graph_url``, else in that Virtuoso; observations stay for
+    ``observation_days``. A SPARQL query may take ``query_s`` and give ``query_mb``. Ontologies are those of ``ontologies``.
+    """
+
+    graph_url: str = ""
+    graph_user: str = "dba"
+    graph_password: str = ""
+    observation_days: Annotated[float, msgspec.Meta(gt=0)] = 7.0
+    query_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    query_mb: Annotated[int, msgspec.Meta(gt=0)] = 64
+    ontologies: str = "s3://ontologies/"
+    announce: list[str] = msgspec.field(default_factory=lambda: [f"per:{each}" for each in ANNOUNCED])
+
+
 class Config(Section, frozen=True, kw_only=True):
     """All settings. ``data`` is the folder of the embedded profile; ``bucket`` is the lake's own, for indexes and results."""
 
@@ -286,6 +308,7 @@ class Config(Section, frozen=True, kw_only=True):
     runtime: Runtime = Runtime()
     serving: Serving = Serving()
     series: Series = Series()
+    semantics: Semantics = Semantics()
     kubernetes: Kubernetes = Kubernetes()
 
     @property
@@ -303,6 +326,8 @@ class Config(Section, frozen=True, kw_only=True):
             cores=self.planner.cores or max(cores(), *(size.max_workers * size.vcpus for size in self.planner.sizes)),
             price_per_gb_s=self.planner.price_per_gb_s,
             price_per_request=self.planner.price_per_request,
+            ontologies=self.semantics.ontologies,
+            announce=[iri(name) for name in self.semantics.announce],
         )
 
 

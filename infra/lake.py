@@ -14,7 +14,21 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, get_type_hints
 
 from events.event import Event
-from events.ports import Bindings, Catalog, DataSets, Models, ObjectStore, Profiles, Series, Settings
+from events.ports import (
+    Bindings,
+    Catalog,
+    DataSets,
+    Facts,
+    GraphStore,
+    Models,
+    ObjectStore,
+    Ontologies,
+    OntologyChecker,
+    Profiles,
+    Series,
+    Settings,
+    Vocabulary,
+)
 from functions import FUNCTIONS
 from infra.access.visible import Visible
 from infra.catalog.acl import SYSTEM, Caller
@@ -44,10 +58,15 @@ from infra.objects.providers import Providers
 from infra.profiles import sqlite as profiles
 from infra.profiles.redis import RedisProfiles
 from infra.profiles.sqlite import SqliteProfiles
+from infra.reasoner.checker import ReasonerProcess
 from infra.runtime.middleware import Middleware
 from infra.runtime.requested import REQUESTED, named
 from infra.runtime.wiring import Scoped, Wired, load, wire
 from infra.runtime.worker import Worker
+from infra.semantics.active import ActiveOntology
+from infra.semantics.facts import StoredFacts
+from infra.semantics.knowledge import Knowledge
+from infra.semantics.ontologies import ActiveTriples, StoredOntologies
 from infra.series import pending
 from infra.series.pending import PendingSeries
 from infra.series.retention import retention
@@ -85,6 +104,11 @@ class Lake:
         self._path = path
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         self._sets = SetIndex()
+        #: The triples, in the process that has them open.
+        self.graph: GraphStore | None = None
+        self.vocabulary = ActiveTriples(self.database)
+        self.ontology = ActiveOntology(self.vocabulary)
+        self.knowledge = Knowledge(self.ontology.rules)
         self.routes = load((*FUNCTIONS, *config.functions))
         self.functions = {name: self._wire(name) for name in self.routes.by_name}
         self.catalog = self._open_catalog()
@@ -135,8 +159,15 @@ class Lake:
         )
 
     def _wire(self, name: str, ports: Scoped | None = None) -> Wired:
-        fixed = {ObjectStore: self.objects, Settings: self.config.settings}
-        return wire(self.routes.by_name[name], fixed, ports or self._ports())
+        return wire(self.routes.by_name[name], self._fixed, ports or self._ports())
+
+    @property
+    def _fixed(self) -> dict[type, Any]:
+        """The ports that are the same for every event."""
+        checker = ReasonerProcess()
+        return {
+            ObjectStore: self.objects, Settings: self.config.settings, Vocabulary: self.ontology, OntologyChecker: checker,
+        }  # fmt: skip
 
     def _ports(self) -> Scoped:
         """Port -> how to make it over a unit of the log (see ``Log.unit``)."""
@@ -146,15 +177,19 @@ class Lake:
                 Bindings: StoredBindings,
                 Catalog: Entries,
                 DataSets: lambda database: Members(database, self._sets),
+                Facts: lambda database: StoredFacts(database, self.knowledge),
                 Profiles: lambda database: SqliteProfiles(database.connection),
                 Models: lambda database: StoredModels(database, repositories),
+                Ontologies: StoredOntologies,
                 Series: lambda database: PendingSeries(database, keep),
             }
         return {
             Bindings: lambda unit: StoredBindings(unit.database),
             Catalog: lambda unit: Entries(unit.database),
             DataSets: lambda unit: Members(unit.database, self._sets),
+            Facts: lambda unit: StoredFacts(unit.database, self.knowledge),
             Models: lambda unit: StoredModels(unit.database, repositories),
+            Ontologies: lambda unit: StoredOntologies(unit.database),
             Profiles: lambda unit: RedisProfiles(unit.documents),
             Series: lambda unit: PendingSeries(unit.database, keep),
         }
@@ -163,7 +198,9 @@ class Lake:
     def _joining(self) -> frozenset[str]:
         """The functions that may write to the catalogue's database."""
         asked = {name: set(get_type_hints(handler.function).values()) for name, handler in self.routes.by_name.items()}
-        return frozenset(name for name, ports in asked.items() if ports & {Bindings, Catalog, DataSets, Models, Series})
+        return frozenset(
+            name for name, ports in asked.items() if ports & {Bindings, Catalog, DataSets, Facts, Models, Ontologies, Series}
+        )
 
     def targets(self, event: Event) -> list[str]:
         """Everybody who wants this event: functions by route, subscribers by filter."""
@@ -224,8 +261,7 @@ class Lake:
             return lambda unit: watch(kind, make(unit))
 
         ports = {kind: watched(kind, make) for kind, make in self._ports().items()}
-        fixed = {ObjectStore: self.objects, Settings: self.config.settings}
-        wired = wire(self.routes.by_name[name], fixed, ports)
+        wired = wire(self.routes.by_name[name], self._fixed, ports)
         if wired.slow:  # it only reads, and may take long
             with self.unit() as unit:
                 return wired.invoke(event, unit)

@@ -23,6 +23,7 @@ import redis
 import uvicorn
 
 from infra.bench.postgres_process import PostgresProcess, program
+from infra.bench.virtuoso_process import VirtuosoProcess
 from infra.catalog.database import Database
 from infra.catalog.home import open_sqlite
 from infra.catalog.migrations import upgrade
@@ -281,6 +282,17 @@ def postgres() -> Iterator[PostgresProcess]:
         yield made.start()
     finally:
         made.close()
+
+
+@pytest.fixture(scope="session")
+def virtuoso(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtuosoProcess]:
+    """One Virtuoso for all tests that need it; each has graphs of its own."""
+    need("virtuoso-t")
+    made = VirtuosoProcess(tmp_path_factory.mktemp("virtuoso"))
+    try:
+        yield made.start()
+    finally:
+        made.stop()
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,8 @@ from events.types.objects import (
     S3Object,
     S3Record,
 )
+from events.types.ontologies import OntologyActivated, OntologyChecked, OntologyObject, OntologyRejected
+from events.types.per import HazardCleared, HazardRaised, PositionRecorded
 from events.types.planning import (
     Amount,
     Choice,
@@ -62,6 +64,7 @@ from events.types.planning import (
     Wave,
     WorkerSize,
 )
+from events.types.semantics import FactAnnotated, FactChanged, FactInferred, FactRecorded, FactRetracted, Triple
 from events.types.series import ObservationRecorded
 
 __all__ = [
@@ -81,7 +84,14 @@ __all__ = [
     "DatasetMemberRemoved",
     "DatasetScanned",
     "DeliveryFailed",
+    "FactAnnotated",
+    "FactChanged",
+    "FactInferred",
+    "FactRecorded",
+    "FactRetracted",
     "FunctionRequested",
+    "HazardCleared",
+    "HazardRaised",
     "IndexRetired",
     "Interval",
     "MemberChange",
@@ -96,9 +106,14 @@ __all__ = [
     "ObjectIngested",
     "ObjectVersion",
     "ObservationRecorded",
+    "OntologyActivated",
+    "OntologyChecked",
+    "OntologyObject",
+    "OntologyRejected",
     "PlanReady",
     "PlanRequested",
     "PlannedObject",
+    "PositionRecorded",
     "Positive",
     "ProfileUpdated",
     "PromotionRequested",
@@ -109,6 +124,7 @@ __all__ = [
     "S3Record",
     "Share",
     "TaskExecuted",
+    "Triple",
     "Wave",
     "WorkerSize",
     "event_type",

@@ -70,6 +70,18 @@ class Client:
         """The JSON answer to a JSON document. Raises ``Complaint``."""
         return self._ask("POST", path, content=msgspec.json.encode(document), headers={"content-type": "application/json"})
 
+    def query(self, path: str, fields: dict[str, Any], accept: str) -> Any:
+        """The answer to a form: JSON as what it means, anything else as text. Raises ``Complaint``."""
+        try:
+            answer = self._http.post(path, data=fields, headers={"accept": accept})
+        except httpx.ConnectError as error:
+            raise self._missing() from error
+        except httpx.HTTPError as error:
+            raise Complaint(f"the lake at {self.url} did not answer POST {path}: {error or type(error).__name__}") from error
+        if answer.is_error:
+            raise Complaint(_reason(answer))
+        return answer.json() if "json" in answer.headers.get("content-type", "") else answer.text
+
     def put(self, path: str, document: Any) -> Any:
         """As ``post``, to replace what is there or make it."""
         return self._ask("PUT", path, content=msgspec.json.encode(document), headers={"content-type": "application/json"})

@@ -29,6 +29,7 @@ from infra.runtime.answers import HANDLERS, body, reply
 from infra.runtime.dcat_api import DcatApi
 from infra.runtime.entries_api import EntriesApi
 from infra.runtime.events_api import EventsApi
+from infra.runtime.facts_api import FactsApi
 from infra.runtime.keys_api import KeysApi
 from infra.runtime.lineage_api import LineageApi
 from infra.runtime.members_api import MembersApi
@@ -40,6 +41,7 @@ from infra.runtime.repairs_api import RepairsApi
 from infra.runtime.requested import check
 from infra.runtime.resources_api import ResourcesApi
 from infra.runtime.series_api import SeriesApi
+from infra.runtime.sparql_api import SparqlApi
 from infra.runtime.subscriptions_api import SubscriptionsApi
 from infra.runtime.uploads_api import UploadsApi
 
@@ -74,6 +76,8 @@ class Api:
             *EntriesApi(lake).operations(),
             *ModelsApi(lake).operations(),
             *SeriesApi(lake).operations(),
+            *FactsApi(lake).operations(),
+            *SparqlApi(lake).operations(),
             Operation("GET", "/profiles", "admin", self.profiles, query=("prefix",)),
             Operation("POST", "/plan", "read", self.plan, takes=PlanRequested, gives=PlanReady),
             *SubscriptionsApi(lake).operations(),

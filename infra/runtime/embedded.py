@@ -21,6 +21,9 @@ from infra.access.issuer import Issuer
 from infra.access.keys import Keys
 from infra.config import Config, ConfigError, door_keys
 from infra.delivery.relay import Relay
+from infra.graph.cached import CachedStore
+from infra.graph.opened import opened
+from infra.graph.retention import Retention
 from infra.lake import Lake
 from infra.objects.door import Door
 from infra.objects.providers import Providers
@@ -34,6 +37,8 @@ from infra.runtime.http11 import Http11
 from infra.runtime.lineage_reader import LineageReader
 from infra.runtime.overdue import Overdue
 from infra.runtime.quiet import Quiet
+from infra.semantics.service import SemanticService
+from infra.semantics.tbox import Tbox
 from infra.series.service import SeriesService
 from infra.sources import running as sources
 from infra.sources.push import Push
@@ -107,6 +112,14 @@ async def serve(config: Config, started: Callable[[Endpoints], None] | None = No
         lake.series = SeriesService(config.series, config.folder / "series", objects, lake)
         stack.callback(lake.series.close)
         lake.parts["series"] = lake.series.status
+        lake.graph = graph = CachedStore(opened(config.semantics, config.folder / "graph"))
+        stack.callback(graph.close)
+        for upkeep in (Retention(graph, config.semantics.observation_days), Tbox(lake.vocabulary, graph)):
+            upkeep.start()
+            stack.callback(upkeep.stop)
+        semantics = SemanticService(lake, graph)
+        stack.callback(semantics.close)
+        lake.parts["semantics"] = semantics.status
         state = {"ready": False}
         sweeper = Sweeper(lake, providers, config.reconcile)
         api = Api(lake, lambda: state["ready"], endpoints.http, sweeper.sweep, providers, access)
@@ -127,6 +140,7 @@ async def serve(config: Config, started: Callable[[Endpoints], None] | None = No
         settle_in()
         lake.worker.start()
         await asyncio.to_thread(lake.series.start)
+        semantics.start()
         if door:
             relay = Relay(door, lake, config.door.targets)
             relay.start()

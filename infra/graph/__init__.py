@@ -1,0 +1,1 @@
+"""The graph of the lake: stores of triples, and SPARQL over them."""

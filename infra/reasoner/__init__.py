@@ -1,0 +1,1 @@
+"""The description logic reasoners: HermiT and Pellet, in a process with limits."""
