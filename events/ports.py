@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -135,7 +135,9 @@ class Repository(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A model repository: everything below ``prefix`` of ``bucket`` (see ``functions/repository/layout.py``).
 
     ``digest`` is the algorithm of its sidecars. With ``sidecars`` an upload is only taken if its own sidecar lies beside it.
-    ``operators`` are those allowed beside ONNX's own, as ``DOMAIN.NAME``.
+    ``operators`` are those allowed beside ONNX's own, as ``DOMAIN.NAME``. ``keys`` are the public keys (PEM) whose signatures
+    count; with ``signed`` nothing without one is taken or loaded. A subscriber's URL of a version is good for ``url_seconds``
+    (0: there is none).
     """
 
     name: str
@@ -144,6 +146,9 @@ class Repository(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     digest: str = "sha256"
     sidecars: bool = False
     operators: list[str] = []
+    keys: list[str] = []
+    signed: bool = False
+    url_seconds: Annotated[int, msgspec.Meta(ge=0, le=7 * 24 * 3600)] = 900
 
 
 class Alias(msgspec.Struct, frozen=True, kw_only=True):
@@ -355,6 +360,15 @@ class Bindings(Protocol):
     def current(self, request: FunctionRequested) -> FunctionRequested | None:
         """A request as its binding stands now; ``None`` if that asks for no such thing (any more)."""
         ...
+
+
+@runtime_checkable
+class Stopping(Protocol):
+    """Whether this process is about to end. A function that asks for it may take minutes: it runs beside all others, one such
+    function at a time, and raises ``Retry`` soon after it is told.
+    """
+
+    def is_set(self) -> bool: ...
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

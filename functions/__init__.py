@@ -12,6 +12,8 @@ FUNCTIONS = (
     "functions.model_version",
     "functions.model_store",
     "functions.model_alias",
+    "functions.train",
+    "functions.infer",
     "functions.observation",
     "functions.ontology",
     "functions.ontology_version",

@@ -32,6 +32,13 @@ def model_alias(event: Event, data: PromotionRequested, models: Models) -> Itera
     alias = Alias(repository=data.repository, name=data.name, alias=data.alias, version=version, previous=previous)
     models.promote(alias)
     promoted = ModelPromoted(
-        repository=data.repository, name=data.name, version=version, alias=data.alias, digest=found.digest, previous=previous
+        repository=data.repository,
+        name=data.name,
+        version=version,
+        alias=data.alias,
+        digest=found.digest,
+        previous=previous,
+        bucket=found.bucket,
+        key=found.key,
     )
     yield event.reply(promoted, subject=what)

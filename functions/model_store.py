@@ -14,7 +14,7 @@ from events.ports import Changed, Models, NotFound, ObjectStore, Repository
 from events.route import on
 from events.types import ModelPromoted, ModelRejected, ModelStored, ModelSubmitted
 from functions.formats.isolated import ONNXRUNTIME, Failed
-from functions.repository import layout, safety, sidecar
+from functions.repository import layout, safety, sidecar, signature
 
 #: How long a model may take to load and to answer once, with inputs of zeros.
 TRIAL_SECONDS = 30.0
@@ -34,7 +34,9 @@ def model_store(event: Event, objects: ObjectStore, models: Models) -> Iterator[
     subject = f"{data.repository}/{data.name}"
     try:
         content = _read(data, repository, objects)
-        yield event.reply(_store(data, repository, content, objects, event.time or ""), subject=subject)
+        signed = _signed(data, repository, content, objects)
+        _try(content, f"s3://{data.object.bucket}/{data.object.key}")
+        yield event.reply(_store(data, repository, content, signed, objects, event.time or ""), subject=subject)
     except (Reject, NotFound, Changed) as error:
         gone = "it was overwritten or removed before it could be stored" if not isinstance(error, Reject) else str(error)
         rejected = ModelRejected(
@@ -66,8 +68,24 @@ def _read(data: ModelSubmitted, repository: Repository, objects: ObjectStore) ->
             raise Reject(f"s3://{bucket}/{key} has no sidecar: upload {beside} first, then the model again") from None
     else:
         sidecar.check(told, repository.digest, _digest(content, repository.digest), f"s3://{bucket}/{key}")
-    _try(content, f"s3://{bucket}/{key}")
     return content
+
+
+def _signed(data: ModelSubmitted, repository: Repository, content: bytes, objects: ObjectStore) -> bytes:
+    """The upload's signature, checked; nothing if there is none and none is needed. Raises ``Reject``."""
+    bucket, key = data.object.bucket, data.object.key
+    try:
+        found = objects.read(bucket, key + signature.SUFFIX, 0, signature.MOST + 1)
+    except NotFound:
+        if repository.signed:
+            raise Reject(
+                f"s3://{bucket}/{key} is not signed: upload {key}{signature.SUFFIX} first, then the model again"
+            ) from None
+        return b""
+    if not repository.keys and not repository.signed:
+        return b""  # nobody here could tell whether it is right
+    signature.check(found, repository.keys, data.name, data.version, content, f"s3://{bucket}/{key}")
+    return found
 
 
 def _try(content: bytes, what: str) -> None:
@@ -81,9 +99,13 @@ def _try(content: bytes, what: str) -> None:
             raise Reject(f"{what} is refused: ONNX Runtime could not run it ({error})") from error
 
 
-def _store(data: ModelSubmitted, repository: Repository, content: bytes, objects: ObjectStore, time: str) -> ModelStored:
+def _store(
+    data: ModelSubmitted, repository: Repository, content: bytes, signed: bytes, objects: ObjectStore, time: str
+) -> ModelStored:
     digest = _digest(content, repository.digest)
     key = layout.file_key(repository.prefix, data.name, data.version)
+    if signed:
+        objects.write(repository.bucket, key + signature.SUFFIX, signed, content_type=JSON)
     info = _write(objects, repository, key, content, "application/onnx", digest)
     stored = ModelStored(
         repository=data.repository,

@@ -16,7 +16,7 @@ def model_version(event: Event, models: Models) -> Iterator[Event]:
     """Number an upload, publish what was stored, forget the number of what was rejected."""
     if event.type == "dev.sluice.model.stored.v1":
         stored = event.read(ModelStored)
-        version = ModelPublished(**{name: getattr(stored, name) for name in ModelPublished.__struct_fields__})
+        version = ModelPublished(**{name: getattr(stored, name) for name in ModelStored.__struct_fields__})
         if models.publish(version):
             yield event.reply(version, subject=f"{version.repository}/{version.name}")
     elif event.type == "dev.sluice.model.rejected.v1":

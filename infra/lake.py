@@ -7,6 +7,7 @@ the log in Redis, and the catalogue in PostgreSQL where ``catalog.url`` says so,
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -27,6 +28,7 @@ from events.ports import (
     Profiles,
     Series,
     Settings,
+    Stopping,
     Vocabulary,
 )
 from functions import FUNCTIONS
@@ -53,6 +55,7 @@ from infra.log.log import DeadLetter, Log
 from infra.log.redis import RedisLog
 from infra.log.sqlite import SqliteLog
 from infra.models import table as models
+from infra.models.announced import Announced
 from infra.models.table import StoredModels
 from infra.objects.providers import Providers
 from infra.profiles import sqlite as profiles
@@ -99,6 +102,8 @@ class Lake:
         self.parts: dict[str, Callable[[], dict[str, Any]]] = {}
         #: The time series, in the process that has them open.
         self.series: SeriesService | None = None
+        #: Set when this lake is about to end.
+        self._stopping = threading.Event()
         path = config.folder / "lake.db"
         self._writer = Writer(path, SCHEMA, open_sqlite)
         self._path = path
@@ -109,12 +114,18 @@ class Lake:
         self.vocabulary = ActiveTriples(self.database)
         self.ontology = ActiveOntology(self.vocabulary)
         self.knowledge = Knowledge(self.ontology.rules)
+        #: The ports that are the same for every event.
+        self._fixed: dict[type, Any] = {
+            ObjectStore: objects, Settings: config.settings, Stopping: self._stopping,
+            Vocabulary: self.ontology, OntologyChecker: ReasonerProcess(),
+        }  # fmt: skip
         self.routes = load((*FUNCTIONS, *config.functions))
         self.functions = {name: self._wire(name) for name in self.routes.by_name}
         self.catalog = self._open_catalog()
         self.subscriptions = subscriptions.Subscriptions(lambda name: callback_url(config, name))
         self.subscriptions.ended = self._retire
         self.subscriptions.visible = Visible(self.database, config.bucket).event
+        self.subscriptions.completed = Announced(self.database, objects, config.models).completed
         self._load_subscriptions()
         self.log = self._open_log()
         self._commits = self._open_commits()
@@ -160,14 +171,6 @@ class Lake:
 
     def _wire(self, name: str, ports: Scoped | None = None) -> Wired:
         return wire(self.routes.by_name[name], self._fixed, ports or self._ports())
-
-    @property
-    def _fixed(self) -> dict[type, Any]:
-        """The ports that are the same for every event."""
-        checker = ReasonerProcess()
-        return {
-            ObjectStore: self.objects, Settings: self.config.settings, Vocabulary: self.ontology, OntologyChecker: checker,
-        }  # fmt: skip
 
     def _ports(self) -> Scoped:
         """Port -> how to make it over a unit of the log (see ``Log.unit``)."""
@@ -336,6 +339,7 @@ class Lake:
 
     def close(self) -> None:
         """Stop the worker, finish the writes, close the database."""
+        self._stopping.set()
         self.worker.stop()
         self.tracing.close()
         self._commits.close()

@@ -66,6 +66,7 @@ from events.types.planning import (
 )
 from events.types.semantics import FactAnnotated, FactChanged, FactInferred, FactRecorded, FactRetracted, Triple
 from events.types.series import ObservationRecorded
+from events.types.training import InferenceCompleted, ModelTrained, TrainingRequested
 
 __all__ = [
     "S3_CREATED",
@@ -93,6 +94,7 @@ __all__ = [
     "HazardCleared",
     "HazardRaised",
     "IndexRetired",
+    "InferenceCompleted",
     "Interval",
     "MemberChange",
     "MetadataExtracted",
@@ -101,6 +103,7 @@ __all__ = [
     "ModelRejected",
     "ModelStored",
     "ModelSubmitted",
+    "ModelTrained",
     "ModelVersion",
     "ObjectDerived",
     "ObjectIngested",
@@ -125,6 +128,7 @@ __all__ = [
     "Share",
     "TaskExecuted",
     "Triple",
+    "TrainingRequested",
     "Wave",
     "WorkerSize",
     "event_type",

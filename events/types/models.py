@@ -48,7 +48,13 @@ class ModelStored(StoredModel, frozen=True, kw_only=True):
 
 @event_type("dev.sluice.model.published.v1")
 class ModelPublished(StoredModel, frozen=True, kw_only=True):
-    """A model repository has a new numbered version."""
+    """A model repository has a new numbered version.
+
+    Who is told of it gets a ``url`` to fetch it from without credentials until ``expires``.
+    """
+
+    url: str = ""
+    expires: str = ""
 
 
 @event_type("dev.sluice.model.rejected.v1")
@@ -76,8 +82,16 @@ class PromotionRequested(ModelVersion, frozen=True, kw_only=True):
 
 @event_type("dev.sluice.model.promoted.v1")
 class ModelPromoted(ModelVersion, frozen=True, kw_only=True):
-    """An alias of a model means another version now. ``previous`` is the one before (0: none)."""
+    """An alias of a model means another version now. ``previous`` is the one before (0: none).
+
+    The version is the object ``key`` of ``bucket``; who is told of it gets a ``url`` to fetch it from without credentials until
+    ``expires``.
+    """
 
     alias: str
     digest: str
     previous: int = 0
+    bucket: str = ""
+    key: str = ""
+    url: str = ""
+    expires: str = ""

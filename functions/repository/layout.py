@@ -3,6 +3,7 @@
 NAME/model.onnx or NAME.onnx        where people upload; each new content becomes the next version
 NAME/3/model.onnx                   version 3, written once
 NAME/3/model.onnx.sha256asc         its sidecar: the digest that every load checks it against
+NAME/3/model.onnx.sig               who published it, if the publisher signs (see signature.py)
 NAME/3/version.json                 what version 3 is: name, number, digest, source, metadata (with a sidecar of its own)
 NAME/aliases/champion.json          which version an alias means (with a sidecar of its own)
 """

@@ -7,7 +7,7 @@ the sides take turns and the best window of each counts. ``vs_kserve_...``: ours
 ours, in CPU a request). ``binary1_vs_raw``: CPU of a request with a raw tensor / CPU of ``session.run`` alone.
 ``cached_vs_fresh``: requests/s for a materialised result / for the same inference as JSON. ``health_p99_ms``: of probes while
 eight clients send batches of 32 as JSON. ``start_vs_kserve``: process start to first answer, theirs / ours. KServe's server
-listens on every interface; here it is kept to loopback.
+listens on every interface; here it is kept to loopback. ``load_vs_file``: see ``serving_load.py``.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from functions.repository import layout, sidecar
+from infra.bench import serving_load
 from infra.bench.load import DONE, Side, Unmeasured, Window, programs, running, wrk
 from infra.bench.peers import ROOT, Peer, prepare
 from infra.bench.table import report
 
-GOALS = {"vs_kserve_json1": 8, "vs_kserve_binary32": 30, "cached_vs_fresh": 3, "start_vs_kserve": 4}
+GOALS = {"vs_kserve_json1": 8, "vs_kserve_binary32": 30, "cached_vs_fresh": 3, "start_vs_kserve": 4, "load_vs_file": 1.5}
 LIMITS = {"binary1_vs_raw": 5, "health_p99_ms": 20}
 #: KServe's model server as its documentation writes one, on loopback.
 KSERVE = """
@@ -269,6 +270,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         try:
             servers, figures = measure(Path(name), options.rounds, options.seconds, options.connections)
+            figures |= serving_load.measure(Path(name))
         except Unmeasured as reason:
             sys.exit(f"cannot measure: {reason}")
     rows = [

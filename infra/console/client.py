@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import msgspec
 
+from events.codec import to_json
+from events.event import Event
 from infra.config import Config, ConfigError
 from infra.runtime.endpoints import FILE, Endpoints
 
@@ -81,6 +83,10 @@ class Client:
         if answer.is_error:
             raise Complaint(_reason(answer))
         return answer.json() if "json" in answer.headers.get("content-type", "") else answer.text
+
+    def send(self, event: Event) -> None:
+        """Have the lake accept an event. Raises ``Complaint``."""
+        self._ask("POST", "/", content=to_json(event), headers={"content-type": "application/cloudevents+json"})
 
     def put(self, path: str, document: Any) -> Any:
         """As ``post``, to replace what is there or make it."""

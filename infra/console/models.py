@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from events.errors import Reject
 from events.ports import NotFound, Repository
-from functions.repository import sidecar
+from functions.repository import sidecar, signature
 from functions.repository.sidecar import Unverified
 from infra.console import text
 from infra.console.client import Complaint
@@ -26,6 +27,7 @@ class Action(StrEnum):
     PROMOTE = "promote"
     ROLLBACK = "rollback"
     VERIFY = "verify"
+    SIGN = "sign"
 
 
 @command
@@ -62,29 +64,38 @@ def model(
     action: Annotated[Action, typer.Argument(help="What to do.")],
     name: Annotated[str, typer.Argument(metavar="NAME", help="The model.")],
     what: Annotated[
-        str, typer.Argument(metavar="FILE|VERSION", help="push: the ONNX file. promote, verify: the version.")
+        str, typer.Argument(metavar="FILE|VERSION", help="push, sign: the ONNX file. promote, verify: the version.")
     ] = "",
     alias: Annotated[str, typer.Option(help="The alias to move (promote, rollback) or to follow (verify).")] = "champion",
     repository: REPOSITORY = "",
+    key: Annotated[
+        Path | None, typer.Option(help="A private key (PEM, P-256) that signs (sign, push).", show_default=False)
+    ] = None,
+    version: Annotated[int, typer.Option(help="As which version to sign; 0 is the next.", show_default=False)] = 0,
 ) -> None:
-    """Upload a model with its sidecar (push), let an alias mean a version (promote) or again the one before (rollback), or
-    read a version, or the one an alias means, from its bucket and check it as every load does (verify).
+    """Upload a model with its sidecar and signature (push), write that signature to FILE.sig (sign), let an alias mean a
+    version (promote) or again the one before (rollback), or read a version, or the one an alias means, from its bucket and
+    check it as every load does (verify).
     """
     where = _repository(session, repository)
     if action is Action.PUSH:
-        _push(session, where, name, Path(what))
+        _push(session, where, name, Path(what), key, version)
+    elif action is Action.SIGN:
+        _sign(session, where, name, Path(what), key, version)
     elif action is Action.VERIFY:
         _verify(session, where, name, what, alias)
     else:
         _promote(session, where, name, _number(what) if action is Action.PROMOTE else 0, alias)
 
 
-def _push(session: Session, where: Repository, name: str, file: Path) -> None:
+def _push(session: Session, where: Repository, name: str, file: Path, signs: Path | None, version: int) -> None:
     from infra.objects.s3 import S3Store
 
-    if not file.is_file():
-        raise Complaint(f"there is no file {file}: sluice model push NAME FILE.onnx")
-    content = file.read_bytes()
+    content = _content(file)
+    beside_it = file.with_name(file.name + signature.SUFFIX)
+    signed = _signature(session, where, name, content, signs, version) if signs else b""
+    if not signs and beside_it.is_file():
+        signed = beside_it.read_bytes()
     made = sidecar.hasher(where.digest)
     made.update(content)
     key = f"{where.prefix}{name}/model.onnx"
@@ -92,6 +103,8 @@ def _push(session: Session, where: Repository, name: str, file: Path) -> None:
     try:
         beside = sidecar.text(made.hexdigest(), "model.onnx")
         store.write(where.bucket, sidecar.key(key, where.digest), beside, content_type="text/plain")
+        if signed:
+            store.write(where.bucket, key + signature.SUFFIX, signed, content_type="application/json")
         store.write(where.bucket, key, content, content_type="application/onnx")
     finally:
         store.close()
@@ -101,6 +114,34 @@ def _push(session: Session, where: Repository, name: str, file: Path) -> None:
         )
         return
     typer.echo(f"{file} -> s3://{where.bucket}/{key} ({text.size(len(content))}); once checked, `sluice models` lists it")
+
+
+def _sign(session: Session, where: Repository, name: str, file: Path, key: Path | None, version: int) -> None:
+    if key is None:
+        raise Complaint("say which private key signs: --key KEY.pem")
+    beside = file.with_name(file.name + signature.SUFFIX)
+    beside.write_bytes(_signature(session, where, name, _content(file), key, version))
+    session.answer({"signature": str(beside)}) if session.json else typer.echo(f"{file} is signed: {beside}")
+
+
+def _signature(session: Session, where: Repository, name: str, content: bytes, key: Path, version: int) -> bytes:
+    """The signature of what will be this version, or the next."""
+    if not key.is_file():
+        raise Complaint(f"there is no file {key}: --key takes a private key as PEM")
+    if not version:
+        with session.api() as api:
+            known = api.get("/models", repository=where.name, name=name)["models"]
+        version = max((each["version"] for each in known), default=0) + 1
+    try:
+        return signature.sign(key.read_bytes(), name, version, content)
+    except Reject as error:
+        raise Complaint(f"{key}: {error}") from error
+
+
+def _content(file: Path) -> bytes:
+    if not file.is_file():
+        raise Complaint(f"there is no file {file}: sluice model push NAME FILE.onnx")
+    return file.read_bytes()
 
 
 def _verify(session: Session, where: Repository, name: str, what: str, alias: str) -> None:

@@ -52,7 +52,7 @@ class Provenance:
         noun = event.type.removeprefix(OURS).removesuffix(".v1")
         if not event.type.startswith(OURS):
             return frozenset((Entity(f"event/{event.id}"),))
-        if noun == "object.derived":
+        if noun in ("object.derived", "model.trained"):
             return frozenset((_object(data["result"]),))
         if noun == "metadata.extracted" and data.get("index"):
             return frozenset((Entity(f"s3://{self._bucket}/{data['index']}"),))
@@ -60,6 +60,8 @@ class Provenance:
             return frozenset((Entity(object_id(data["bucket"], data["key"]), str(data.get("etag", ""))),))
         if noun.startswith("dataset.") and "cursor" in data:
             return frozenset((Entity(data["dataset"], str(data["cursor"])),))
+        if noun == "model.stored":
+            return frozenset((_object(data),))
         if noun == "model.published":
             return frozenset((Entity(f"model/{data['repository']}/{data['name']}", str(data["version"])),))
         return frozenset((Entity(f"plan/{event.id}"),)) if noun == "plan.ready" else frozenset()
@@ -78,12 +80,15 @@ def about(event: Event) -> frozenset[Entity]:
             return frozenset()
         if "of" in data:
             return frozenset((_object(data["of"]),))
+        if isinstance(data.get("object"), dict):
+            return frozenset((_object(data["object"]),))
         if "bucket" in data:
             return frozenset((_object(data),))
         if "resource" in data:
             return frozenset((Entity(data["resource"]),))
         named = data.get("objects", ())
-        return frozenset(Entity(each) if isinstance(each, str) else _object(each) for each in named)
+        found = frozenset(Entity(each) if isinstance(each, str) else _object(each) for each in named)
+        return found | {Entity(f"training/{data['run']}")} if "run" in data and "agent" in data else found
     except (KeyError, TypeError):
         return frozenset()
 

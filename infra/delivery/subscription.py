@@ -1,4 +1,4 @@
-"""Subscriptions: an HTTP sink receives the events that match, as CloudEvents, in order per key, retried.
+"""Subscriptions: an HTTP sink or a Redis stream receives the events that match, as CloudEvents, in order per key, retried.
 
 Source: CloudEvents Subscriptions API 0.1-wip. How an event is sent, and what answers mean, is ``infra/delivery/webhook.py``.
 """
@@ -19,19 +19,23 @@ from events.errors import Reject
 from events.event import Event, now
 from events.filter import Filter, compile_filters
 from infra.catalog.acl import ADMIN, Caller
+from infra.delivery import stream_sink
 from infra.delivery.credential import Credential
+from infra.delivery.stream_sink import StreamSink
 from infra.delivery.webhook import Gone, Webhook, address_of, settings_of
 
 logger = logging.getLogger("sluice.subscriptions")
 PREFIX = "subscription/"
+#: The protocol of a subscription whose sink is a Redis stream.
+STREAM = "REDIS"
 SCHEMA = "CREATE TABLE subscription (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID"
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who wants which events: of this ``source``, of any of ``types`` (``*`` matches any text), and every one of ``filters``.
 
-    ``protocolsettings`` are those of ``HttpSettings``. ``config`` is kept for the subscriber; nothing here reads it. ``maker``
-    are the principals it acts as; nobody can say or see them.
+    ``protocolsettings`` are those of ``HttpSettings``, or for a stream of ``StreamSettings``. ``config`` is kept for the
+    subscriber; nothing here reads it. ``maker`` are the principals it acts as; nobody can say or see them.
     """
 
     sink: str
@@ -65,7 +69,7 @@ class _Compiled(NamedTuple):
     body: str
     subscription: Subscription
     wants: Filter
-    webhook: Webhook
+    sink: Webhook | StreamSink
 
 
 class Subscriptions:
@@ -73,7 +77,8 @@ class Subscriptions:
 
     ``ended`` is called with the id of a subscription whose sink is gone; it is to ``retire`` it. ``callback`` gives the URL by
     which the sink of a subscription may agree to its events later, if there is one. ``visible`` says whether a subscription's
-    maker may see an event; it is asked when the event is sent, because rights change.
+    maker may see an event; it is asked when the event is sent, because rights change. ``completed`` adds what only then can be
+    told, such as a URL that will not be good for long.
     """
 
     def __init__(self, callback: Callable[[str], str] = lambda _: "") -> None:
@@ -81,6 +86,7 @@ class Subscriptions:
         self._found: dict[str, _Compiled] = {}
         self.ended: Callable[[str], object] = lambda _: None
         self.visible: Callable[[Event, Caller], bool] = lambda _event, _caller: True
+        self.completed: Callable[[Event], Event] = lambda event: event
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Read and compile what the database holds. Who has not changed keeps what is known of its sink."""
@@ -111,7 +117,7 @@ class Subscriptions:
         if found is None or not self.visible(event, Caller(frozenset(found.subscription.maker))):
             return
         try:
-            found.webhook.post(client, event)
+            found.sink.post(client, self.completed(event))
         except Gone as error:
             logger.warning("the subscription %s ends: %s", found.subscription.id, error)
             self.ended(found.subscription.id)
@@ -120,11 +126,15 @@ class Subscriptions:
 
 def _compile(body: str, callback: Callable[[str], str]) -> _Compiled:
     found = msgspec.json.decode(body, type=Subscription)
+    wants = compile_filters(found.types, found.filters, found.source)
+    if found.protocol == STREAM:
+        stream = StreamSink(found.sink, stream_sink.settings_of(found.protocolsettings), found.sinkcredential)
+        return _Compiled(body, found, wants, stream)
     settings = settings_of(found.protocolsettings)
     webhook = Webhook(
         found.sink, settings, found.sinkcredential, callback(found.id) if settings.handshake else "", found.granted
     )
-    return _Compiled(body, found, compile_filters(found.types, found.filters, found.source), webhook)
+    return _Compiled(body, found, wants, webhook)
 
 
 def parse(document: Any) -> Subscription:
@@ -155,16 +165,17 @@ def add(connection: sqlite3.Connection, wanted: Subscription) -> Subscription:
 
     A credential without its secret, as ``shown`` gives it, keeps the secret that is known.
     """
-    address_of(wanted.sink)
+    if wanted.protocol not in ("HTTP", STREAM):
+        raise Reject(f"the protocol {wanted.protocol!r} is not offered here; HTTP and {STREAM} are")
+    stream = wanted.protocol == STREAM
+    (stream_sink.address_of if stream else address_of)(wanted.sink)
     if "/" in wanted.id or wanted.id in (".", "..") or len(wanted.id) > 128:
         raise Reject(f"the id {wanted.id[:128]!r} cannot stand in a URL: use at most 128 characters without a slash")
-    if wanted.protocol != "HTTP":
-        raise Reject(f"the protocol {wanted.protocol!r} is not offered here; HTTP is")
     if "" in wanted.config:
         raise Reject("config: a key must not be empty")
     if wanted.source:
         check("source", wanted.source)
-    settings_of(wanted.protocolsettings)
+    (stream_sink.settings_of if stream else settings_of)(wanted.protocolsettings)
     compile_filters(wanted.types, wanted.filters, wanted.source)
     row = connection.execute("SELECT body FROM subscription WHERE id = ?", (wanted.id,)).fetchone()
     known = msgspec.json.decode(row["body"], type=Subscription) if row else None
@@ -172,6 +183,8 @@ def add(connection: sqlite3.Connection, wanted: Subscription) -> Subscription:
     if credential is not None:
         credential = _completed(credential, known.sinkcredential if known else None)
         credential.check()
+        if stream and credential.credentialtype != "PLAIN":
+            raise Reject("sinkcredential: a Redis takes PLAIN, the name of its user (default) and the password")
     made = msgspec.structs.replace(
         wanted,
         id=wanted.id or str(uuid.uuid4()),

@@ -1,19 +1,20 @@
 """Load a version of a model: its bytes are read once, and the very bytes that were hashed are the ones that are given out.
 
-A version is loaded if its record, its file and their sidecars agree about it, and an alias if its own sidecar does. Nothing
-else is asked, so the bucket alone is enough: a container that has no catalogue checks the same.
+A version is loaded if its record, its file, their sidecars and its signature (where the repository has keys) agree about it,
+and an alias if its own sidecar does. Nothing else is asked, so the bucket alone is enough: a container that has no catalogue
+checks the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import closing
+from io import BytesIO
 from typing import Any
 
 import msgspec
 
 from events.ports import NotFound, ObjectStore, Repository
-from functions.repository import layout, sidecar
+from functions.repository import layout, sidecar, signature
 from functions.repository.sidecar import Unverified
 
 
@@ -47,12 +48,10 @@ class Verified(msgspec.Struct, frozen=True):
 
 
 class Loader:
-    """Loads from one repository. ``verify`` is asked about every record's bytes as well, such as for a signature."""
+    """Loads from one repository."""
 
-    def __init__(
-        self, objects: ObjectStore, repository: Repository, verify: Callable[[str, bytes], None] = lambda *_: None
-    ) -> None:
-        self._objects, self.repository, self._verify = objects, repository, verify
+    def __init__(self, objects: ObjectStore, repository: Repository) -> None:
+        self._objects, self.repository = objects, repository
 
     def load(self, name: str, version: int) -> Verified:
         """Raises ``Unverified`` for anything that is missing or does not agree."""
@@ -63,6 +62,7 @@ class Loader:
                 f"{self._at(record.key)} is not version {version} of {name}: its record names another digest. "
                 "Something replaced it; publish the model again"
             )
+        self._signed(record, content)
         return Verified(record, content)
 
     def record(self, name: str, version: int) -> Record:
@@ -108,29 +108,41 @@ class Loader:
 
     def _document(self, key: str, kind: type[Any]) -> Any:
         _, content = self._read(key)
-        self._verify(key, content)
         try:
             return msgspec.json.decode(content, type=kind)
         except msgspec.MsgspecError as error:
             raise Unverified(f"{self._at(key)} cannot be read: {error}") from error
 
+    def _signed(self, record: Record, content: bytes) -> None:
+        """Raises ``Unverified`` for a signature that is wrong, or missing where one is needed."""
+        keys, needed = self.repository.keys, self.repository.signed
+        if not keys and not needed:
+            return
+        try:
+            found = self._objects.read(self.repository.bucket, record.key + signature.SUFFIX, 0, signature.MOST + 1)
+        except NotFound as error:
+            if needed:
+                raise Unverified(f"{self._at(record.key)} is not signed, but the repository's `signed` asks for it") from error
+            return
+        signature.check(found, keys, record.name, record.version, content, self._at(record.key))
+
     def _read(self, key: str) -> tuple[str, bytes]:
         """A file's digest and bytes, read once and checked against its sidecar. Raises ``Unverified``."""
         algorithm, bucket = self.repository.digest, self.repository.bucket
-        hashed, content = sidecar.hasher(algorithm), bytearray()
+        hashed, content = sidecar.hasher(algorithm), BytesIO()  # which gives its bytes away without a copy
         try:
             told = self._objects.read(bucket, sidecar.key(key, algorithm), 0, sidecar.MOST + 1)
             with closing(self._objects.stream(bucket, key)) as chunks:
                 for chunk in chunks:
                     hashed.update(chunk)
-                    content += chunk
+                    content.write(chunk)
         except NotFound as error:
             raise Unverified(
                 f"{self._at(key)} cannot be checked: it or its sidecar .{algorithm}asc is missing ({error})"
             ) from error
-        digest = hashed.hexdigest()
+        digest, read = hashed.hexdigest(), content.getvalue()
         sidecar.check(told, algorithm, digest, self._at(key))
-        return digest, bytes(content)
+        return digest, read
 
     def _at(self, key: str) -> str:
         return f"s3://{self.repository.bucket}/{key}"

@@ -12,7 +12,7 @@ import msgspec
 from events.errors import Reject
 from events.ports import ObjectInfo
 from infra.objects.providers import Providers
-from infra.objects.s3 import errors
+from infra.objects.s3 import S3Store, errors
 
 LONGEST = 7 * 24 * 3600
 MOST_PARTS = 10_000
@@ -31,7 +31,7 @@ def put(objects: Providers, bucket: str, key: str, seconds: int, content_type: s
     return _url(objects, "put_object", bucket, key, seconds, **more)
 
 
-def get(objects: Providers, bucket: str, key: str, seconds: int) -> str:
+def get(objects: Providers | S3Store, bucket: str, key: str, seconds: int) -> str:
     """A URL to GET the object from."""
     return _url(objects, "get_object", bucket, key, seconds)
 
@@ -73,7 +73,7 @@ def checked(seconds: int) -> int:
     return seconds
 
 
-def _url(objects: Providers, operation: str, bucket: str, key: str, seconds: int, **more: Any) -> str:
-    store, name = objects.of(bucket)
+def _url(objects: Providers | S3Store, operation: str, bucket: str, key: str, seconds: int, **more: Any) -> str:
+    store, name = objects.of(bucket) if isinstance(objects, Providers) else (objects, bucket)
     url: str = store.client.generate_presigned_url(operation, {"Bucket": name, "Key": key, **more}, ExpiresIn=checked(seconds))
     return url

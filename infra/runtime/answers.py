@@ -14,7 +14,7 @@ from events.ports import NotFound
 from infra.access.errors import Denied
 from infra.catalog.acl import Forbidden
 from infra.catalog.store import Conflict
-from infra.runtime.asgi import MAX_BODY
+from infra.runtime.messages import MAX_BODY
 
 
 class Error(msgspec.Struct, frozen=True):

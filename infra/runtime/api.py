@@ -33,6 +33,7 @@ from infra.runtime.facts_api import FactsApi
 from infra.runtime.keys_api import KeysApi
 from infra.runtime.lineage_api import LineageApi
 from infra.runtime.members_api import MembersApi
+from infra.runtime.model_events_api import ModelEventsApi
 from infra.runtime.models_api import ModelsApi
 from infra.runtime.openapi import document
 from infra.runtime.operation import Operation, caller_of
@@ -75,6 +76,7 @@ class Api:
             *ProvidersApi(objects).operations(),
             *EntriesApi(lake).operations(),
             *ModelsApi(lake).operations(),
+            *ModelEventsApi(lake, self.closing).operations(),
             *SeriesApi(lake).operations(),
             *FactsApi(lake).operations(),
             *SparqlApi(lake).operations(),

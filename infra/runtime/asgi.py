@@ -11,11 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import parse_qs
-
-import msgspec
 
 from events.errors import BadEvent, Reject, Retry, UnsupportedMediaType
 from events.event import Event
@@ -27,17 +25,10 @@ from infra.catalog.acl import Caller
 from infra.delivery.claim_check import LIMIT
 from infra.delivery.handshake import Consent
 from infra.delivery.tracing import traced
-
-if TYPE_CHECKING:  # who only needs the helpers below shall not wait for the whole lake to be imported
-    from infra.lake import Lake
+from infra.lake import Lake
+from infra.runtime.messages import ASGI, Receive, Scope, Send, TooLarge, answer, body_of
 
 logger = logging.getLogger("sluice.http")
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-MAX_BODY = 4 << 20
 MAX_HEADERS = 64 << 10
 EVENT_PATHS = ("/", "/events")
 OPEN_PATHS = ("/healthz", "/readyz")
@@ -45,11 +36,6 @@ OPEN_PATHS = ("/healthz", "/readyz")
 CALLBACKS = "/callbacks/"
 #: Where the endpoint leaves who calls, in the ASGI scope.
 CALLER = "sluice.caller"
-JSON = (b"content-type", b"application/json")
-
-
-class TooLarge(BadEvent):
-    """A body beyond ``MAX_BODY``. HTTP status 413."""
 
 
 class Endpoint:
@@ -162,32 +148,5 @@ class Endpoint:
         return events
 
 
-async def body_of(headers: list[tuple[bytes, bytes]], receive: Receive, most: int = MAX_BODY) -> bytes:
-    """The request's body. Raises ``TooLarge``, or ``ConnectionResetError`` when the sender has gone."""
-    told = dict(headers).get(b"content-length", b"")
-    parts: list[bytes] = []
-    size = int(told) if told.isdigit() else 0
-    while size <= most:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ConnectionResetError
-        part: bytes = message.get("body", b"")
-        parts.append(part)
-        size = sum(map(len, parts))
-        if not message.get("more_body") and size <= most:
-            if told.isdigit() and int(told) != size:
-                raise BadEvent(f"the body has {size} bytes, not {told.decode()}; what follows a request to upgrade is not read")
-            return b"".join(parts)
-    raise TooLarge(f"the body is larger than {most} bytes; put the payload into a bucket and send an event that names it")
-
-
 async def _deny(send: Send, error: Denied) -> None:
     await answer(send, error.status, {"error": str(error)}, (b"www-authenticate", error.challenge.encode()))
-
-
-async def answer(send: Send, status: int, document: Any, *more: tuple[bytes, bytes]) -> None:
-    """Send a JSON answer."""
-    body = msgspec.json.encode(document)
-    headers = [JSON, (b"content-length", str(len(body)).encode()), *more]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -27,8 +27,9 @@ from events.s3 import events_from
 from events.s3.cloudevents import normalised
 from infra import config as configuration
 from infra.runtime.dispatch import Dispatcher, dispatcher
-from infra.runtime.exchange import Answer, Exchange
+from infra.runtime.exchange import Exchange
 from infra.runtime.logs import configure
+from infra.runtime.messages import Answer
 from infra.runtime.sink import Sink
 
 logger = logging.getLogger("sluice.lambda")

@@ -21,6 +21,13 @@ class Cork:
             self._loop.call_soon(self.flush)
         self._waiting.append(data)
 
+    def send(self, data: bytes) -> None:
+        """Send now what is whole: nothing more of it will come in this turn."""
+        if self._waiting:
+            self.write(data)
+        elif not self._transport.is_closing():
+            self._transport.write(data)
+
     def flush(self) -> None:
         """Send what was gathered, unless the connection is gone."""
         if self._waiting:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -24,18 +23,10 @@ from events.errors import BadEvent, Reject, Retry, UnsupportedMediaType
 from events.event import Event
 from infra.delivery.retry import cause
 from infra.runtime.dispatch import Dispatcher
+from infra.runtime.messages import JSON, Answer
 from infra.runtime.sink import Sink
 
 logger = logging.getLogger("sluice.functions")
-JSON = (b"content-type", b"application/json")
-
-
-class Answer(NamedTuple):
-    """What to answer: the body's length is no part of ``headers``."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
 
 
 class Exchange:

@@ -6,7 +6,7 @@ uvicorn hears of a small POST only if the application cannot answer it at once; 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextvars import copy_context
 from itertools import chain
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from infra.runtime.cork import Corked
-from infra.runtime.exchange import Answer
+from infra.runtime.messages import Answer
 
 #: Longest headers, and longest body, of a request that is answered here: reading them must not hold up the event loop.
 LIMIT = 64 << 10
@@ -26,9 +26,14 @@ class Inline(Corked):
     ``at_once(headers, body)`` gives the ``Answer`` to a POST, or ``None`` where that may take long. Names are in any case.
     """
 
+    methods: Container[bytes] = (b"POST",)
+    most = LIMIT
+
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._at_once: Callable[[list[tuple[bytes, bytes]], bytes], Answer | None] = self.config.app.at_once  # type: ignore[union-attr]
+        self._at_once: Callable[[list[tuple[bytes, bytes]], bytes], Answer | None] = getattr(
+            self.config.app, "at_once", lambda _headers, _body: None
+        )
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._body: bytes | None = None  # what has come of the body of a request that uvicorn has not heard of
@@ -52,7 +57,7 @@ class Inline(Corked):
         joined = b"".join(chain.from_iterable(self._headers))
         self._body = b""
         if (
-            self.parser.get_method() != b"POST"
+            self.parser.get_method() not in self.methods
             or not self._idle()  # answers leave in the order of the requests
             or self.flow.write_paused
             or self.parser.should_upgrade()
@@ -67,7 +72,7 @@ class Inline(Corked):
             super().on_body(body)
         else:
             self._body += body
-            if len(self._body) > LIMIT:
+            if len(self._body) > self.most:
                 self._release()
 
     def on_message_complete(self) -> None:
@@ -76,7 +81,7 @@ class Inline(Corked):
             answer = copy_context().run(self._answer, self._body)
             if answer is not None:
                 self._body = None
-                self._write(answer)
+                self._write(answer, self._keeps())
                 return
             self._release()
         super().on_message_complete()
@@ -110,16 +115,19 @@ class Inline(Corked):
         if body:
             super().on_body(body)
 
-    def _write(self, answer: Answer) -> None:
+    def _keeps(self) -> bool:
+        """Whether the connection outlives the request that has just come."""
+        return bool(self.parser.should_keep_alive()) and self.parser.get_http_version() != "1.0"
+
+    def _write(self, answer: Answer, keep_alive: bool) -> None:
         status, headers, body = answer
-        keep_alive = self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0"
         parts = [STATUS_LINE[status]]
         for name, value in chain(self.server_state.default_headers, headers):
             parts += name, b": ", value, b"\r\n"
-        if status != 204:
+        if status not in (204, 304):
             parts.append(b"content-length: %d\r\n" % len(body))
         parts += b"\r\n" if keep_alive else b"connection: close\r\n\r\n", body
-        self.transport.write(b"".join(parts))
+        self.transport.send(b"".join(parts))  # type: ignore[attr-defined]  # it is a ``Cork``
         if not keep_alive:
             self.transport.close()
         self.server_state.total_requests += 1

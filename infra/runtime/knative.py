@@ -22,11 +22,12 @@ from events.event import Event
 from events.ingress import read
 from infra import config as configuration
 from infra.config import Config, ConfigError
-from infra.runtime.asgi import MAX_HEADERS, Receive, Scope, Send, TooLarge, body_of
+from infra.runtime.asgi import MAX_HEADERS
 from infra.runtime.dispatch import dispatcher
-from infra.runtime.exchange import DONE, Answer, Exchange
+from infra.runtime.exchange import DONE, Exchange
 from infra.runtime.inline import Inline
 from infra.runtime.logs import configure as configure_logs
+from infra.runtime.messages import Answer, Receive, Scope, Send, TooLarge, body_of
 from infra.runtime.sink import Sink, overrides
 from infra.runtime.wiring import WiringError
 

@@ -91,6 +91,8 @@ class SubscriptionsApi:
         return found
 
     async def _made(self, request: Request, wanted: Subscription, status: int) -> Response:
+        if wanted.protocol == subscriptions.STREAM and not caller_of(request).admin:
+            raise HTTPException(403, "only an administrator may have events written into a Redis: it has no lists of its own")
         owned = msgspec.structs.replace(wanted, maker=sorted(caller_of(request).principals))
         made = await run_in_threadpool(self._lake.subscribe, owned)
         more = {"location": f"/subscriptions/{quote(made.id, safe='')}"} if status == 201 else {}

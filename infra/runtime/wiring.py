@@ -1,7 +1,8 @@
 """Wiring: a function's parameters are filled by their types - the event, its typed data, ports.
 
 A function that asks for the ``ObjectStore`` may take long, so it runs outside the transaction and only reads its other ports.
-Every other function runs inside the transaction that also holds its inbox mark and its outgoing events.
+Every other function runs inside the transaction that also holds its inbox mark and its outgoing events. Of those that also
+ask for ``Stopping`` one runs at a time, so that they hold nobody up.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import msgspec
 from cloudevents.http import CloudEvent
 
 from events.event import Event, restamp
-from events.ports import ObjectStore
+from events.ports import ObjectStore, Stopping
 from events.route import Handler, Routes, handlers
 from infra import bridge
 
@@ -36,6 +37,7 @@ class Wired:
     handler: Handler
     slow: bool
     fill: tuple[tuple[str, Getter], ...]
+    long: bool = False
 
     def invoke(self, event: Event, unit: Any) -> list[Event]:
         """Run the function to its end; what it yielded, with the ids and source that make a replay harmless."""
@@ -67,7 +69,7 @@ def wire(handler: Handler, fixed: Mapping[type, Any], scoped: Scoped) -> Wired:
             known = ", ".join(sorted(port.__name__ for port in (*scoped, *fixed)))
             raise WiringError(f"function {handler.name!r}: nothing provides its parameter {name!r}: {kind}; ports are {known}")
         fill.append((name, get))
-    return Wired(handler, ObjectStore in hints.values(), tuple(fill))
+    return Wired(handler, ObjectStore in hints.values(), tuple(fill), Stopping in hints.values())
 
 
 def _getter(kind: Any, fixed: Mapping[type, Any], scoped: Scoped) -> Getter | None:

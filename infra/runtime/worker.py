@@ -58,6 +58,7 @@ class Worker:
         self._jobs: list[Job] = []
         self._pools = {
             "function": (ThreadPoolExecutor(threads, "function"), threads * 4),
+            "long": (ThreadPoolExecutor(1, "long"), 1),
             "sink": (ThreadPoolExecutor(SINK_THREADS, "sink"), SINK_THREADS * 4),
         }
         self._load = dict.fromkeys(self._pools, 0)
@@ -123,7 +124,7 @@ class Worker:
             elif wired is not None and not wired.slow:
                 self._jobs.append(Job(delivery, partial(self._inside, delivery, wired), delivery.target in self._joining))
             else:
-                started |= self._start("sink" if wired is None else "function", delivery)
+                started |= self._start(_kind(wired), delivery)
         settled = bool(self._jobs)
         self._settle()
         return settled or started
@@ -143,14 +144,14 @@ class Worker:
         for job in self._jobs:
             if job.delivery.lane in self._busy:
                 self._busy.discard(job.delivery.lane)
-                self._load["function" if job.delivery.target in self._functions else "sink"] -= 1
+                self._load[_kind(self._functions.get(job.delivery.target))] -= 1
         self._jobs = []
 
     def _free(self, lane: Lane) -> bool:
         wired = self._functions.get(lane[0])
         if wired is not None and not wired.slow:
             return True
-        kind = "sink" if wired is None else "function"
+        kind = _kind(wired)
         return lane not in self._busy and self._load[kind] < self._pools[kind][1]
 
     def _start(self, kind: str, delivery: Delivery) -> bool:
@@ -171,7 +172,7 @@ class Worker:
         replies: list[Event] = []
         failure: Exception | None = None
         try:
-            if kind == "function":
+            if kind != "sink":
                 with self._unit() as unit:
                     replies = self._inside(delivery, self._functions[delivery.target], unit)
             elif delivery.target.startswith(subscriptions.PREFIX):
@@ -193,6 +194,11 @@ class Worker:
         failure = Failure(retry.cause(error), retry.wait(error, delivery.attempts + 1, self._settings, most))
         self._middleware.failed(delivery, failure)
         return failure
+
+
+def _kind(wired: Wired | None) -> str:
+    """Which pool a delivery runs in: that of functions, of functions that take minutes, or of sinks."""
+    return "sink" if wired is None else "long" if wired.long else "function"
 
 
 def _outcome(replies: list[Event], failure: Exception | None, _: Any) -> list[Event]:

@@ -24,7 +24,7 @@ from events.errors import Reject, SluiceError
 from events.ingress import read
 from functions.repository.sidecar import Unverified
 from infra.models.loader import Loader
-from infra.runtime.asgi import Receive, Scope, Send, TooLarge, answer, body_of
+from infra.runtime.messages import Receive, Scope, Send, TooLarge, answer, body_of
 from infra.serving import protocol, result_routes
 from infra.serving.batcher import Closed
 from infra.serving.materialised import Materialised

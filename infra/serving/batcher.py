@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from queue import SimpleQueue
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -24,15 +24,29 @@ MOST, ROWS = 64, 4096
 QUICK_SECONDS = 0.001
 
 
+class Reply(Protocol):
+    """Who waits for the outputs: a future, or as much of one as is needed in the event loop."""
+
+    def done(self) -> bool: ...
+
+    def set_result(self, outputs: dict[str, Array], /) -> None: ...
+
+    def set_exception(self, error: Exception, /) -> None: ...
+
+
 class _Job(NamedTuple):
     inputs: dict[str, Array]
     outputs: tuple[str, ...] | None
-    done: asyncio.Future[dict[str, Array]]
+    done: Reply
     rows: int
+    loop: asyncio.AbstractEventLoop
 
     @property
     def kind(self) -> tuple[object, ...]:
         """Jobs of one kind can be joined."""
+        if len(self.inputs) == 1:
+            ((name, array),) = self.inputs.items()
+            return (self.outputs, name, array.shape[1:])
         return (self.outputs, *((name, array.shape[1:]) for name, array in sorted(self.inputs.items())))
 
 
@@ -54,19 +68,38 @@ class Batcher:
     def infer(self, inputs: dict[str, Array], outputs: tuple[str, ...] | None) -> asyncio.Future[dict[str, Array]]:
         """The outputs of checked inputs, in the running event loop. Raises ``Closed``."""
         loop = asyncio.get_running_loop()
-        job = _Job(inputs, outputs, loop.create_future(), len(next(iter(inputs.values()))) if self.model.joins else 1)
-        if self.model.joins and self.model.row_seconds * job.rows <= QUICK_SECONDS:
-            if self._closed:
-                raise Closed
-            self._gathered.append(job)
-            if len(self._gathered) == 1:
-                loop.call_soon(self._turn)
-            return job.done
-        with self._lock:  # nothing may be put behind the end: nobody would answer it
-            if self._closed:
-                raise Closed
-            self._queue.put(job)
-        return job.done
+        done: asyncio.Future[dict[str, Array]] = loop.create_future()
+        if not self.offer(inputs, outputs, done, loop):
+            with self._lock:  # nothing may be put behind the end: nobody would answer it
+                if self._closed:
+                    raise Closed
+                self._queue.put(
+                    _Job(inputs, outputs, done, 1, loop)
+                    if not self.model.joins
+                    else _Job(inputs, outputs, done, len(next(iter(inputs.values()))), loop)
+                )
+        return done
+
+    def offer(
+        self, inputs: dict[str, Array], outputs: tuple[str, ...] | None, done: Reply, loop: asyncio.AbstractEventLoop
+    ) -> bool:
+        """Have checked inputs inferred in the next turn of the loop, if that is quick; whether it is. Raises ``Closed``."""
+        if not self.model.joins:
+            return False
+        rows = len(next(iter(inputs.values())))
+        if self.model.row_seconds * rows > QUICK_SECONDS:
+            return False
+        if self._closed:
+            raise Closed
+        self._gathered.append(_Job(inputs, outputs, done, rows, loop))
+        if len(self._gathered) == 1:
+            loop.call_soon(self._turn)
+        return True
+
+    def flush(self) -> None:
+        """In the event loop: infer now what the next turn would."""
+        while self._gathered:
+            self._turn()
 
     def close(self) -> None:
         """End the thread once everything that was asked is answered; returns at once."""
@@ -76,7 +109,9 @@ class Batcher:
 
     def _turn(self) -> None:
         """In the event loop: infer what came in this turn, and leave to the next what would take too long."""
-        rows = count = 0
+        if not self._gathered:
+            return
+        loop, rows, count = self._gathered[0].loop, 0, 0
         for job in self._gathered[:MOST]:
             rows += job.rows
             if count and rows * self.model.row_seconds > QUICK_SECONDS:
@@ -84,7 +119,7 @@ class Batcher:
             count += 1
         jobs, self._gathered = self._gathered[:count], self._gathered[count:]
         if self._gathered:
-            asyncio.get_running_loop().call_soon(self._turn)
+            loop.call_soon(self._turn)
         for joined in self._joined(jobs):
             _tell(joined, self._answers(joined))
 
@@ -92,11 +127,13 @@ class Batcher:
         for waiting in batches(self._queue, MOST):
             for jobs in self._joined(waiting):
                 answers = self._answers(jobs)
-                jobs[0].done.get_loop().call_soon_threadsafe(_tell, jobs, answers)
+                jobs[0].loop.call_soon_threadsafe(_tell, jobs, answers)
 
     def _joined(self, waiting: list[_Job]) -> list[list[_Job]]:
         if len(waiting) == 1 or not self.model.joins:
             return [[job] for job in waiting]
+        if sum(job.rows for job in waiting) <= ROWS and len({job.kind for job in waiting}) == 1:
+            return [waiting]
         groups: dict[tuple[object, ...], list[list[_Job]]] = {}
         for job in waiting:
             lots = groups.setdefault(job.kind, [[]])

@@ -243,7 +243,7 @@ def _stored(repository: Repository) -> Stored:
 
 
 def _container(wanted: Wanted, repository: Repository, objects: Objects, secret: str) -> Container:
-    place = {name: getattr(repository, name) for name in ("name", "bucket", "prefix", "digest")}
+    place = {name: getattr(repository, name) for name in ("name", "bucket", "prefix", "digest", "keys", "signed")}
     plain = {
         "SLUICE_SERVING_HOST": "0.0.0.0",  # noqa: S104 - a container is reached from outside of it
         "SLUICE_SERVING_PORT": str(PORT),

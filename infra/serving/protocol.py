@@ -126,3 +126,8 @@ def answer(request: Request, model: str, version: int, outputs: dict[str, Array]
     if not blobs:
         return text, [(b"content-type", JSON)]
     return b"".join((text, *blobs)), [(b"content-type", BINARY), (LENGTH, str(len(text)).encode())]
+
+
+def told(document: dict[str, Any]) -> bytes:
+    """A JSON body."""
+    return _encode(document)

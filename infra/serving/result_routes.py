@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 
 import msgspec
 
-from infra.runtime.asgi import Receive, Scope, Send, answer, body_of
+from infra.runtime.messages import Answer, Receive, Scope, Send, answer, body_of
 from infra.serving.materialised import Held, Materialised
 from infra.serving.results import Definition
 from infra.serving.shelf import Unknown
@@ -23,6 +24,15 @@ async def read(results: Materialised, name: str, scope: Scope, send: Send) -> No
     held = results.get(name)
     if held is None:
         raise Unknown(f"there is no result {name[:100]!r}; PUT /results/{name[:100]} makes one")
+    status, headers, body = found(held, results.stale(name), scope["headers"])
+    if status == 200:
+        headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def found(held: Held, stale: str, asked: Iterable[tuple[bytes, bytes]]) -> Answer:
+    """The answer with a kept result, to a request with the headers ``asked``; without its length."""
     result = held.result
     headers = [
         JSON,
@@ -31,14 +41,12 @@ async def read(results: Materialised, name: str, scope: Scope, send: Send) -> No
         (b"cache-control", b"no-cache"),  # keep it, but ask whether it is still the same
         (b"sluice-model-version", b"%d" % result.version),
     ]
-    if stale := results.stale(name):
+    if stale:
         headers.append((b"sluice-stale", " ".join(stale.split())[:200].encode("ascii", "replace")))
-    same = any(_matches(value, result.etag) for key, value in scope["headers"] if key == b"if-none-match")
-    body = b"" if same else result.body
-    if not same:
-        headers.append((b"content-length", b"%d" % len(body)))
-    await send({"type": "http.response.start", "status": 304 if same else 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    for name, value in asked:
+        if len(name) == 13 and name.lower() == b"if-none-match" and _matches(value, result.etag):
+            return Answer(304, headers, b"")
+    return Answer(200, headers, result.body)
 
 
 async def listed(results: Materialised, send: Send) -> None:

@@ -16,10 +16,10 @@ import uvicorn
 from events.ports import ObjectStore, Repository
 from infra.config import Config, ConfigError
 from infra.models.loader import Loader
-from infra.runtime.cork import Corked
 from infra.serving.app import Serving
 from infra.serving.materialised import Materialised
 from infra.serving.model import OnnxModel
+from infra.serving.quick import Quick
 from infra.serving.results import Results
 from infra.serving.results_sqlite import SqliteResults
 from infra.serving.shelf import Shelf
@@ -130,7 +130,7 @@ def serve(app: Serving, config: Config, sockets: list[Any] | None = None) -> Non
     wanted = config.serving
     settings = uvicorn.Config(
         app,
-        http=Corked,
+        http=Quick,
         host=wanted.host,
         port=wanted.port,
         access_log=False,

@@ -14,7 +14,7 @@ from events.errors import BadEvent, Reject, Retry
 from events.ingress import read, salvage
 from events.received import Received, Rejected
 from infra.lake import Lake
-from infra.runtime.asgi import ASGI, Receive, Scope, Send, TooLarge, answer, body_of
+from infra.runtime.messages import ASGI, Receive, Scope, Send, TooLarge, answer, body_of
 from infra.sources.sns import Topics
 from infra.sources.token import same
 

@@ -15,9 +15,8 @@ import pytest
 import uvicorn
 
 from events.errors import BadEvent
-from infra.runtime.asgi import body_of
-from infra.runtime.exchange import Answer
 from infra.runtime.inline import LIMIT, Inline
+from infra.runtime.messages import Answer, body_of
 
 SEEN: contextvars.ContextVar[str] = contextvars.ContextVar("seen", default="nothing")
 
