@@ -13,12 +13,13 @@ from events.event import Event
 from events.ports import Catalog, Entry, ObjectStore, Profiles, Settings
 from events.route import on
 from events.types import PlannedObject, PlanReady, PlanRequested, Wave
-from functions.planner.choice import OBJECTIVES
+from functions.planner.choice import weights
 from functions.planner.dataset import entries, share_out, units
 from functions.planner.decide import Decision, Prices, decide
 from functions.planner.explain import explain
 from functions.planner.grid import Load, configurations
 from functions.planner.history import find
+from functions.planner.probe import probe_parts
 
 
 @on("dev.sluice.plan.requested.v1")
@@ -30,20 +31,21 @@ def plan(
     found = entries(data, catalog)
     cuts = [units(entry, objects, settings.bucket) for entry in found]
     format = _main_format(found)
-    history = find(profiles, data.task, data.code, format, data.backend)
+    history = find(profiles, data.task, data.code, format, data.backend, data.image)
     learned = history.waves if history else []
     basis = "profile" if learned else "probe" if data.measured else "none"
     runs: list[list[Wave]] = [data.measured, *learned] if data.measured else learned
     load = _load(data, settings, found, cuts)
-    prices = Prices(settings.price_per_gb_s, settings.price_per_request)
+    prices = Prices(settings.price_per_gb_s, settings.price_per_request, data.before_cost)
     decision = decide(runs, load, prices, objective=data.objective, deadline=data.deadline_s)
+    if decision.time is None:
+        basis, learned = "none", []  # it has only failed so far
     parts = share_out(found, cuts, decision.choice.slices)
     yield event.reply(_ready(data, decision, parts, basis, len(learned), format))
 
 
 def _check(data: PlanRequested) -> None:
-    if data.objective not in OBJECTIVES:
-        raise Reject(f"no objective is called {data.objective!r}; there are {', '.join(OBJECTIVES)}")
+    weights(data.objective)
     if data.deadline_s is not None and not (isfinite(data.deadline_s) and data.deadline_s > 0):
         raise Reject(f"a deadline of {data.deadline_s} s cannot be kept: give seconds from now, more than 0")
     if min(data.workers, data.slices, data.memory_mb) < 0:
@@ -79,6 +81,7 @@ def _load(data: PlanRequested, settings: Settings, found: list[Entry], cuts: lis
         cores=settings.cores if data.cores is None else data.cores,
         workers=data.workers,
         slices=min(data.slices, sum(cuts)),
+        before_s=data.before_s,
     )
 
 
@@ -86,16 +89,18 @@ def _ready(
     data: PlanRequested, decision: Decision, parts: list[PlannedObject], basis: str, runs: int, format: str
 ) -> PlanReady:
     slices = decision.choice.slices if data.measured else sum(part.slices for part in parts)
+    workers = min(decision.choice.workers, slices)
     return PlanReady(
         task=data.task,
         code=data.code,
         format=format,
         backend=data.backend,
+        image=data.image,
         basis=basis,
         runs=runs,
         objective=data.objective,
         deadline_s=data.deadline_s,
-        workers=min(decision.choice.workers, slices),
+        workers=workers,
         memory_mb=decision.choice.memory_mb,
         vcpus=decision.choice.vcpus,
         slices=slices,
@@ -106,5 +111,10 @@ def _ready(
         cost=decision.cost,
         peak_mb=decision.peak,
         front=list(decision.front),
+        probe=probe_parts(workers, fixed=bool(data.slices)) if basis == "none" else [],
+        slices_per_worker=-(-slices // workers),
+        discarded=list(decision.discarded),
+        scale_out=decision.scale_out,
+        scale_up=decision.scale_up,
         explanation=explain(data, decision, basis, runs),
     )

@@ -16,7 +16,7 @@ from functions.planner.history import fold, profile_key, read_history
 @on("dev.sluice.task.executed.v1")
 def profile(event: Event, data: TaskExecuted, profiles: Profiles) -> Iterator[Event]:
     """Fold a run into the profile of its task, format and backend."""
-    key = profile_key(data.task, data.code, data.format, data.backend)
+    key = profile_key(data.task, data.code, data.format, data.backend, data.image)
     document = profiles.get(key)
     before = read_history(document) if document else None
     history = fold(before, data)
@@ -32,6 +32,7 @@ def profile(event: Event, data: TaskExecuted, profiles: Profiles) -> Iterator[Ev
             code=data.code,
             format=data.format,
             backend=data.backend,
+            image=data.image,
             runs=len(history.runs),
             throughput=volume / run.seconds if run and run.seconds else 0.0,
             error=run.misjudged if run else None,

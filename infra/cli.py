@@ -22,11 +22,13 @@ from infra.console import (
     notifications,
     objects,
     plan,
+    profile,
     reconcile,
     resources,
     series,
     serve,
     sparql,
+    stage,
     subscriptions,
     train,
     up,
@@ -53,6 +55,7 @@ for name, function in {
     "show": catalog.show,
     "events": events.events,
     "plan": plan.plan,
+    "profile": profile.profile,
     "map": maps.map_,
     "lineage": lineage.lineage,
     "bind": bindings.bind,
@@ -85,6 +88,7 @@ for name, group in {
     "set": resources.set_,
     "catalog": imports.app,
     "key": keys.app,
+    "stage": stage.app,
 }.items():
     app.add_typer(group, name=name)
 

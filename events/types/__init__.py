@@ -53,6 +53,7 @@ from events.types.planning import (
     Amount,
     Choice,
     Count,
+    Discarded,
     Interval,
     PlannedObject,
     PlanReady,
@@ -62,6 +63,7 @@ from events.types.planning import (
     Share,
     TaskExecuted,
     Wave,
+    WorkerRan,
     WorkerSize,
 )
 from events.types.semantics import FactAnnotated, FactChanged, FactInferred, FactRecorded, FactRetracted, Triple
@@ -90,6 +92,7 @@ __all__ = [
     "FactInferred",
     "FactRecorded",
     "FactRetracted",
+    "Discarded",
     "FunctionRequested",
     "HazardCleared",
     "HazardRaised",
@@ -130,6 +133,7 @@ __all__ = [
     "Triple",
     "TrainingRequested",
     "Wave",
+    "WorkerRan",
     "WorkerSize",
     "event_type",
 ]

@@ -3,6 +3,9 @@
 The index holds a skeleton: every file but those of tiled columns (nearly all the bytes). A slice is a run of time steps; its
 reader unpacks the skeleton, lays sparse files beside it, and fills in only the slice's bytes, at their own offsets. So nothing
 is rewritten, and any casacore program opens the result; a reference table shows it the slice's rows only.
+
+Tools that average or flag over several time steps give the same result for every number of slices where each cut is at
+a multiple of their window: the user metadata ``align`` says of how many time steps.
 """
 
 from __future__ import annotations
@@ -42,6 +45,18 @@ LARGE = 64 << 20  # bytes of untiled files that are always fine in a skeleton; b
 EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 
 
+class SlicePath(str):
+    """The path of an opened slice, for whatever takes a path; ``part`` is the slice that it shows."""
+
+    __slots__ = ("part",)
+    part: Slice
+
+    def __new__(cls, path: str, part: Slice) -> SlicePath:
+        made = super().__new__(cls, path)
+        made.part = part
+        return made
+
+
 @dataclass
 class Survey:
     """What one look at a MeasurementSet told: the metadata, why it cannot be sliced (or ""), and the index's parts."""
@@ -74,7 +89,8 @@ class MeasurementSet:
     def describe(self, source: Source, scan: dict[str, Any]) -> dict[str, Any]:
         """Telescope, antennas, times, frequencies, columns; ``unsliceable`` says why where it cannot be cut."""
         survey = _survey(source)
-        return survey.description | ({"unsliceable": survey.reason} if survey.reason else {})
+        align = {"align": aligned} if (aligned := _align(source)) > 1 else {}
+        return survey.description | align | ({"unsliceable": survey.reason} if survey.reason else {})
 
     def index(self, source: Source, scan: dict[str, Any]) -> Index | None:
         """``None`` for a MeasurementSet that cannot be cut; ``describe`` tells the reason."""
@@ -82,14 +98,15 @@ class MeasurementSet:
         if survey.reason:
             return None
         starts = np.asarray([*survey.starts, survey.description["rows"]], dtype="<i8")
+        align = _align(source)
         return Index(
             format=self.name,
             size=source.size,
             etag=source.etag,
-            units=len(survey.starts),
-            unit="time steps",
+            units=-(-len(survey.starts) // align),
+            unit="time steps" if align == 1 else f"runs of {align} time steps",
             data={
-                "align": 1,
+                "align": align,
                 "starts": zstandard.compress(np.diff(starts, prepend=0).astype("<i8").tobytes()),
                 "managers": msgspec.to_builtins(survey.managers),
                 "sparse": {name: list(place) for name, place in survey.sparse.items()},
@@ -98,24 +115,21 @@ class MeasurementSet:
         )
 
     def slices(self, index: Index, count: int, *, bucket: str, key: str, index_at: str = "") -> list[Slice]:
-        """Cut at time steps, and only at multiples of ``index.data["align"]`` of them (1 unless a caller sets it).
-
-        A tool that averages or flags over several time steps gives the same result for every number of slices when
-        ``align`` is a multiple of its window.
-        """
+        """Cut at time steps, and only at multiples of ``index.data["align"]`` of them."""
         align = max(1, int(index.data.get("align", 1)))
         starts, managers = _starts(index), _managers(index)
-        cuts = [(low * align, min(high * align, index.units)) for low, high in spans(-(-index.units // align), count)]
+        times = len(starts) - 1
         parts = []
-        for low, high in cuts:
+        for first, end in spans(-(-times // align), count):
+            low, high = first * align, min(end * align, times)
             rows = (int(starts[low]), int(starts[high]))
             ranges = sorted(place for _, _, place in _places(index, managers, rows))
-            parts.append(Part(ranges, high - low, {"rows": list(rows), "times": [low, high]}))
+            parts.append(Part(ranges, end - first, {"rows": list(rows), "times": [low, high]}))
         return cut(index, parts, bucket=bucket, key=key, index_at=index_at)
 
     def open(
         self, part: Slice, objects: ObjectStore, *, columns: Sequence[str] | None = None, where: Where = ()
-    ) -> AbstractContextManager[str]:
+    ) -> AbstractContextManager[SlicePath]:
         """The path of a local MeasurementSet that shows the slice's rows. It is gone when the context ends; do not write to it.
 
         Raises:
@@ -124,6 +138,14 @@ class MeasurementSet:
         """
         none(columns, where, f"s3://{part.bucket}/{part.key}, a MeasurementSet,")
         return _opened(part, objects)
+
+
+def _align(source: Source) -> int:
+    """How many time steps stay together, by the user metadata ``align``; 1 without it."""
+    told = source.user.get("align", "1")
+    if not (told.isascii() and told.isdigit() and int(told) > 0):
+        raise Broken(f"{source} has the user metadata align = {told!r}; a whole number of time steps from 1 is needed")
+    return int(told)
 
 
 def _survey(source: Source) -> Survey:
@@ -325,7 +347,7 @@ def _places(index: Index, managers: list[Manager], rows: tuple[int, int]) -> Ite
 
 
 @contextmanager
-def _opened(part: Slice, objects: ObjectStore) -> Iterator[str]:
+def _opened(part: Slice, objects: ObjectStore) -> Iterator[SlicePath]:
     CASACORE.warm()
     index = index_of(part, objects)
     rows = (int(part.data["rows"][0]), int(part.data["rows"][1]))
@@ -340,7 +362,7 @@ def _opened(part: Slice, objects: ObjectStore) -> Iterator[str]:
             CASACORE.call("select", path=str(base), first=rows[0], end=rows[1], to=str(shown))
         except Failed as error:
             raise Broken(f"s3://{part.bucket}/{part.key}: {_public(str(error), base)}") from error
-        yield str(shown)
+        yield SlicePath(str(shown), part)
 
 
 def _fill(part: Slice, objects: ObjectStore, base: Path, places: list[tuple[str, int, tuple[int, int]]]) -> None:

@@ -6,24 +6,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from events.types import Choice, Interval, Wave
+from events.types import Choice, Discarded, Interval, Wave
 from functions.planner.choice import choose, front
 from functions.planner.grid import Load, Vector
-from functions.planner.model import GUESS_COPIES, GUESS_MB, busy_features, learn, time_features
+from functions.planner.model import DEAD, GUESS_COPIES, GUESS_MB, Model, busy_features, learn, time_features
 
-#: Standard deviations to the bounds shown (nine runs in ten between) and to the one a deadline must clear (99 in 100 below).
-SHOWN, SURE = 1.645, 2.6
+#: Standard deviations to the bounds shown (nine runs in ten between) and to the one that a deadline must clear.
+SHOWN, SURE = 1.645, 3.2
+#: Most vCPUs that a plan without a basis asks for: its first wave has few workers, and the rest is planned by what it shows.
+FIRST = 64
 #: Most points of the front that are told.
 FRONT = 12
 
 
 @dataclass(frozen=True)
 class Prices:
-    """What a GB-second and a request cost."""
+    """What a GB-second and a request cost, and what has to be spent ``before``, whatever is chosen."""
 
     gb_s: float
     request: float
+    before: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,9 @@ class Decision:
     cost: Interval | None = None
     peak: Interval | None = None
     front: tuple[Choice, ...] = ()
+    discarded: tuple[Discarded, ...] = ()
+    scale_out: Choice | None = None
+    scale_up: Choice | None = None
     fits: bool = True
     in_time: bool = True
     surely: bool = True
@@ -53,57 +60,117 @@ def decide(
         runs: the waves of earlier runs, newest run first; empty if there are none.
         load: the configurations, at least one (see ``grid.configurations``).
         prices: of memory time and requests.
-        objective: ``time``, ``cost`` or ``balanced``.
+        objective: ``time``, ``cost``, ``balanced`` or weights (see ``choice.weights``).
         deadline: seconds; configurations whose upper bound exceeds it are discarded while any stays.
 
     """
-    model = learn(runs)
+    model = learn(runs, load)
     if model is None:
-        return _unmeasured(load)
-    fits = model.need_mb(load) <= load.memory_mb
+        return _unmeasured(load, [wave for waves in runs for wave in waves if wave.out_of_memory])
+    need = model.need_mb(load)
+    fits = need <= load.memory_mb
     tight = not fits.any()
     if tight:  # the smallest slices in the largest workers are the nearest to fitting
-        lacking = model.need_mb(load) / load.memory_mb
-        fits = lacking <= lacking.min() * (1 + 1e-9)
-    load = load[fits]
-    features = time_features(load)
-    time = model.time.predict(features)
-    doubt = model.time.spread(features, time)
-    paid = busy_features(load)
-    busy = model.busy.predict(paid)
-    unit = load.memory_mb / 1000 * prices.gb_s
-    cost = busy * unit + load.workers * prices.request
-    upper = time * np.exp(SURE * doubt)
-    allowed = np.arange(len(load))
+        fits = need / load.memory_mb <= (need / load.memory_mb).min() * (1 + 1e-9)
+    known = _predict(model, load, prices)
+    allowed = np.flatnonzero(fits)
+    upper = known.time * np.exp(SURE * known.doubt)
     if deadline is not None:
-        sure = np.flatnonzero(upper <= deadline)
+        sure = allowed[upper[allowed] <= deadline]
         # Nothing sure: the one most probably in time, or if even that is not to be expected the fastest.
-        odds = np.log(deadline / time) / doubt
-        nearest = int(np.argmax(odds)) if odds.max() > 0 else int(np.argmin(time))
+        odds = np.log(deadline / known.time[allowed]) / known.doubt[allowed]
+        nearest = int(allowed[np.argmax(odds) if odds.max() > 0 else np.argmin(known.time[allowed])])
+        late = np.setdiff1d(allowed, sure if len(sure) else [nearest])
         allowed = sure if len(sure) else np.array([nearest])
-    best = int(allowed[choose(time[allowed], cost[allowed], objective)])
-    line = front(time, cost)
-    line = line[np.unique(np.linspace(0, len(line) - 1, min(FRONT, len(line))).round().astype(int))]
-    cost_doubt = float(model.busy.spread(paid[[best]], busy[[best]])[0])
-    peak, need = float(model.peak_mb(load)[best]), float(model.need_mb(load)[best])
+    best = int(allowed[choose(known.time[allowed], known.cost[allowed], objective)])
+    usable = np.flatnonzero(fits)
+    line = usable[front(known.time[usable], known.cost[usable])]
+    told = line[np.unique(np.linspace(0, len(line) - 1, min(FRONT, len(line))).round().astype(int))]
+    small, large = _scaled(load, known, usable, objective)
+    discarded = [
+        _discarded("memory", load, known, np.flatnonzero(~fits), need / load.memory_mb),
+        _discarded("deadline", load, known, late, upper) if deadline is not None else None,
+        _discarded("beaten", load, known, np.setdiff1d(allowed, np.append(line, best)), _distance(known, best)),
+    ]
+    peak = float(model.peak_mb(load)[best])
     return Decision(
-        choice=_choice(load, best, time, cost),
-        time=_interval(float(time[best]), float(doubt[best])),
-        cost=_interval(float(cost[best]), cost_doubt),
-        peak=Interval(value=peak, low=2 * peak - need if 2 * peak > need else 0.0, high=need),
-        front=tuple(_choice(load, int(index), time, cost) for index in line),
+        choice=known.choice(load, best),
+        time=_interval(float(known.time[best]), float(known.doubt[best])),
+        cost=_interval(float(known.cost[best]), float(known.cost_doubt(best))),
+        peak=Interval(value=peak, low=max(2 * peak - float(need[best]), 0.0), high=float(need[best])),
+        front=tuple(known.choice(load, int(index)) for index in told),
+        discarded=tuple(one for one in discarded if one is not None),
+        scale_out=small,
+        scale_up=large,
         fits=not tight,
-        in_time=deadline is None or bool(time[best] <= deadline),
+        in_time=deadline is None or bool(known.time[best] <= deadline),
         surely=deadline is None or bool(upper[best] <= deadline),
     )
 
 
-def _unmeasured(load: Load) -> Decision:
+@dataclass(frozen=True)
+class _Predicted:
+    """What every configuration would take; ``doubt`` is relative, of the time."""
+
+    model: Model
+    paid: np.ndarray
+    busy: Vector
+    time: Vector
+    cost: Vector
+    doubt: Vector
+
+    def choice(self, load: Load, at: int) -> Choice:
+        return _choice(load, at, self.time, self.cost)
+
+    def cost_doubt(self, at: int) -> float:
+        """The relative doubt about the cost of one configuration."""
+        return float(self.model.busy.spread(self.paid[[at]], self.busy[[at]])[0])
+
+
+def _predict(model: Model, load: Load, prices: Prices) -> _Predicted:
+    features, paid = time_features(load), busy_features(load)
+    work, busy = model.time.predict(features), model.busy.predict(paid)
+    time = work + load.before_s
+    cost = busy * load.memory_mb / 1000 * prices.gb_s + load.workers * prices.request + prices.before
+    doubt = np.hypot(model.time.spread(features, work), model.stretch(load))
+    return _Predicted(model, paid, busy, time, cost, doubt * work / time)
+
+
+def _distance(known: _Predicted, best: int) -> Vector:
+    """How far each configuration is from the chosen one, in the worse of time and cost."""
+    dearer = known.cost / known.cost[best] if known.cost[best] > 0 else np.ones(len(known.cost))
+    worse: Vector = np.maximum(known.time / known.time[best], dearer)
+    return worse
+
+
+def _discarded(reason: str, load: Load, known: _Predicted, which: NDArray[np.intp], misses: Vector) -> Discarded | None:
+    """Those configurations, and the one of them that misses by least."""
+    if not len(which):
+        return None
+    nearest = int(which[np.argmin(misses[which])])
+    return Discarded(reason=reason, count=len(which), nearest=known.choice(load, nearest))
+
+
+def _scaled(load: Load, known: _Predicted, usable: NDArray[np.intp], objective: str) -> tuple[Choice | None, Choice | None]:
+    """The best with the smallest workers and the best with the largest; nothing where all are alike."""
+    size = load.vcpus[usable] * 1e9 + load.memory_mb[usable]
+    if size.min() == size.max():
+        return None, None
+    ends = []
+    for end in (size.min(), size.max()):
+        those = usable[size == end]
+        ends.append(known.choice(load, int(those[choose(known.time[those], known.cost[those], objective)])))
+    return ends[0], ends[1]
+
+
+def _unmeasured(load: Load, died: Sequence[Wave]) -> Decision:
     """Nothing is known: all cores, the smallest memory that a rule of thumb allows, and slices small enough to probe with."""
     need = GUESS_MB + GUESS_COPIES * load.slice_bytes / 1e6
+    for wave in died:
+        need = np.maximum(need, wave.memory_mb * DEAD * np.minimum(load.slice_bytes / max(wave.slice_bytes, 1), 1))
     fits = need <= load.memory_mb
     short = np.maximum(need / load.memory_mb, 1.0)
-    useful = np.minimum(load.workers * load.vcpus, load.cores)
+    useful = np.minimum(np.minimum(load.workers * load.vcpus, load.cores), FIRST)
     rounds = load.slices / load.workers
     # Best first: memory, then cores in use, then no more workers than that takes, then about four slices each.
     order = np.lexsort((load.memory_mb, np.abs(np.log2(rounds / 4)), load.workers, -useful, short))

@@ -19,7 +19,8 @@ DENSE = 32
 class Load:
     """Runs or configurations, one an element: so many bytes in so many slices on so many workers of a size.
 
-    ``cores`` limits the vCPUs of all workers together (``inf`` = no limit), ``slice_bytes`` is the largest slice.
+    ``cores`` limits the vCPUs of all workers together (``inf`` = no limit), ``slice_bytes`` is the largest slice,
+    ``before_s`` what passes before the first worker is asked for.
     """
 
     bytes: Vector
@@ -29,6 +30,7 @@ class Load:
     vcpus: Vector
     cores: Vector
     slice_bytes: Vector
+    before_s: Vector
 
     def __len__(self) -> int:
         return len(self.workers)
@@ -52,6 +54,7 @@ def load_of(waves: Sequence[Wave]) -> Load:
         vcpus=column("vcpus"),
         cores=np.where(cores > 0, cores, np.inf),
         slice_bytes=np.where(column("slice_bytes") > 0, column("slice_bytes"), column("bytes") / slices),
+        before_s=np.zeros(len(waves)),
     )
 
 
@@ -73,6 +76,7 @@ def configurations(
     cores: float = 0.0,
     workers: int = 0,
     slices: int = 0,
+    before_s: float = 0.0,
 ) -> Load:
     """Every sensible combination of worker size, number of workers and slices per worker.
 
@@ -85,16 +89,17 @@ def configurations(
         cores: vCPUs of all workers together; 0 = no limit.
         workers: this many and no other, where not 0.
         slices: this many and no other, where not 0.
+        before_s: seconds that pass before any worker is asked for; a size's ``deploy_s`` comes on top.
 
     """
     units = max(units, objects, 1)
-    rows: list[tuple[float, float, float, float]] = []
+    rows: list[tuple[float, float, float, float, float]] = []
     for size in sizes:
         most = min(size.max_workers, slices or units)
         for count in [min(workers, slices or units)] if workers else ladder(most):
             for parts in [slices] if slices else _slices(count, units, objects):
-                rows.append((count, parts, size.memory_mb, size.vcpus))
-    count, parts, memory, vcpus = np.array(rows, dtype=float).T
+                rows.append((count, parts, size.memory_mb, size.vcpus, before_s + size.deploy_s))
+    count, parts, memory, vcpus, before = np.array(rows, dtype=float).T
     return Load(
         bytes=np.full(len(rows), float(volume)),
         workers=count,
@@ -103,6 +108,7 @@ def configurations(
         vcpus=vcpus,
         cores=np.full(len(rows), cores if cores > 0 else np.inf),
         slice_bytes=np.maximum(volume / parts, unit_bytes),
+        before_s=before,
     )
 
 

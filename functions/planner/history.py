@@ -44,6 +44,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Whether every call succeeded. Only then does it teach a duration: a failure's time is the failure's."""
         return not self.error and bool(self.waves) and all(not wave.failed and wave.seconds > 0 for wave in self.waves)
 
+    def teaches(self, wave: Wave) -> bool:
+        """Whether there is something to learn of a wave: its duration, or that its memory did not suffice."""
+        return bool(wave.out_of_memory) or not (self.error or wave.failed or wave.seconds <= 0)
+
     @property
     def misjudged(self) -> float | None:
         """Predicted over measured time less one; ``None`` without a prediction or a duration."""
@@ -57,12 +61,14 @@ class History(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: str = ""
     format: str = ""
     backend: str = ""
+    image: str = ""
     runs: list[Run] = []
 
     @property
     def waves(self) -> list[list[Wave]]:
-        """The waves to learn from, one list a run, newest run first."""
-        return [run.waves for run in reversed(self.runs) if run.complete]
+        """The waves to learn from, one list a run, newest run first: those that succeeded, and what memory others died of."""
+        found = ([wave for wave in run.waves if run.teaches(wave)] for run in reversed(self.runs))
+        return [waves for waves in found if waves]
 
     @property
     def median_error(self) -> float | None:
@@ -71,9 +77,9 @@ class History(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return median(errors) if errors else None
 
 
-def profile_key(task: str, code: str, format: str, backend: str) -> str:
-    """Where the profile of a task over a format on a backend is kept."""
-    return f"{task}@{code}/{format}/{backend}"
+def profile_key(task: str, code: str, format: str, backend: str, image: str = "") -> str:
+    """Where the profile of a task over a format on a backend, in an image, is kept."""
+    return f"{task}@{code}/{format}/{backend}" + (f"/{image}" if image else "")
 
 
 def read_history(document: dict[str, Any]) -> History:
@@ -93,7 +99,9 @@ def fold(history: History | None, executed: TaskExecuted) -> History:
         predicted_cost=executed.predicted_cost,
         error=executed.error,
     )
-    known = history or History(task=executed.task, code=executed.code, format=executed.format, backend=executed.backend)
+    known = history or History(
+        task=executed.task, code=executed.code, format=executed.format, backend=executed.backend, image=executed.image
+    )
     return msgspec.structs.replace(known, runs=merge([*known.runs, told]))
 
 
@@ -107,16 +115,22 @@ def merge(runs: Iterable[Run]) -> list[Run]:
     return sorted(latest.values(), key=lambda run: run.order)[-WINDOW:]
 
 
-def find(profiles: Profiles, task: str, code: str, format: str, backend: str) -> History | None:
+def find(profiles: Profiles, task: str, code: str, format: str, backend: str, image: str = "") -> History | None:
     """The profile of this task; without ``code`` or ``backend`` that of the latest run under any."""
     if code and backend:
-        document = profiles.get(profile_key(task, code, format, backend))
+        document = profiles.get(profile_key(task, code, format, backend, image))
         return read_history(document) if document else None
     found = []
     for key in profiles.keys(f"{task}@{code}"):
         document = profiles.get(key)
         history = read_history(document) if document else None
-        if history and history.task == task and history.format == format and backend in ("", history.backend):
+        if (
+            history
+            and history.task == task
+            and history.format == format
+            and backend in ("", history.backend)
+            and image in ("", history.image)
+        ):
             found.append(history)
     return max((one for one in found if one.runs), key=lambda one: one.runs[-1].order, default=None)
 

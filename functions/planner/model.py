@@ -2,8 +2,8 @@
 
 Time and paid seconds have features of their own: a time model read as a cost model misplaces the knee. Errors are relative,
 so a run of a second counts as much as one of an hour. The pull is a ridge whose centre comes from the measured phases (start,
-read, compute): after one run it decides, after some runs the data do, and it keeps what no run has shown (crowding at
-a thousand workers) near nothing but uncertain.
+read, compute), in units of what the centre predicts for the configurations to choose from: after one run it decides, after some
+runs the data do, and it keeps what no run has shown (crowding at a thousand workers) near nothing but uncertain.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import numpy as np
 from scipy.optimize import nnls
 
 from events.types import Wave
+from functions.planner.change import unchanged
 from functions.planner.grid import Load, Vector, load_of
+from functions.planner.phases import Phases, measured_phases, slowdown
 
 #: After so many newer runs a run counts half.
 HALF_LIFE = 8
@@ -23,38 +25,49 @@ HALF_LIFE = 8
 SIGMA, SIGMA_RUNS = 0.15, 2.0
 #: Room left above the memory line.
 MARGIN = 1.15
+#: How memory may grow faster than the largest slice seen: the exponent above 1.
+BEYOND = 0.1
+#: A worker that died of its memory wanted more than it had: so many times as much.
+DEAD = 1.5
 #: Memory of a task nobody has measured yet: the interpreter with its libraries, and copies of the slice.
 GUESS_MB, GUESS_COPIES = 256.0, 4.0
-#: How strongly each feature is held to its centre, in runs' worth of evidence about a share of the whole.
-TIME_PULL = np.array([0.05, 0.02, 0.02, 0.05, 0.5, 0.2, 1.0])
-#: The same for how unsure it is: crowding that no run has shown is given little room, or nothing beyond what ran could be sure.
-FIRMNESS = np.array([1, 1, 1, 1, 2, 2, 4])
-BUSY_PULL = np.array([0.05, 0.02, 0.02, 0.1, 0.1, 0.2, 0.5])
+#: How far each feature may be from its centre, as a share of what a configuration takes where the feature weighs most.
+TIME_DOUBT = np.array([0.45, 0.3, 0.3, 0.3, 0.45, 0.2, 0.45, 0.45, 0.45, 0.2])
+BUSY_DOUBT = np.array([0.3, 0.3, 0.3, 0.3, 0.15, 0.45, 0.45, 0.2])
+#: How firm that is when it comes to how unsure a prediction is: bounds must hold also for tasks that are unlike most.
+FIRMNESS = 0.15
+#: The share of it that crowding and merging are believed to take there before any run tells: nothing scales for ever.
+TIME_BELIEF = np.array([0, 0, 0, 0, 0.1, 0, 0.1, 0.1, 0, 0])
+BUSY_BELIEF = np.array([0, 0, 0, 0, 0, 0.1, 0, 0])
+#: Relative doubt about the time for each doubling of the workers beyond those seen.
+FAR = 0.1
+#: Part of its duration that the last worker is believed to be late by, for each standard deviation, before any run tells.
+LATE = 0.15
 
 
 def time_features(load: Load) -> np.ndarray:
-    """Columns: 1, largest share (I/O), the same at one core each, at all cores, all bytes, slices in a row, workers."""
+    """Columns: 1, largest share (I/O), the same at one core each, at all cores, all bytes, slices in a row, workers ...
+
+    ... their square (merging), how late the last of them is, and the square of a slice.
+    """
     rounds = np.ceil(load.slices / load.workers)
-    share = load.bytes / 1e9 * rounds / load.slices
-    one, many = _slowdown(load)
-    return np.column_stack([np.ones(len(load)), share, share * one, share * many, load.bytes / 1e9, rounds, load.workers])
+    share = np.maximum(load.bytes * rounds / load.slices, load.slice_bytes) / 1e9
+    one, many = slowdown(load)
+    late = np.sqrt(2 * np.log(np.maximum(load.workers, 1)) / rounds)
+    return np.column_stack(
+        [np.ones(len(load)), share, share * one, share * many, load.bytes / 1e9, rounds, load.workers, load.workers**2,
+         share * one * late, share * one * load.slice_bytes / 1e9]
+    )  # fmt: skip
 
 
 def busy_features(load: Load) -> np.ndarray:
-    """Columns of the seconds that all workers together take: workers, bytes, ... at one core, at all, slices, crowding."""
+    """Columns of the seconds that all workers together take: workers, bytes, ... at one core, at all, slices, squares."""
     volume = load.bytes / 1e9
-    one, many = _slowdown(load)
+    one, many = slowdown(load)
     return np.column_stack(
-        [load.workers, volume, volume * one, volume * many, load.slices, volume * load.workers, load.workers**2]
-    )
-
-
-def _slowdown(load: Load) -> tuple[Vector, Vector]:
-    """How much longer a worker computes than with a core of its own: a single-threaded task, and one that uses all."""
-    one = np.minimum(load.vcpus, 1.0)
-    return np.maximum(load.workers * one / load.cores, 1) / one, np.maximum(
-        load.workers * load.vcpus / load.cores, 1
-    ) / load.vcpus
+        [load.workers, volume, volume * one, volume * many, load.slices, volume * load.workers, load.workers**2,
+         volume * one * load.slice_bytes / 1e9]
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -79,10 +92,20 @@ class Fit:
         return spread
 
 
-def fit(features: np.ndarray, values: Vector, weights: Vector, centre: Vector, pull: Vector) -> Fit:
-    """Fit ``values`` (positive) by non-negative coefficients, with relative errors, pulled towards ``centre``."""
+def fit(
+    features: np.ndarray, values: Vector, weights: Vector, centre: Vector, doubt: Vector, belief: Vector, grid: np.ndarray
+) -> Fit:
+    """Fit ``values`` (positive) by non-negative coefficients, with relative errors, pulled towards ``centre``.
+
+    ``doubt`` is how far a coefficient may be from it, as a share of what the centre predicts for ``grid``.
+    """
     rows = features / values[:, None]
-    scale = np.maximum(np.average(rows, axis=0, weights=weights), 1e-12)  # a coefficient of 1 is the whole of a typical run
+    surprise = max(1.0, float(np.max(values / np.maximum(features @ centre, 1e-9))))
+    typical = np.max(grid / np.maximum(grid @ centre, 1e-9)[:, None], axis=0)
+    centre = centre + belief / np.maximum(typical, 1e-30)
+    typical = typical / surprise
+    scale = np.maximum(np.maximum(np.average(rows, axis=0, weights=weights), typical), 1e-12)
+    pull = (SIGMA / doubt) ** 2
     rows = rows / scale * np.sqrt(weights)[:, None]
     matrix = np.vstack([rows, np.diag(np.sqrt(pull))])
     target = np.concatenate([np.sqrt(weights), np.sqrt(pull) * centre * scale])
@@ -101,11 +124,20 @@ class Model:
     busy: Fit
     memory: Vector
     slack: float
+    seen: float
+    workers: tuple[float, float]
     runs: int
 
+    def stretch(self, load: Load) -> Vector:
+        """What the time is unsure by for being about fewer or more workers than ever ran."""
+        least, most = self.workers
+        far: Vector = FAR * np.log2(np.maximum(np.maximum(load.workers / most, least / load.workers), 1))
+        return far
+
     def need_mb(self, load: Load) -> Vector:
-        """Memory a worker must have so that it does not die of its largest slice."""
-        return self.peak_mb(load) * max(MARGIN, 1 + 2 * self.slack)
+        """Memory a worker must have so that it does not die of its largest slice: more, the larger than any seen."""
+        beyond = np.maximum(load.slice_bytes / self.seen, 1) ** BEYOND
+        return self.peak_mb(load) * max(MARGIN, 1 + 2 * self.slack) * beyond
 
     def peak_mb(self, load: Load) -> Vector:
         """The predicted peak memory of a worker."""
@@ -113,58 +145,56 @@ class Model:
         return line
 
 
-def learn(runs: Sequence[Sequence[Wave]]) -> Model | None:
-    """The model of these runs' waves (newest run first), or ``None`` where none holds a duration."""
+def learn(runs: Sequence[Sequence[Wave]], grid: Load | None = None) -> Model | None:
+    """The model of these runs' waves (newest run first), or ``None`` where none holds a duration.
+
+    ``grid`` are the configurations that it is for; else those of the waves.
+    """
+    runs = runs[: unchanged(runs)]
     aged = [
         (wave, 0.5 ** (age / HALF_LIFE)) for age, waves in enumerate(runs) for wave in waves if wave.seconds > 0 and wave.slices
     ]
-    if not aged:
+    lasting = [(wave, weight) for wave, weight in aged if not wave.failed]
+    if not lasting:
         return None
-    waves, weights = [wave for wave, _ in aged], np.array([weight for _, weight in aged])
+    memory, slack, seen = _memory_line([wave for wave, _ in aged], np.array([weight for _, weight in aged]))
+    waves, weights = [wave for wave, _ in lasting], np.array([weight for _, weight in lasting])
     load = load_of(waves)
+    grid = load if grid is None else grid
     seconds = np.array([wave.seconds for wave in waves])
-    # A run that told no phases was paid for as long as it took, on every worker.
-    paid = np.array([wave.busy_s or wave.seconds * workers for wave, workers in zip(waves, load.workers, strict=True)])
-    time_centre, busy_centre = _centres(waves, weights, load)
-    memory, slack = _memory_line(waves, weights, load)
+    phases = measured_phases(waves, weights, load)
     return Model(
-        time=fit(time_features(load), seconds, weights, time_centre, TIME_PULL),
-        busy=fit(busy_features(load), paid, weights, busy_centre, BUSY_PULL),
+        time=fit(time_features(load), seconds, weights, _time_centre(phases), TIME_DOUBT, TIME_BELIEF, time_features(grid)),
+        busy=fit(busy_features(load), phases.paid, weights, _busy_centre(phases), BUSY_DOUBT, BUSY_BELIEF, busy_features(grid)),
         memory=memory,
         slack=slack,
+        seen=seen,
+        workers=(float(load.workers.min()), float(load.workers.max())),
         runs=len(runs),
     )
 
 
-def _centres(waves: Sequence[Wave], weights: Vector, load: Load) -> tuple[Vector, Vector]:
-    """Coefficients as the phases of the runs tell them: a fixed part, seconds a GB of reading and of computing."""
-    volume = np.maximum(load.bytes / 1e9, 1e-9)
-    one, _ = _slowdown(load)
-    share = np.ceil(load.slices / load.workers) / load.slices
-    read = np.array([wave.read_s for wave in waves])
-    compute = np.array([wave.compute_s for wave in waves])
-    told = (read + compute) > 0
-    if not told.any():
-        return np.zeros(len(TIME_PULL)), np.zeros(len(BUSY_PULL))
-    start = np.array([wave.start_s for wave in waves])
-    rest = np.array([wave.seconds for wave in waves]) - (read + compute) * share
-
-    def mean(values: Vector) -> float:
-        return float(np.average(values[told], weights=weights[told]))
-
-    a_read, a_compute = mean(read / volume), mean(compute / volume / one)
-    time = np.array([max(mean(rest), 0.0), a_read, a_compute, 0, 0, 0, 0])
-    busy = np.array([mean(start), a_read, a_compute, 0, 0, 0, 0])
-    return time, busy
+def _time_centre(known: Phases) -> Vector:
+    """Coefficients of ``time_features`` as the phases tell them."""
+    late = LATE * (known.read + known.one + known.many)
+    return np.array([known.start, known.read, known.one, known.many, 0, known.slice, 0, 0, late, known.square])
 
 
-def _memory_line(waves: Sequence[Wave], weights: Vector, load: Load) -> tuple[Vector, float]:
-    """Peak memory as a + b x slice size, in MB and MB a MB, and its largest relative residual."""
-    peak = np.array([wave.peak_mb for wave in waves])
+def _busy_centre(known: Phases) -> Vector:
+    """Coefficients of ``busy_features`` as the phases tell them."""
+    return np.array([known.start, known.read, known.one, known.many, known.slice, 0, 0, known.square])
+
+
+def _memory_line(waves: Sequence[Wave], weights: Vector) -> tuple[Vector, float, float]:
+    """Peak memory as a + b x slice size (MB, MB a MB), its largest relative residual, and the largest slice seen (bytes)."""
+    load = load_of(waves)
+    dead = np.array([wave.out_of_memory > 0 for wave in waves])
+    peak = np.array([wave.memory_mb * DEAD if wave.out_of_memory else 0.0 if wave.failed else wave.peak_mb for wave in waves])
     seen = peak > 0
     if not seen.any():
-        return np.array([GUESS_MB, GUESS_COPIES]), 0.0
+        return np.array([GUESS_MB, GUESS_COPIES]), 0.0, float(load.slice_bytes.max())
     size, peak, heavy = load.slice_bytes[seen] / 1e6, peak[seen], np.sqrt(weights[seen])
+    lived = ~dead[seen]
     base = np.array([wave.base_mb for wave in waves])[seen]
     known = base > 0
     # An idle worker is a measurement too: of no slice. Without one, half the peak is taken for the fixed part, weakly.
@@ -174,4 +204,7 @@ def _memory_line(waves: Sequence[Wave], weights: Vector, load: Load) -> tuple[Ve
         [np.column_stack([np.ones(len(size)), size]) * (heavy / peak)[:, None], np.column_stack([faint / idle, 0 * idle])]
     )
     line, _ = nnls(rows, np.concatenate([heavy, faint]))
-    return line, float(np.max(np.maximum(peak / (line[0] + line[1] * size) - 1, 0)))
+    slack = np.maximum(peak / (line[0] + line[1] * size) - 1, 0)
+    largest = float(size[lived].max() if lived.any() else size.max()) * 1e6
+    # What died is a bound and no measurement: it lifts the margin at most to itself.
+    return line, float(max(np.max(slack[lived], initial=0), np.max(slack[~lived], initial=0) / 2)), max(largest, 1.0)

@@ -79,12 +79,12 @@ def copy(path: str, to: str, slices: int) -> float:
     return time.perf_counter() - start
 
 
-def static(store: S3Store, folder: Path, slices: int, pool: Any) -> float:
+def static(store: S3Store, folder: Path, slices: int, pool: Any, bucket: str = BUCKET, key: str = MS) -> float:
     """Seconds of a static split: download, unpack, copy, zip and upload."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     start = time.perf_counter()
-    store.client.download_file(BUCKET, MS, str(folder / MS))
+    store.client.download_file(bucket, key, str(folder / MS))
     with zipfile.ZipFile(folder / MS) as archive:
         archive.extractall(folder / "whole")
     (path,) = (folder / "whole").iterdir()
@@ -95,7 +95,7 @@ def static(store: S3Store, folder: Path, slices: int, pool: Any) -> float:
             for file in part.rglob("*"):
                 if file.is_file():
                     archive.write(file, file.relative_to(folder))
-        store.client.upload_file(str(folder / f"{number}.zip"), BUCKET, f"static/{number}.zip")
+        store.client.upload_file(str(folder / f"{number}.zip"), bucket, f"static/{number}.zip")
     return time.perf_counter() - start
 
 

@@ -36,7 +36,7 @@ def map_(
 
     file = str(session.config_file) if session.config_file else None
     shown = False if session.json else None
-    with SluiceExecutor(sluice=session.config, config_file=file, api=session.endpoints.http, progress=shown) as executor:
+    with SluiceExecutor(sluice=session.config, config_file=file, url=session.endpoints.http, progress=shown) as executor:
         run = executor.map(task, objects, objective=objective, deadline=deadline, slices=slices, workers=workers, memory=memory)
         try:
             results = run.result()

@@ -23,6 +23,9 @@ def put(
     session: Session,
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files, or folders with everything in them.")],
     to: Annotated[str, typer.Argument(metavar="s3://BUCKET/PREFIX", help="A prefix, or one file's whole key.")],
+    meta: Annotated[
+        list[str], typer.Option(metavar="NAME=VALUE", help="User metadata of every file; may be repeated.", show_default=False)
+    ] = [],  # noqa: B006 - typer makes a new one of it
 ) -> None:
     """Upload files and folders. The bucket is made if it is missing; an object of the same key is replaced.
 
@@ -36,6 +39,7 @@ def put(
     from infra.objects.s3 import S3Store
 
     bucket, prefix = address.parse(to)
+    user = _metadata(meta)
     provider, name = split(bucket)
     planned = list(keys(files, prefix))
     store = S3Store(*session.store(provider))
@@ -49,7 +53,7 @@ def put(
                     str(file),
                     name,
                     key,
-                    ExtraArgs={"ContentType": kind} if kind else {},
+                    ExtraArgs={"Metadata": user} | ({"ContentType": kind} if kind else {}),
                     Callback=progress.advance,
                     Config=TransferConfig(multipart_threshold=PART, multipart_chunksize=PART, max_concurrency=4),
                 )
@@ -66,6 +70,13 @@ def put(
         return
     for (file, key), count in zip(planned, sizes, strict=True):
         typer.echo(f"{file} -> s3://{bucket}/{key} ({text.size(count)})")
+
+
+def _metadata(told: list[str]) -> dict[str, str]:
+    pairs = [each.partition("=") for each in told]
+    if wrong := next((each for each, (name, equals, _) in zip(told, pairs, strict=True) if not (name and equals)), None):
+        raise Complaint(f"--meta {wrong} says nothing: write NAME=VALUE")
+    return {name: value for name, _, value in pairs}
 
 
 def keys(files: list[Path], prefix: str) -> Iterator[tuple[Path, str]]:

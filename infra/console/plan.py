@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from infra.console import text
+from infra.console.picture import Picture, Points
 from infra.console.session import Session, command
 
-Objective = Annotated[str, typer.Option(help="balanced, time or cost.")]
+Objective = Annotated[str, typer.Option(help="balanced, time, cost, or weights: time=3,cost=1.")]
 Deadline = Annotated[float | None, typer.Option(metavar="SECONDS", help="To be done in so many seconds.", show_default=False)]
 Slices = Annotated[int, typer.Option(min=0, help="So many slices over all objects; 0 leaves it to the planner.")]
 Workers = Annotated[int, typer.Option(min=0, help="So many workers; 0 leaves it to the planner.")]
@@ -27,6 +29,8 @@ def plan(
     slices: Slices = 0,
     workers: Workers = 0,
     memory: Memory = 0,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw time against cost: the front, and the choice.")] = False,
+    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw that into this file.", show_default=False)] = None,
 ) -> None:
     """Ask how a map would run: workers, memory, slices, and what that takes. Nothing runs."""
     request = {
@@ -35,11 +39,32 @@ def plan(
     }  # fmt: skip
     with session.api() as api:
         found = api.post("/plan", request)
+    if svg is not None:
+        svg.write_text(picture(found).svg())
     if session.json:
         session.answer(found)
         return
     session.out.print(found["explanation"], markup=False)
     session.out.print(plan_table(found))
+    if plot:
+        session.out.print(picture(found).text() or "nothing to draw yet", markup=False, highlight=False)
+
+
+def picture(found: dict[str, Any]) -> Picture:
+    """Time against cost: what was discarded, the front, and the choice."""
+
+    def at(choices: list[dict[str, Any]]) -> list[tuple[float, float]]:
+        return [(choice["time_s"], choice["cost"]) for choice in choices]
+
+    others = [one["nearest"] for one in found.get("discarded", [])]
+    others += [found[end] for end in ("scale_out", "scale_up") if found.get(end)]
+    chosen = [(found["time_s"]["value"], found["cost"]["value"])] if found.get("time_s") else []
+    groups = [
+        Points("not chosen", "x", at(others)),
+        Points("front", "o", at(found.get("front", [])), line=True),
+        Points("plan", "#", chosen),
+    ]
+    return Picture(f"{found['task']}: {found['objective']}", "seconds", "cost", groups)
 
 
 def plan_table(found: dict[str, Any]) -> Table:

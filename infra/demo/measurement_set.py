@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,17 @@ from typing import Any
 
 import numpy as np
 
+from infra.taska.archive import pack
+
+__all__ = ["Observation", "pack", "sky_model", "write"]
 LIGHT = 299_792_458.0
 START = 5.2e9  # modified Julian date in seconds, September 2023
 #: Nançay: latitude and longitude in radians, and a station's place near it in metres (ITRF).
 LATITUDE, LONGITUDE, SITE = 0.826816, 0.038310, np.array([4324017.0, 165545.0, 4670271.0])
 #: Flux in Jy, and place on the sky as direction cosines (l, m) from the phase centre.
 SOURCES = ((120.0, 0.0, 0.0), (45.0, 0.02, 0.01), (25.0, -0.03, 0.02), (12.0, 0.01, -0.04))
+#: Right ascension and declination of the phase centre, radians: in the zenith at the start.
+DIRECTION = (0.803, LATITUDE)
 LAYOUTS = ("dp3", "casa", "channels", "windows")
 
 
@@ -73,12 +77,15 @@ def write(path: Path, what: Observation | None = None) -> Path:
     return path
 
 
-def pack(folder: Path, target: Path) -> Path:
-    """Zip a MeasurementSet without compression (so that ranges of it can be read), the folder's own name in every path."""
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        for file in sorted(file for file in folder.rglob("*") if file.is_file()):
-            archive.write(file, file.relative_to(folder.parent))
-    return target
+def sky_model(sources: tuple[tuple[float, float, float], ...] = SOURCES) -> str:
+    """The sky as a text model in the format of makesourcedb (DP3), for calibration. ``sources`` as ``SOURCES``."""
+    lines = ["FORMAT = Name, Type, Ra, Dec, I, Q, U, V, ReferenceFrequency='60e6', SpectralIndex"]
+    for number, (flux, el, em) in enumerate(sources):
+        en = np.sqrt(1 - el * el - em * em)
+        declination = np.arcsin(em * np.cos(DIRECTION[1]) + en * np.sin(DIRECTION[1]))
+        right = DIRECTION[0] + np.arctan2(el, en * np.cos(DIRECTION[1]) - em * np.sin(DIRECTION[1]))
+        lines.append(f"s{number}, POINT, {np.degrees(right):.9f}deg, {np.degrees(declination):.9f}deg, {flux}, 0, 0, 0, , []")
+    return "\n".join(lines) + "\n"
 
 
 @contextlib.contextmanager
@@ -147,7 +154,7 @@ def _subtables(main: Any, what: Observation, rng: np.random.Generator, tables: A
         "ANTENNA", what.stations, NAME=names, STATION=names, TYPE="GROUND-BASED", MOUNT="X-Y", DISH_DIAMETER=25.0,
         POSITION=list(places), OFFSET=np.zeros(3),
     )  # fmt: skip
-    direction = np.array([[4.2, LATITUDE]])
+    direction = np.array([DIRECTION])
     fill("FIELD", 1, NAME="SKY", TIME=START, PHASE_DIR=direction, DELAY_DIR=direction, REFERENCE_DIR=direction, NUM_POLY=0)
     windows = _windows(what)
     frequencies = [what.frequency + 5e6 * window + what.width * np.arange(count) for window, count in enumerate(windows)]

@@ -79,6 +79,17 @@ class S3Store:
                 put = self.client.put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type)
         return ObjectInfo(bucket=bucket, key=key, size=len(data), etag=put["ETag"].strip('"'), content_type=content_type)
 
+    def create(self, bucket: str, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> ObjectInfo:
+        """Write it unless the key is taken; what is there then, mine or another's. The bucket must exist."""
+        with errors(bucket, key):
+            try:
+                put = self.client.put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type, IfNoneMatch="*")
+            except ClientError as error:
+                if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") not in (409, 412):
+                    raise
+                return self.head(bucket, key)
+        return ObjectInfo(bucket=bucket, key=key, size=len(data), etag=put["ETag"].strip('"'), content_type=content_type)
+
     def upload(self, bucket: str, key: str, file: Path, *, content_type: str, user: dict[str, str]) -> ObjectInfo:
         def put() -> None:
             with file.open("rb") as content:

@@ -13,62 +13,37 @@ import atexit
 import copy
 import inspect
 import logging
-import os
-import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+import uuid
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-import yaml
 
-from events.errors import Reject
+from events.errors import Reject, Retry
 from events.ports import NotFound, ObjectStore, Query
-from events.types import PlanReady, PlanRequested, TaskExecuted, WorkerSize
+from events.types import ObjectDerived, PlanReady, PlanRequested, TaskExecuted
 from functions.formats import by_name
 from functions.formats.format import Index, Slice, decode_index
-from infra.config import CONFIG_FILE, Config, cores, door_keys, load
+from functions.formats.where import Where
+from functions.planner.dataset import split_address
+from infra.config import Config, load
 from infra.objects.s3 import S3Store
-from infra.runtime import task_code
+from infra.runtime import capacity, task_code
 from infra.runtime.direct import DirectCatalog, NoProfiles
-from infra.runtime.planned_map import Options, PlannedMap
+from infra.runtime.journal import Written
+from infra.runtime.lanes import Lanes, Options
+from infra.runtime.lithops_folder import FunctionExecutor
+from infra.runtime.lithops_settings import api_of, lithops_config, store_of
+from infra.runtime.map_arguments import DataSet, data_set, extra, told
+from infra.runtime.pipeline_lake import Lake
+from infra.runtime.planned_map import PlannedMap
 from infra.runtime.planner_client import HttpPlanner, LocalPlanner, Planner, Ports, plan_with
-from infra.runtime.probe import ENVIRONMENT, Report, Work
-
-
-def _own_folder() -> None:
-    """Give Lithops a temporary folder of this process alone, for as long as it lives.
-
-    All Lithops processes of a user share one below ``TMPDIR``, with a copy of the lithops package that its workers run: another
-    environment's version, or one that another process is just replacing. Job files hold a map's environment, so nobody else may
-    read them either. Lithops fixes the place when it is imported, and its workers take it from the environment.
-    """
-    process, folder = os.getpid(), tempfile.mkdtemp(prefix="sluice-lithops-")
-    os.environ["TMPDIR"] = folder
-
-    def remove() -> None:
-        # A cleaner that somebody asked for finds its work there, and outlives us; a forked child is not its owner.
-        if os.getpid() == process and not any(Path(folder).glob("*/cleaner/tmp*")):
-            shutil.rmtree(folder, ignore_errors=True)
-
-    atexit.register(remove)
-
-
-if "lithops" not in sys.modules:
-    _before = tempfile.gettempdir()
-    _own_folder()
-    tempfile.tempdir = None
-    import lithops.constants  # noqa: F401
-
-    tempfile.tempdir = _before
-from lithops import FunctionExecutor  # noqa: E402
-from lithops.constants import JOBS_PREFIX  # noqa: E402
-from lithops.wait import ANY_COMPLETED  # noqa: E402
+from infra.runtime.probe import ENVIRONMENT, Work
+from infra.runtime.reduction import Reduction
+from infra.runtime.results import Target, derived, target
 
 logger = logging.getLogger("sluice")
-DataSet = str | list[str] | Query
 
 
 class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
@@ -102,19 +77,22 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
     ) -> None:
         self.sluice = sluice or load(config_file)
         self.settings = self.sluice.settings
-        own = _lithops_config(config, config_file, max(size.max_workers for size in self.settings.workers))
+        own = lithops_config(config, config_file, max(size.max_workers for size in self.settings.workers))
         super().__init__(config=own, log_level=log_level, **lithops)
         self.local = self.mode == "localhost"
-        self.cores = float(cores()) if self.local else self.settings.cores
+        self.cores = capacity.cluster_cores(self.mode, self.sluice.planner)
         self.plan: PlanReady | None = None
         self._progress = progress
-        self._store: dict[str, str] = _store(self.sluice)
+        self._store: dict[str, str] = store_of(self.sluice)
+        environment = {ENVIRONMENT[name]: value for name, value in self._store.items()} if self.local else {}
+        self.lanes = Lanes(self, lambda: FunctionExecutor(config=copy.deepcopy(own), log_level=None, **lithops), environment)
         self._own_objects = None if ports else S3Store(**self._store)
         self.objects: ObjectStore = ports.objects if ports else self._own_objects  # type: ignore[assignment]
         self._planner: Planner = (
-            LocalPlanner(ports) if ports and not url else HttpPlanner(url or _api(self.sluice), self.sluice.http.token)
+            LocalPlanner(ports) if ports and not url else HttpPlanner(url or api_of(self.sluice), self.sluice.http.token)
         )
         self._indexes: dict[tuple[str, str, str], Index] = {}
+        self._places: dict[tuple[str, str, str], str] = {}
         self._planned: PlannedMap | None = None
         self._closed = False
         atexit.register(self.close)
@@ -129,6 +107,13 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
         slices: int = 0,
         workers: int = 0,
         memory: int = 0,
+        columns: Sequence[str] | None = None,
+        where: Where = (),
+        into: str = "",
+        form: str = "parquet",
+        dataset: str = "",
+        name: str = "",
+        keep: bool = True,
         progress: bool | Callable[[int, int], None] | None = None,
         **kwargs: Any,
     ) -> Any:
@@ -142,6 +127,13 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
             slices: this many, where not 0; likewise
             workers: and
             memory: MB of a worker.
+            columns: only these columns are read; see ``Slice.open``.
+            where: only rows that meet these conditions.
+            into: ``s3://bucket/prefix``: each result becomes an object below it, and ``Written`` is what comes back.
+            form: of the tables among them: ``parquet``, ``csv`` or ``jsonl``.
+            dataset: name of the data set that these objects are in the end: made, or given them for its old ones.
+            keep: tell the lake what these objects were made of.
+            name: of the task, for its profile; else the function's.
             progress: as the executor's, for this map.
 
         Returns:
@@ -151,45 +143,61 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
             Reject: the data set is unknown or cannot be cut, or the objective makes no sense.
 
         """
-        data = _data_set(map_iterdata)
+        data = data_set(map_iterdata)
         if data is None:
-            if objective != "balanced" or deadline is not None or slices or workers or memory:
-                raise TypeError("objective, deadline, slices, workers and memory plan a map over s3:// objects or a Query only")
+            if objective != "balanced" or deadline is not None or any((slices, workers, memory, columns, where, into, name)):
+                ours = "objective, deadline, slices, workers, memory, columns, where, into and name"
+                raise TypeError(f"{ours} are for maps over s3:// objects or a Query only")
             self._planned = None
             return super().map(map_function, map_iterdata, *args, **kwargs)
         given = inspect.signature(FunctionExecutor.map).bind(self, map_function, map_iterdata, *args, **kwargs).arguments
-        if given.get("obj_chunk_size"):
-            raise TypeError("obj_chunk_size does not apply to planned maps, which cut at records: give slices=")
-        slices, memory = slices or given.get("obj_chunk_number") or 0, memory or given.get("runtime_memory") or 0
+        memory = memory or given.get("runtime_memory") or 0
         request = PlanRequested(
-            task=task_code.task_name(map_function),
+            task=name or task_code.task_name(map_function),
             code=task_code.code_hash(map_function),
             backend=self.backend,
             objects=[data] if isinstance(data, str) else data if isinstance(data, list) else [],
-            query=_told(data) if isinstance(data, Query) else {},
+            query=told(data) if isinstance(data, Query) else {},
             objective=objective,
             deadline_s=deadline,
-            sizes=self._sizes(),
+            sizes=capacity.sizes(self.backend, self.mode, self.config.get(self.backend) or {}, self.sluice.planner),
             cores=self.cores,
             workers=workers,
             memory_mb=memory,
-            slices=slices,
+            slices=slices or given.get("obj_chunk_number") or self._chunks(data, given.get("obj_chunk_size") or 0),
         )
         self.plan = self.ask(request) or self._unplanned(request)
-        extra_args, extra_kwargs = _extra(given.get("extra_args"))
+        run = str(uuid.uuid4())
+        extra_args, extra_kwargs = extra(given.get("extra_args"))
         work = Work(
-            task_code.dumps(map_function), extra_args, extra_kwargs, tuple(filter(None, sys.path)) if self.local else ()
+            task_code.dumps(map_function),
+            self.lanes.place(run),
+            extra_args,
+            extra_kwargs,
+            tuple(filter(None, sys.path)) if self.local else (),
+            None if columns is None else tuple(columns),
+            tuple(tuple(condition) for condition in where),
+            self._target(into, run, form),
         )
         options = Options(
             runtime_memory=memory or None,
             timeout=given.get("timeout"),
+            chunksize=given.get("chunksize") or 0,
             extra_env=given.get("extra_env") or {},
             include_modules=given.get("include_modules") or None,
             exclude_modules=given.get("exclude_modules") or [],
         )
         shown = self._progress if progress is None else progress
-        self._planned = PlannedMap(self, work, request, self.plan, self._cut(self.plan), options, shown)
-        return self._planned
+        planned = PlannedMap(self, work, request, self.plan, self._cut(self.plan), options, shown, run)
+        if into and keep:
+
+            def tell(made: list[Written], parts: list[Slice]) -> list[Written]:
+                self.keep(run, request.task, derived(made, parts, request.task), dataset)
+                return made
+
+            planned.then.append(tell)
+        self._planned = planned
+        return planned
 
     def map_reduce(
         self,
@@ -199,20 +207,48 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        """As ``map``, then ``reduce_function`` over the list of results.
+        """As ``map``, then ``reduce_function`` over the list of results, in a worker.
 
-        For a data set the reduction runs here once the map has ended, and its result is what ``get_result`` gives.
+        With ``obj_reduce_by_key`` there is a reduction for each object, and a list of what they gave. Takes Lithops' own
+        arguments; ``spawn_reducer`` has no meaning, the reduction begins when the map has ended.
         """
-        if _data_set(map_iterdata) is None:
+        if data_set(map_iterdata) is None:
             self._planned = None
             return super().map_reduce(map_function, map_iterdata, reduce_function, *args, **kwargs)
-        extra_args, extra_kwargs = _extra(kwargs.pop("extra_args_reduce", None))
-        if "map_runtime_memory" in kwargs:
-            kwargs["runtime_memory"] = kwargs.pop("map_runtime_memory")
-        for name in ("reduce_runtime_memory", "spawn_reducer", "obj_reduce_by_key"):
-            kwargs.pop(name, None)  # about a reducer in a worker of its own
-        planned = self.map(map_function, map_iterdata, *args, **kwargs)
-        planned.reduce = lambda results: reduce_function(results, *extra_args, **extra_kwargs)
+        names = set(inspect.signature(FunctionExecutor.map_reduce).parameters)
+        ours = {name: kwargs.pop(name) for name in list(kwargs) if name not in names}
+        bound = inspect.signature(FunctionExecutor.map_reduce).bind(
+            self, map_function, map_iterdata, reduce_function, *args, **kwargs
+        )
+        given = dict(bound.arguments)
+        for name in ("self", "map_function", "map_iterdata", "reduce_function", "spawn_reducer"):
+            given.pop(name, None)
+        extra_args, extra_kwargs = extra(given.pop("extra_args_reduce", None))
+        by_key, memory = given.pop("obj_reduce_by_key", False), given.pop("reduce_runtime_memory", None)
+        if "map_runtime_memory" in given:
+            given["runtime_memory"] = given.pop("map_runtime_memory")
+        path = tuple(filter(None, sys.path)) if self.local else ()
+        reduction = Reduction(task_code.dumps(reduce_function), extra_args, extra_kwargs, path)
+        options = Options(
+            runtime_memory=memory,
+            timeout=given.get("timeout"),
+            extra_env=given.get("extra_env") or {},
+            include_modules=given.get("include_modules") or None,
+            exclude_modules=given.get("exclude_modules") or [],
+        )
+
+        def reduce(results: list[Any], slices: list[Slice]) -> Any:
+            groups: dict[tuple[str, str], list[Any]] = {}
+            for result, part in zip(results, slices, strict=True):
+                groups.setdefault((part.bucket, part.key) if by_key else ("", ""), []).append(result)
+            futures = self.lanes.submit(
+                reduction, [(task_code.dumps_data(group),) for group in groups.values()], options, memory
+            )
+            reduced = [Reduction.read(value) for value in FunctionExecutor.get_result(self, futures, show_progressbar=False)]
+            return reduced if by_key else reduced[0]
+
+        planned = self.map(map_function, map_iterdata, **given, **ours)
+        planned.then.append(reduce)
         return planned
 
     def get_result(self, fs: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -237,11 +273,7 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
             return
         self._closed = True
         atexit.unregister(self.close)
-        super().__exit__(None, None, None)
-        for prefix in (f"{JOBS_PREFIX}/{self.executor_id}-", f"{JOBS_PREFIX}/{self.executor_id}/"):
-            keys = self.storage.list_keys(self.storage.bucket, prefix)
-            if keys:
-                self.storage.delete_objects(self.storage.bucket, keys)
+        self.lanes.close()
         if self._own_objects is not None:
             self._own_objects.close()
 
@@ -261,41 +293,65 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
         """Teach the planner."""
         self._planner.publish(executed)
 
-    def submit(self, work: Work, parts: list[bytes], options: Options, memory: int | None) -> list[Any]:
-        """Start one worker for each part."""
-        environment = {ENVIRONMENT[name]: value for name, value in self._store.items()} if self.local else {}
-        futures = super().map(
-            work,
-            [(part,) for part in parts],
-            extra_env={**environment, **options.extra_env},
-            runtime_memory=memory,
-            timeout=options.timeout,
-            include_modules=options.include_modules,
-            exclude_modules=options.exclude_modules,
-        )
-        ours = set(map(id, futures))  # get_result() without arguments is about the user's own
-        self.futures: list[Any] = [future for future in self.futures if id(future) not in ours]
-        return list(futures)
+    def keep(self, run: str, task: str, made: Sequence[ObjectDerived], dataset: str) -> None:
+        """Tell the lake what objects were made of; with ``dataset`` wait until it knows them and let that consist of them.
 
-    def collect(self, futures: list[Any]) -> Iterator[tuple[int, Report | BaseException]]:
-        """Each worker's place and report as it ends, or what it died of."""
-        places, pending = {id(future): place for place, future in enumerate(futures)}, futures
-        while pending:
-            ended, pending = super().wait(
-                pending, throw_except=False, return_when=ANY_COMPLETED, download_results=True, show_progressbar=False
-            )
-            for future in ended:
-                try:
-                    yield places[id(future)], future.result(internal_storage=self.internal_storage)
-                except Exception as error:
-                    yield places[id(future)], error
-        super().wait(futures, throw_except=False, download_results=True, show_progressbar=False)
+        Raises ``Reject`` or ``Retry`` where a data set was asked for and the lake does not answer.
+        """
+        if not dataset and not isinstance(self._planner, HttpPlanner):
+            return
+        try:
+            with Lake(self.sluice) as lake:
+                lake.told(run, made)
+                if dataset:
+                    results = list({(one.result.bucket, one.result.key): one.result for one in made}.values())
+                    lake.catalogued(results)
+                    lake.define(dataset, results)
+                    lake.joined(dataset, results)
+        except (Reject, Retry) as error:
+            if dataset:
+                raise
+            logger.warning("what the results of %s were made of was not told: %s", task, error)
 
-    def _sizes(self) -> list[WorkerSize]:
-        """The worker configurations, as far as this back end has room for."""
-        own = self.config.get(self.backend) or {}
-        most = own.get("worker_processes" if self.local else "max_workers") or 1
-        return [msgspec.structs.replace(size, max_workers=min(size.max_workers, most)) for size in self.settings.workers]
+    def discard(self, written: Sequence[Written]) -> None:
+        """Delete results of a map that failed."""
+        for one in written:
+            try:
+                self.objects.delete(one.bucket, one.key)
+            except Retry as error:
+                logger.warning("s3://%s/%s is left over of a map that failed: %s", one.bucket, one.key, error)
+
+    def index(self, part: Slice) -> Index:
+        """What a slice was cut by."""
+        identity = (part.bucket, part.key, part.etag)
+        if identity not in self._indexes:
+            self._indexes[identity] = self._index(self._places[identity])
+        return self._indexes[identity]
+
+    def larger(self, memory: int) -> int:
+        """The next larger worker, in MB; 0 where there is none or the back end does not heed it."""
+        if not capacity.heeds_memory(self.backend):
+            return 0
+        return min((size.memory_mb for size in self.settings.workers if size.memory_mb > memory), default=0)
+
+    def _target(self, into: str, run: str, form: str) -> Target | None:
+        """Where results go; the bucket is there then."""
+        if not into:
+            return None
+        found = target(into, run, form)
+        ensure = getattr(self.objects, "ensure", None)
+        if ensure is not None:
+            ensure(found.bucket)
+        return found
+
+    def _chunks(self, data: DataSet, size: int) -> int:
+        """How many slices of ``size`` bytes the objects make; 0 where that is 0."""
+        if not size:
+            return 0
+        if isinstance(data, Query):
+            raise TypeError("obj_chunk_size needs the objects by name, a Query does not tell their sizes: give slices=")
+        found = [split_address(one) for one in ([data] if isinstance(data, str) else data)]
+        return sum(-(-self.objects.head(*one).size // size) or 1 for one in found)
 
     def _unplanned(self, request: PlanRequested) -> PlanReady:
         """All cores, by what the objects themselves tell."""
@@ -309,6 +365,7 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
         found: list[Slice] = []
         for part in plan.objects:
             identity = (part.bucket, part.key, part.etag)
+            self._places[identity] = part.index
             if identity not in self._indexes:
                 self._indexes[identity] = self._index(part.index)
             at = f"{self.settings.bucket}/{part.index}"
@@ -323,67 +380,3 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
             return decode_index(self.objects.read(bucket, key, 0, self.objects.head(bucket, key).size))
         except NotFound as error:
             raise Reject(f"the slice index s3://{bucket}/{key} is missing: upload its object again") from error
-
-
-def _data_set(data: Any) -> DataSet | None:
-    """The data set that ``data`` names, or ``None`` where it is plain iterdata."""
-    if isinstance(data, Query) or (isinstance(data, str) and data.startswith("s3://")):
-        return data
-    if isinstance(data, list | tuple) and data and all(isinstance(one, str) and one.startswith("s3://") for one in data):
-        return list(data)
-    return None
-
-
-def _told(query: Query) -> dict[str, Any]:
-    """The fields of a query that say something."""
-    defaults = msgspec.to_builtins(Query())
-    return {name: value for name, value in msgspec.to_builtins(query).items() if value != defaults[name]} or {"name": "*"}
-
-
-def _extra(args: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Lithops' ``extra_args`` as positional and keyword arguments."""
-    if args is None:
-        return (), {}
-    if isinstance(args, dict):
-        return (), args
-    return (tuple(args), {}) if isinstance(args, list | tuple) else ((args,), {})
-
-
-def _lithops_config(config: dict[str, Any] | None, file: str | None, workers: int) -> dict[str, Any]:
-    """Lithops' configuration without our section (it travels to the workers), with what localhost needs to be right."""
-    if config is None:
-        path = Path(file or os.environ.get("LITHOPS_CONFIG_FILE") or CONFIG_FILE)
-        config = (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
-    own = {name: copy.deepcopy(part) or {} for name, part in config.items() if name != "sluice"}
-    main = own.setdefault("lithops", {})
-    main.setdefault("backend", "localhost")
-    main.setdefault("data_cleaner", False)  # no process that outlives us: see close()
-    if main["backend"] == "localhost":
-        main.setdefault("storage", "localhost")
-        local = own.setdefault("localhost", {})
-        local.setdefault("version", 1)  # version 2 starts an interpreter for every task
-        local.setdefault("runtime", sys.executable)
-        local.setdefault("worker_processes", workers)  # fixed for the executor's life, so the most a plan may choose
-    return own
-
-
-def _endpoints(config: Config) -> dict[str, Any]:
-    """Where the running lake of this configuration can be reached; empty if none runs."""
-    try:
-        return msgspec.json.decode((config.folder / "endpoints.json").read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.DecodeError):
-        return {}
-
-
-def _api(config: Config) -> str:
-    return str(_endpoints(config).get("http") or f"http://{config.http.host}:{config.http.port}")
-
-
-def _store(config: Config) -> dict[str, str]:
-    """The object store's endpoint and keys: the configured one, else the embedded door."""
-    wanted = config.objects
-    if wanted.endpoint:
-        return {name: getattr(wanted, name) for name in ENVIRONMENT}
-    access, secret = door_keys(config)
-    endpoint = str(_endpoints(config).get("s3") or f"http://{config.door.host}:{config.door.port}")
-    return {"endpoint": endpoint, "access_key": access, "secret_key": secret, "region": config.door.region}

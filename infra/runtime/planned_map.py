@@ -1,62 +1,53 @@
-"""One planned map, from its plan to its results: waves of workers, each with its part of the slices."""
+"""One planned map, from its plan to its results: waves of workers, each with its part of the slices.
+
+Slices are answered one by one (see ``journal``). What a worker that died had not answered yet goes to others, and so do, once,
+slices that take suspiciously long: whoever answers first is taken. A slice that needs more memory than there is, is cut.
+"""
 
 from __future__ import annotations
 
-import heapq
 import pickle
 import time
-import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from events.event import now
-from events.types import PlanReady, PlanRequested, TaskExecuted, Wave
+from events.types import PlanReady, PlanRequested, TaskExecuted
 from functions.formats.format import Slice
-from infra.runtime.probe import Outcome, Report, Work
-from infra.runtime.progress import Progress
+from functions.planner.probe import probe_parts
+from infra.runtime import measure
+from infra.runtime.dealing import Placed, partition, split
+from infra.runtime.failure import FINAL, killed, noted
+from infra.runtime.journal import Began, Journal, Outcome, Place, alive
+from infra.runtime.lanes import Options
+from infra.runtime.measure import Submitted, Worker
+from infra.runtime.probe import Work
+from infra.runtime.progress import Progress, seconds_left
+from infra.runtime.straggler import late
 
 if TYPE_CHECKING:
     from infra.runtime.lithops import SluiceExecutor
 
-#: Slices of the first wave of a task without a history: real work, measured.
-PROBE = 2
-Placed = tuple[int, Slice]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a planned map hands on to Lithops."""
-
-    runtime_memory: int | None = None
-    timeout: int | None = None
-    extra_env: dict[str, str] = field(default_factory=dict)
-    include_modules: list[str] | None = None
-    exclude_modules: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Submitted:
-    """A wave under way."""
-
-    plan: PlanReady
-    parts: list[list[Placed]]
-    futures: list[Any]
-    at: float
+#: How often a slice may fail before its map does.
+TRIES = 2
+#: Seconds after which a worker whose process is gone is taken to be dead, and a wave of which nothing began to be lost.
+GONE_S, START_S = 2.0, 300.0
 
 
 class PlannedMap:
     """The results to come of a planned map, as Lithops' futures are of a plain one: ``result()`` waits for them.
 
     The first wave runs when it is made. With a history that is the whole map; without one it is a probe of real slices, and
-    ``result()`` (or the executor's ``wait`` or ``get_result``) plans the rest by what it measured and runs that.
+    ``result()`` (or iterating, or the executor's ``wait`` or ``get_result``) plans the rest by what it measured and runs that.
 
     Attributes:
         plan: the plan of the latest wave.
+        run: unique to this map.
+        then: what is done with all results (and their slices) at the end: a reduction, a data set made of them.
         statistics: what the run took, once it has ended; also when it failed.
-        slices: the slices, in the order of the results.
 
     """
 
@@ -69,182 +60,334 @@ class PlannedMap:
         slices: list[Slice],
         options: Options,
         progress: bool | Callable[[int, int], None] | None,
+        run: str,
     ) -> None:
-        self.plan, self.slices = plan, slices
+        self.plan, self.run = plan, run
         self.statistics: TaskExecuted | None = None
+        self.then: list[Callable[[Any, list[Slice]], Any]] = []
         self._executor, self._work, self._request, self._options = executor, work, request, options
         self._progress = progress
-        self.reduce: Callable[[list[Any]], Any] | None = None
-        self._run = str(uuid.uuid4())
-        self._waves: list[Wave] = []
-        self._outcomes: dict[int, Outcome] = {}
+        self._journal: Journal = executor.lanes.journal(run)
+        self._parts: dict[Place, Slice] = {(number,): part for number, part in enumerate(slices)}
+        self._outcomes: dict[Place, Outcome] = {}
+        self._waves: list[Submitted] = []
+        self._workers: list[Worker] = []
+        self._tried, self._asked = Counter[Place](), Counter[Place]()
+        self._again: list[Place] = []
+        self._doubled: set[Place] = set()
+        self._paces: list[tuple[int, float]] = []
+        self._gone: dict[int, float] = {}
         self._results: Any = None
-        self._ended = False
         self._error: BaseException | None = None
-        placed = list(enumerate(slices))
-        probe = _probe(placed, plan) if plan.basis == "none" else placed
-        self._rest = [one for one in placed if one not in probe] if len(probe) < len(placed) else []
-        self._under_way: Submitted | None = self._submit(probe)
+        self._ended = False
+        self._began = time.time()
+        self._steps = self._drive()
+        first = self._probe() if plan.basis == "none" else list(self._parts)
+        probed = set(first)
+        self._rest = [place for place in self._parts if place not in probed]
+        self._submit(first)
 
     def __len__(self) -> int:
-        return len(self.slices)
+        return len(self._parts)
+
+    def __iter__(self) -> Iterator[Any]:
+        """The results in the order of the slices, each as soon as it and those before it are there."""
+        told: set[Place] = set()
+        while True:
+            for place in sorted(self._parts):
+                if place in told:
+                    continue
+                if place not in self._outcomes or self._outcomes[place].error:
+                    break
+                told.add(place)
+                yield self._result(place)
+            if self._ended:
+                break
+            next(self._steps, None)
+        if self._error is not None:
+            raise self._error
+
+    @property
+    def slices(self) -> list[Slice]:
+        """The slices, in the order of the results. A slice that ran out of memory is replaced by its pieces."""
+        return [self._parts[place] for place in sorted(self._parts)]
 
     @property
     def done(self) -> bool:
         """Whether it has ended, well or not."""
         return self._ended
 
-    def result(self) -> Any:
-        """One result a slice, in the order of the slices; or what ``reduce``, if set, makes of them.
-
-        Raises:
-            Exception: the first one that the function raised, with a note of its slice; all others have then ended too.
-
-        """
-        if not self.done:
-            self._finish()
+    def as_completed(self) -> Iterator[tuple[Slice, Any]]:
+        """Each slice and its result, as they end. Raises what ``result`` raises, after those that ended before."""
+        for place in [place for place, outcome in self._outcomes.items() if not outcome.error]:
+            yield self._parts[place], self._result(place)
+        for place in self._steps:
+            yield self._parts[place], self._result(place)
         if self._error is not None:
             raise self._error
+
+    def result(self) -> Any:
+        """One result a slice, in the order of the slices; or what the functions in ``then`` make of them.
+
+        With ``into`` the results are ``Written`` objects.
+
+        Raises:
+            Exception: the first that the function raised twice for a slice, with a note of which; all others have ended.
+
+        """
+        self.wait()
+        if self._error is not None:
+            raise self._error
+        if self._results is None:
+            results = [self._result(place) for place in sorted(self._parts)]
+            for then in self.then:
+                results = then(results, self.slices)
+            self._results = results
         return self._results
 
     get_result = result
 
     def wait(self) -> None:
         """Run it to its end, without raising what the function raised."""
-        if not self.done:
-            self._finish()
+        for _ in self._steps:
+            pass
 
-    def _finish(self) -> None:
-        with Progress(self._progress, self.plan.task, len(self.slices)) as progress:
-            while self._under_way is not None:
-                wave, self._under_way = self._under_way, None
-                self._collect(wave, progress)
-                if self._rest and not any(outcome.error for outcome in self._outcomes.values()):
-                    rest, self._rest = self._rest, []
-                    self._replan(rest)
-                    self._under_way = self._submit(rest)
-        failed = [self._outcomes[place] for place in sorted(self._outcomes) if self._outcomes[place].error]
-        self._error = self._told(failed[0]) if failed else None
-        self._ended = True
-        self._publish()
-        if not failed:
-            results = [pickle.loads(self._outcomes[place].result) for place in range(len(self.slices))]  # noqa: S301 - our worker's
-            self._results = self.reduce(results) if self.reduce else results
+    def _result(self, place: Place) -> Any:
+        outcome = self._outcomes[place]
+        return outcome.written or pickle.loads(outcome.result)  # noqa: S301 - from our own worker
 
-    def _submit(self, placed: Sequence[Placed]) -> Submitted:
-        parts = partition(placed, self.plan.workers)
-        at = time.time()
-        memory = self._options.runtime_memory or (None if self._executor.local else self.plan.memory_mb)
-        futures = self._executor.submit(self._work, [msgspec.json.encode(part) for part in parts], self._options, memory)
-        return Submitted(self.plan, parts, futures, at)
+    # The run.
 
-    def _collect(self, wave: Submitted, progress: Progress) -> None:
-        """Wait for a wave; keep what came back, and measure it."""
-        reports: list[Report] = []
-        for at, answer in self._executor.collect(wave.futures):
-            if isinstance(answer, Report):
-                reports.append(answer)
-                self._outcomes.update((outcome.place, outcome) for outcome in answer.outcomes)
-            else:  # the worker died or was stopped: it says so for all it had
-                place = wave.parts[at][0][0]
-                self._outcomes[place] = Outcome(place, error=pickle.dumps(answer), trace=f"{type(answer).__name__}: {answer}")
-            progress.update(len(self._outcomes))
-        self._waves.append(measure(wave, reports, self._executor.cores))
+    def _drive(self) -> Iterator[Place]:
+        """Run it to its end; yields each slice that is answered."""
+        try:
+            with Progress(self._progress, self.plan.task) as progress:
+                while self._error is None and (len(self._outcomes) < len(self._parts)):
+                    answered = self._step()
+                    if answered:
+                        progress.update(len(self._outcomes), len(self._parts), self._left())
+                    yield from answered
+                    if self._error is None and self._rest and len(self._outcomes) + len(self._rest) == len(self._parts):
+                        rest, self._rest = self._rest, []
+                        self._replan(rest)
+                        self._submit(rest)
+                    elif not answered:
+                        time.sleep(self._executor.lanes.pause)
+        finally:
+            self._end()
 
-    def _replan(self, rest: Sequence[Placed]) -> None:
+    def _step(self) -> list[Place]:
+        """Look what has happened since, and see to whatever went wrong. Returns what has been answered."""
+        running = [worker for worker in self._workers if not worker.ended]
+        stopped = self._executor.lanes.poll([worker.future for worker in running])
+        answered = [place for entry in self._journal.news() if (place := self._heard(entry)) is not None]
+        for worker in running:
+            if id(worker.future) in stopped:
+                self._stopped(worker, stopped[id(worker.future)])
+            elif self._vanished(worker):
+                self._stopped(worker, MemoryError("the worker's process is gone: it was killed, perhaps for want of memory"))
+        self._double()
+        if self._again and self._error is None:
+            again, self._again = list(dict.fromkeys(self._again)), []
+            self._submit([place for place in again if place in self._parts and place not in self._outcomes])
+        return answered
+
+    def _heard(self, entry: Began | Outcome) -> Place | None:
+        """Take note of an entry of the journal; the slice that it answers, if it is the first to."""
+        worker = self._workers[entry.worker]
+        worker.sign = time.time()
+        if isinstance(entry, Began):
+            worker.began = entry
+            return None
+        place = entry.place
+        worker.seen.add(place)
+        if place not in self._parts or place in self._outcomes:
+            return None
+        if entry.error:
+            self._waves[worker.wave].failed += 1
+            self._tried[place] += 1
+            self._failing(worker, place, entry.raised(), entry)
+            return None
+        self._outcomes[place] = entry
+        self._paces.append((self._parts[place].bytes, entry.measured.ended - entry.measured.started))
+        return place
+
+    def _failing(self, worker: Worker, place: Place, error: BaseException, outcome: Outcome) -> None:
+        """Give the slice to another worker, cut it where memory did not suffice, or let the map fail."""
+        if isinstance(error, MemoryError) and not killed(error):
+            self._waves[worker.wave].out_of_memory += 1
+            if self._shrink(place):
+                return
+        elif isinstance(error, MemoryError) and self._tried[place] >= TRIES and self._shrink(place):
+            self._waves[worker.wave].out_of_memory += 1
+            return
+        if isinstance(error, FINAL) or self._tried[place] >= TRIES:
+            number = sorted(self._parts).index(place)
+            self._outcomes[place] = outcome
+            self._error = noted(error, outcome, self._parts[place], f"in slice {number} of {len(self._parts)}")
+            return
+        self._again.append(place)
+
+    def _stopped(self, worker: Worker, error: BaseException | None) -> None:
+        """A call has ended: what it has not answered goes to others. The slice it was at may have been why."""
+        worker.ended = True
+        left = [place for place, _ in worker.open if place in self._parts and place not in self._outcomes]
+        if not left or self._error is not None:
+            return
+        worker.lost = True
+        self._waves[worker.wave].failed += 1
+        why = error or RuntimeError("the worker ended without an answer")
+        blamed = left[:1] if worker.began else left
+        for place in blamed:
+            self._tried[place] += 1
+            text = f"{type(why).__name__}: {why}"
+            self._failing(worker, place, why, Outcome(worker.number, place, error=pickle.dumps(why), trace=text))
+        self._again += left[len(blamed) :]
+
+    def _vanished(self, worker: Worker) -> bool:
+        """Whether the process of a worker on this machine has been gone for some seconds, or its wave never began."""
+        moment = time.time()
+        if worker.began is None:
+            silent = not any(each.began for each in self._workers if each.wave == worker.wave)
+            return silent and moment - self._waves[worker.wave].at > START_S
+        if not self._executor.lanes.local or alive(worker.began):
+            return False
+        return moment - self._gone.setdefault(worker.number, moment) > GONE_S
+
+    def _double(self) -> None:
+        """Give late slices to a further worker each, once, when workers are free."""
+        busy = [worker for worker in self._workers if not worker.ended and worker.open]
+        free = self.plan.workers - len(busy)
+        prior = self.plan.time_s.high if self.plan.time_s else 0.0
+        for worker in busy:
+            if free <= 0 or worker.began is None:
+                continue
+            waited = time.time() - worker.sign
+            if late(waited, self._paces, worker.open[0][1].bytes, prior):
+                left = [place for place, _ in worker.open if place in self._parts and place not in self._outcomes]
+                self._again += [place for place in left if place not in self._doubled]
+                self._doubled.update(left)
+                free -= 1
+
+    def _shrink(self, place: Place) -> bool:
+        """Cut a slice that ran out of memory and let workers be larger, as far as the caller left that open."""
+        part, executor = self._parts[place], self._executor
+        pieces = [part] if self._request.slices else split(part, executor.index(part))
+        larger = 0 if self._options.runtime_memory else executor.larger(self.plan.memory_mb)
+        if len(pieces) == 1 and not larger:
+            return False
+        self._again += self._replace(place, pieces)
+        what = f"cut into {len(pieces)}" if len(pieces) > 1 else "is tried again"
+        text = f"{self.plan.explanation} A slice ran out of memory and {what}{f', with {larger} MB' if larger else ''}."
+        self.plan = msgspec.structs.replace(self.plan, explanation=text, memory_mb=larger or self.plan.memory_mb)
+        executor.plan = self.plan
+        return True
+
+    def _probe(self) -> list[Place]:
+        """The slices to measure first: real ones of several sizes, spread over the data; all where there are few."""
+        sizes = probe_parts(max(self.plan.workers, 1), fixed=bool(self._request.slices))
+        whole = list(self._parts)
+        if len(whole) <= len(sizes):
+            return whole
+        chosen: list[Place] = []
+        for number, pieces in enumerate(sizes):
+            place = whole[len(whole) * number // len(sizes)]
+            cut = split(self._parts[place], self._executor.index(self._parts[place]), pieces) if pieces > 1 else []
+            if len(cut) > 1:
+                self._replace(place, cut)
+                place = (*place, 0)
+            chosen.append(place)
+        return chosen
+
+    def _replace(self, place: Place, pieces: Sequence[Slice]) -> list[Place]:
+        """Put the pieces of a slice in its place."""
+        del self._parts[place]
+        made = {(*place, number): piece for number, piece in enumerate(pieces)}
+        self._parts |= made
+        return list(made)
+
+    def _submit(self, places: Sequence[Place]) -> None:
+        placed: list[Placed] = [(place, self._parts[place]) for place in sorted(places)]
+        if not placed:
+            return
+        parts = partition(placed, self.plan.workers, self._options.chunksize)
+        memory = self._options.runtime_memory or self.plan.memory_mb
+        first, at = len(self._workers), time.time()
+        calls = [(first + number, msgspec.json.encode(part)) for number, part in enumerate(parts)]
+        futures = self._executor.lanes.submit(self._work, calls, self._options, memory)
+        workers = [
+            Worker(first + number, len(self._waves), part, future, sign=at)
+            for number, (part, future) in enumerate(zip(parts, futures, strict=True))
+        ]
+        self._waves.append(Submitted(self.plan, workers, at))
+        self._workers += workers
+        self._asked.update(place for place, _ in placed)
+
+    def _replan(self, rest: Sequence[Place]) -> None:
         """Plan what is left by what has been measured; on no answer, go on as planned."""
-        volume = sum(part.bytes for part in self.slices)
-        done = 1 - sum(part.bytes for _, part in rest) / volume if volume else 0.0
+        volume = sum(part.bytes for part in self._parts.values())
+        done = 1 - sum(self._parts[place].bytes for place in rest) / volume if volume else 0.0
         deadline = self._request.deadline_s
-        left = max(deadline - sum(wave.seconds for wave in self._waves), 0.001) if deadline else None
+        left = max(deadline - (time.time() - self._began), 0.001) if deadline else None
         request = msgspec.structs.replace(
-            self._request, measured=self._waves, done=min(max(done, 0.0), 0.999999), slices=len(rest), deadline_s=left
+            self._request,
+            measured=self._measured(),
+            done=min(max(done, 0.0), 0.999999),
+            slices=len(rest),
+            deadline_s=left,
         )
         answer = self._executor.ask(request)
         if answer is not None:
             self.plan = msgspec.structs.replace(answer, deadline_s=deadline)
             self._executor.plan = self.plan
 
-    def _publish(self) -> None:
-        """Tell the planner what the run took."""
-        plan, settings = self.plan, self._executor.settings
-        seconds = sum(wave.seconds for wave in self._waves)
-        before = sum(wave.seconds for wave in self._waves[:-1])
-        cost = sum(
-            wave.busy_s * wave.memory_mb / 1000 * settings.price_per_gb_s + wave.workers * settings.price_per_request
-            for wave in self._waves
-        )
-        self.statistics = TaskExecuted(
-            run=self._run,
+    def _left(self) -> float | None:
+        volume = sum(part.bytes for part in self._parts.values()) or 1
+        part = sum(self._parts[place].bytes for place in self._outcomes) / volume
+        return seconds_left(part, time.time() - self._began, self.plan.time_s.value if self.plan.time_s else None)
+
+    def _measured(self) -> list[Any]:
+        sizes = {place: part.bytes for place, part in self._parts.items()}
+        return measure.waves(self._waves, self._outcomes, sizes, self._executor.cores)
+
+    # The end.
+
+    def _end(self) -> None:
+        """Stop who is not needed any more, and tell the planner what the run took."""
+        if self._ended:
+            return
+        self._ended = True
+        self._executor.lanes.finish([worker.future for worker in self._workers if not worker.ended and not worker.open])
+        open_ = [worker for worker in self._workers if not worker.ended and worker.open]
+        self._executor.lanes.stop(open_)
+        for worker in open_:
+            worker.lost = True
+        self._journal.remove()
+        complete = len(self._outcomes) == len(self._parts) and self._error is None
+        if not complete:  # half a data set is of no use to anybody
+            written = [outcome.written for outcome in self._outcomes.values() if outcome.written]
+            self._executor.discard(written)
+        if complete or self._error is not None:  # and not broken off by the caller
+            self.statistics = self._executed()
+            self._executor.publish(self.statistics)
+
+    def _executed(self) -> TaskExecuted:
+        waves, plan, settings = self._measured(), self.plan, self._executor.settings
+        ends = [outcome.measured.ended for outcome in self._outcomes.values()]
+        before, well = sum(wave.seconds for wave in waves[:-1]), self._error is None
+        paid = [wave.busy_s * wave.memory_mb / 1000 * settings.price_per_gb_s for wave in waves]
+        return TaskExecuted(
+            run=self.run,
             task=plan.task,
             code=self._request.code,
             format=plan.format,
             backend=self._request.backend,
             finished=now(),
-            waves=self._waves,
-            seconds=seconds,
-            predicted_s=before + plan.time_s.value if plan.time_s and self._error is None else 0.0,
-            cost=cost,
-            predicted_cost=plan.cost.value if plan.cost and self._error is None and not before else 0.0,
+            waves=waves,
+            seconds=max(max(ends, default=0.0) - self._began, 0.0) or time.time() - self._began,
+            predicted_s=before + plan.time_s.value if plan.time_s and well else 0.0,
+            cost=sum(paid) + len(self._workers) * settings.price_per_request,
+            predicted_cost=plan.cost.value if plan.cost and well and not before else 0.0,
             error=f"{type(self._error).__name__}: {self._error}"[:500] if self._error else "",
+            ran=measure.workers(self._waves, self._outcomes, self._asked),
         )
-        self._executor.publish(self.statistics)
-
-    def _told(self, outcome: Outcome) -> BaseException:
-        """The exception of a slice, saying which one."""
-        part = self.slices[outcome.place]
-        try:
-            error = pickle.loads(outcome.error)  # noqa: S301 - from our own worker
-        except Exception:
-            error = RuntimeError(outcome.trace.strip().rsplit("\n", 1)[-1])
-        error.add_note(
-            f"in slice {outcome.place} of {len(self.slices)}: part {part.number} of {part.of} of s3://{part.bucket}/{part.key}"
-        )
-        error.add_note(outcome.trace)
-        return error  # type: ignore[no-any-return]
-
-
-def partition(placed: Sequence[Placed], workers: int) -> list[list[Placed]]:
-    """The slices dealt to at most ``workers`` workers, largest first to whoever has least; each worker's in their order."""
-    loads = [(0, worker) for worker in range(max(1, min(workers, len(placed))))]
-    parts: list[list[Placed]] = [[] for _ in loads]
-    for one in sorted(placed, key=lambda one: (-one[1].bytes, one[0])):
-        load, worker = heapq.heappop(loads)
-        parts[worker].append(one)
-        heapq.heappush(loads, (load + max(one[1].bytes, 1), worker))
-    return [sorted(part, key=lambda one: one[0]) for part in parts]
-
-
-def measure(wave: Submitted, reports: Sequence[Report], cores: float) -> Wave:
-    """A wave's statistics, from what its workers measured of themselves."""
-    slices = [part for placed in wave.parts for _, part in placed]
-    started = [report.started for report in reports]
-    first = min(started, default=wave.at)
-    return Wave(
-        workers=len(wave.parts),
-        slices=len(slices),
-        bytes=sum(part.bytes for part in slices),
-        seconds=max(max((report.ended for report in reports), default=time.time()) - wave.at, 0.0),
-        memory_mb=wave.plan.memory_mb,
-        vcpus=wave.plan.vcpus,
-        cores=cores,
-        start_s=max(first - wave.at, 0.0),
-        wait_s=sum(start - first for start in started),
-        read_s=sum(report.read_s for report in reports),
-        compute_s=sum(report.compute_s for report in reports),
-        cpu_s=sum(report.cpu_s for report in reports),
-        bytes_read=sum(report.bytes_read for report in reports),
-        slice_bytes=max((part.bytes for part in slices), default=0),
-        peak_mb=max((report.peak_mb for report in reports), default=0.0),
-        base_mb=max((report.base_mb for report in reports), default=0.0),
-        cold=sum(1 for future in wave.futures if future.stats.get("worker_cold_start")),
-        failed=len(wave.parts) - len(reports) + sum(1 for report in reports for one in report.outcomes if one.error),
-    )
-
-
-def _probe(placed: Sequence[Placed], plan: PlanReady) -> list[Placed]:
-    """The slices to measure first: no more than there are workers, spread over the data, and all where few are left."""
-    count = min(PROBE, max(plan.workers, 1))
-    if len(placed) <= count:
-        return list(placed)
-    return [placed[len(placed) * number // count] for number in range(count)]

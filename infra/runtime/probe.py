@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,32 +22,35 @@ import msgspec
 from events.ports import ObjectInfo, ObjectStore
 from functions.formats.format import Slice
 from infra.objects.s3 import S3Store
+from infra.runtime.journal import Journal, Measured, Outcome, Place, Written, began, memory_mb
+from infra.runtime.results import Target
 
 #: How a worker learns where the objects are: the names that override ``sluice.objects`` in the configuration.
 ENVIRONMENT = {name: f"SLUICE_OBJECTS_{name.upper()}" for name in ("endpoint", "access_key", "secret_key", "region")}
 
 
 class MeteredStore:
-    """An object store that counts the bytes read from it and the seconds spent waiting for them."""
+    """An object store that counts the bytes read (``bytes``) and written and the seconds spent waiting for them."""
 
     def __init__(self, store: ObjectStore) -> None:
-        self._store = store
-        self.seconds, self.bytes = 0.0, 0
+        self._store: Any = store
+        self.read_s, self.write_s, self.bytes, self.bytes_written = 0.0, 0.0, 0, 0
 
     def head(self, bucket: str, key: str, *, version: str = "") -> ObjectInfo:
-        with self._timed():
-            return self._store.head(bucket, key, version=version)
+        with self._reading():
+            info: ObjectInfo = self._store.head(bucket, key, version=version)
+        return info
 
     def read(self, bucket: str, key: str, start: int, end: int, *, etag: str = "") -> bytes:
-        with self._timed():
-            data = self._store.read(bucket, key, start, end, etag=etag)
+        with self._reading():
+            data: bytes = self._store.read(bucket, key, start, end, etag=etag)
         self.bytes += len(data)
         return data
 
     def stream(self, bucket: str, key: str, *, etag: str = "") -> Generator[bytes, None, None]:
         chunks = self._store.stream(bucket, key, etag=etag)
         while True:
-            with self._timed():
+            with self._reading():
                 chunk = next(chunks, None)
             if chunk is None:
                 return
@@ -54,110 +58,126 @@ class MeteredStore:
             yield chunk
 
     def write(self, bucket: str, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> ObjectInfo:
-        with self._timed():
-            return self._store.write(bucket, key, data, content_type=content_type)
+        with self._writing(len(data)):
+            info: ObjectInfo = self._store.write(bucket, key, data, content_type=content_type)
+        return info
+
+    def create(self, bucket: str, key: str, data: bytes, *, content_type: str) -> ObjectInfo:
+        """As ``S3Store.create``: written only where nothing is."""
+        with self._writing(len(data)):
+            info: ObjectInfo = self._store.create(bucket, key, data, content_type=content_type)
+        return info
 
     def upload(self, bucket: str, key: str, file: Path, *, content_type: str, user: dict[str, str]) -> ObjectInfo:
-        with self._timed():
-            return self._store.upload(bucket, key, file, content_type=content_type, user=user)
+        with self._writing(file.stat().st_size):
+            info: ObjectInfo = self._store.upload(bucket, key, file, content_type=content_type, user=user)
+        return info
 
     def delete(self, bucket: str, key: str) -> None:
-        with self._timed():
+        with self._writing(0):
             self._store.delete(bucket, key)
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
-        return self._store.list(bucket, prefix)
+        found: Iterator[ObjectInfo] = self._store.list(bucket, prefix)
+        return found
 
-    def _timed(self) -> _Timer:
-        return _Timer(self)
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.read_s += time.perf_counter() - start
 
-
-class _Timer:
-    """Adds the time inside of it to its store's."""
-
-    def __init__(self, store: MeteredStore) -> None:
-        self._store, self._start = store, 0.0
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._store.seconds += time.perf_counter() - self._start
-
-
-@dataclass
-class Outcome:
-    """One slice's result, or the exception it ended with. Both pickled: the client alone may have their classes."""
-
-    place: int
-    result: bytes = b""
-    error: bytes = b""
-    trace: str = ""
-
-
-@dataclass
-class Report:
-    """What one worker did and measured. ``started`` and ``ended`` are seconds since the epoch; memory is MB (10^6 bytes)."""
-
-    started: float
-    ended: float = 0.0
-    read_s: float = 0.0
-    compute_s: float = 0.0
-    cpu_s: float = 0.0
-    bytes_read: int = 0
-    base_mb: float = 0.0
-    peak_mb: float = 0.0
-    outcomes: list[Outcome] = field(default_factory=list)
+    @contextmanager
+    def _writing(self, size: int) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+            self.bytes_written += size
+        finally:
+            self.write_s += time.perf_counter() - start
 
 
 @dataclass(frozen=True)
 class Work:
-    """A task, ready to be sent: called in a worker with its part, the JSON of a list of (place, slice) pairs.
+    """A task, ready to be sent: called in a worker with its number and its part, the JSON of (place, slice) pairs.
 
     Attributes:
         function: the user's function, pickled by cloudpickle.
+        journal: bucket and prefix of the map's journal in Lithops' storage.
         args, kwargs: what it gets besides the opened slice.
         path: entries of the client's ``sys.path`` to look up its modules in; only where workers share its file system.
+        columns, where: what ``Slice.open`` is asked for.
+        into: where its results are written as objects; ``None`` sends them to the caller.
 
     """
 
     function: bytes
+    journal: tuple[str, str]
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
     path: tuple[str, ...] = ()
+    columns: tuple[str, ...] | None = None
+    where: tuple[tuple[str, str, Any], ...] = ()
+    into: Target | None = None
 
-    def __call__(self, part: bytes) -> Report:
+    def __call__(self, worker: int, part: bytes, storage: Any) -> int:
+        """How many slices it worked on. ``storage`` is Lithops' own, which it hands to a parameter of this name."""
         sys.path.extend(entry for entry in self.path if entry not in sys.path)
-        function = cloudpickle.loads(self.function)
-        slices = msgspec.json.decode(part, type=list[tuple[int, Slice]])
+        journal = Journal(storage, *self.journal)
+        journal.write(worker, 0, began(worker))
+        slices = msgspec.json.decode(part, type=list[tuple[Place, Slice]])
+        function = self._loaded()
         store = S3Store(**{name: os.environ.get(variable, "") for name, variable in ENVIRONMENT.items()})
         try:
-            return self._run(function, slices, MeteredStore(store))
+            for number, (place, one) in enumerate(slices, 1):
+                journal.write(worker, number, self._measured(function, worker, place, one, MeteredStore(store)))
         finally:
             store.close()
+        return len(slices)
 
-    def _run(self, function: Any, slices: list[tuple[int, Slice]], store: MeteredStore) -> Report:
-        report = Report(started=time.time(), base_mb=memory_mb("VmRSS"))
-        clock, cpu = time.perf_counter(), cpu_seconds()
-        for place, part in slices:
-            outcome = self._one(function, place, part, store)
-            report.outcomes.append(outcome)
-            if outcome.error:
-                break  # the map has failed; what this worker still had to do is for nothing
-        report.ended = time.time()
-        report.read_s, report.bytes_read = store.seconds, store.bytes
-        report.compute_s = max(time.perf_counter() - clock - store.seconds, 0.0)
-        report.cpu_s = cpu_seconds() - cpu
-        report.peak_mb = memory_mb("VmHWM")
-        return report
-
-    def _one(self, function: Any, place: int, part: Slice, store: MeteredStore) -> Outcome:
+    def _loaded(self) -> Any:
+        """The function, or one that raises what unpickling it raised: that too is an outcome of every slice."""
         try:
-            with part.open(store) as opened:
+            return cloudpickle.loads(self.function)
+        except Exception as error:
+            failure = error
+
+            def fails(*_: Any, **__: Any) -> None:
+                raise failure
+
+            return fails
+
+    def _measured(self, function: Any, worker: int, place: Place, part: Slice, store: MeteredStore) -> Outcome:
+        started, clock, cpu, disk = time.time(), time.perf_counter(), cpu_seconds(), disk_bytes()
+        outcome = self._one(function, worker, place, part, store)
+        wall, moved = time.perf_counter() - clock, disk_bytes()
+        outcome.measured = Measured(
+            started=started,
+            ended=time.time(),
+            read_s=store.read_s,
+            write_s=store.write_s,
+            compute_s=max(wall - store.read_s - store.write_s, 0.0),
+            cpu_s=cpu_seconds() - cpu,
+            bytes_read=store.bytes,
+            bytes_written=store.bytes_written,
+            disk_read=moved[0] - disk[0],
+            disk_written=moved[1] - disk[1],
+            peak_mb=memory_mb("VmHWM"),
+        )
+        return outcome
+
+    def _one(self, function: Any, worker: int, place: Place, part: Slice, store: MeteredStore) -> Outcome:
+        try:
+            with part.open(store, columns=self.columns, where=self.where) as opened:
                 result = function(opened, *self.args, **self.kwargs)
-            return Outcome(place, result=cloudpickle.dumps(result))
+                written: Written | None = None
+                if self.into is not None:  # while the slice is open: its folder may hold what the result names
+                    written, result = self.into.write(store, place, result), None
+                return Outcome(worker, place, result=cloudpickle.dumps(result), written=written)
         except Exception as error:  # it belongs to the caller of the map
-            return Outcome(place, error=_pickled(error), trace="".join(traceback.format_exception(error)))
+            return Outcome(worker, place, error=_pickled(error), trace="".join(traceback.format_exception(error)))
 
 
 def _pickled(error: BaseException) -> bytes:
@@ -177,10 +197,10 @@ def cpu_seconds() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def memory_mb(field: str) -> float:
-    """``VmRSS`` (resident now) or ``VmHWM`` (its peak) of this process; 0 where the system does not tell."""
+def disk_bytes() -> tuple[int, int]:
+    """Bytes that this process read from and wrote to disks; zeros where the system does not tell."""
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        told = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
     except OSError:
-        return 0.0
-    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(f"{field}:")), 0.0)
+        return 0, 0
+    return int(told["read_bytes"]), int(told["write_bytes"])

@@ -15,6 +15,9 @@ from typing import Any
 
 import cloudpickle
 
+#: Not sent: workers have them, and main is pickled by value anyway.
+OURS = {"__main__", "events", "functions", "infra"}
+
 
 def task_name(function: Callable[..., Any]) -> str:
     """The function's name, for people."""
@@ -51,6 +54,11 @@ def dumps(function: Callable[..., Any]) -> bytes:
             cloudpickle.unregister_pickle_by_value(module)
 
 
+def dumps_data(value: Any) -> bytes:
+    """A value of any type that the caller has, classes of ``__main__`` too."""
+    return bytes(cloudpickle.dumps(value))
+
+
 def _plain(function: Any) -> Any:
     while isinstance(function, functools.partial):
         function = function.func
@@ -60,7 +68,7 @@ def _plain(function: Any) -> Any:
 def _own(module: ModuleType) -> bool:
     """Whether the module is the user's: not main (pickled by value anyway), not installed, not part of Python."""
     file = getattr(module, "__file__", None)
-    if module.__name__ == "__main__" or not file or module.__name__ not in sys.modules:
+    if module.__name__.partition(".")[0] in OURS or not file or module.__name__ not in sys.modules:
         return False
     installed = [sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib")] + site.getsitepackages()
     return not any(Path(file).is_relative_to(folder) for folder in installed)

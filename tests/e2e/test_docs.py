@@ -18,6 +18,7 @@ from events.types import TYPES
 from infra import cli
 from infra.config import Config
 from infra.runtime.api import Api
+from tests.conftest import need
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -132,8 +133,33 @@ def test_the_page_of_data_sets_runs_as_it_is_written(sluice: Any, tmp_path: Path
     assert "dataset.completed" in printed
 
 
+def test_the_page_of_staging_runs_as_it_is_written(sluice: Any, tmp_path: Path) -> None:
+    printed = run("staging.md", sluice, tmp_path)
+    assert "(3 rows, " in printed
+    (tables,) = [line for line in printed.splitlines() if ".csv (" in line and "staged" in line]
+    key = tables.split()[0].removeprefix("s3://lake/")
+    store = sluice.store()
+    assert b'"g",2,5.365' in b"".join(store.stream("lake", key))
+    store.close()
+
+
 def test_the_catalogue_page_runs_as_it_is_written(sluice: Any, tmp_path: Path) -> None:
     printed = run("catalog.md", sluice, tmp_path)
     assert "s3://lake/bright.csv" in printed
     assert "night 12" in printed
     assert "dataset.defined" in printed
+
+
+@pytest.mark.server
+def test_the_radio_pipeline_page_runs_as_it_is_written(sluice: Any, tmp_path: Path) -> None:
+    need("wsclean")
+    printed = run("taska.md", sluice, tmp_path)
+    assert re.search(r"^rebin: \d+ bytes, [\d.]+ of 30.0 s$", printed, re.MULTILINE)
+    assert "s3://lake/images/" in printed
+    for step in ("rebin", "calibrate", "join", "image"):
+        assert re.search(rf"[├└]── {step} ", printed), step
+    assert "s3://lake/observation.ms.zip" in printed
+    assert re.search(r"data-set/\S+ +images ", printed)
+    volumes = [int(volume) for volume in re.findall(r"^  (\d+) bytes in [\d.]+ s$", printed, re.MULTILINE)]
+    assert len(volumes) == 3
+    assert volumes[0] > 4 * volumes[1]  # as the first run showed

@@ -248,3 +248,23 @@ def test_constraints_leave_nothing_else() -> None:
     fewer = configurations(CLUSTER, volume=10**9, units=3)
     assert fewer.workers.max() == 3
     assert fewer.slices.max() == 3
+
+
+def test_old_behaviour_is_forgotten_when_the_task_changes() -> None:
+    def wave(seconds: float, workers: int) -> Wave:
+        return Wave(workers=workers, slices=4, bytes=10**9, seconds=seconds / workers, compute_s=seconds, peak_mb=100)
+
+    before = [[wave(20, 1 + number % 2)] for number in range(12)]
+    after = [[wave(60, 1 + number % 2)] for number in range(2)]
+    load = configurations([WorkerSize(memory_mb=512)], volume=10**9, units=4, slices=4)
+    decision = decide([*after, *before], load, PRICES)
+    assert decision.time is not None
+    assert decision.time.value == pytest.approx(60, rel=0.15)
+
+
+def test_a_worker_that_died_of_its_memory_is_not_tried_again() -> None:
+    dead = Wave(workers=1, slices=1, bytes=10**9, seconds=3, memory_mb=1024, failed=1, out_of_memory=1, slice_bytes=10**9)
+    sizes = [WorkerSize(memory_mb=mb, max_workers=2) for mb in (1024, 4096)]
+    again = decide([[dead]], configurations(sizes, volume=10**9, units=1), PRICES)
+    assert again.time is None
+    assert again.choice.memory_mb == 4096

@@ -1,0 +1,95 @@
+"""What the phases of measured waves say of a task: seconds to start, and to read and compute a slice and a GB."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import nnls
+
+from events.types import Wave
+from functions.planner.grid import Load, Vector
+
+#: How little a curve of three slice sizes is believed: noise of a tenth looks like one.
+CURVE_PULL, FIXED_PULL = 0.5, 0.001
+
+
+@dataclass(frozen=True)
+class Phases:
+    """Seconds: ``start`` a worker, ``slice`` a slice, ``read`` a GB, ``one`` and ``many`` a GB computed on one core and on all.
+
+    ``square`` is a GB and GB of slice; ``paid`` are the seconds that each wave's workers took together.
+    """
+
+    start: float
+    slice: float
+    read: float
+    one: float
+    many: float
+    square: float
+    paid: Vector
+
+    def work(self, load: Load) -> Vector:
+        """Seconds that all workers together read and compute."""
+        volume = load.bytes / 1e9
+        one, many = slowdown(load)
+        rate = self.read + self.one * one + self.many * many + self.square * one * load.slice_bytes / 1e9
+        return volume * rate + self.slice * load.slices
+
+
+def slowdown(load: Load) -> tuple[Vector, Vector]:
+    """How much longer a worker computes than with a core of its own: a single-threaded task, and one that uses all."""
+    one = np.minimum(load.vcpus, 1.0)
+    return np.maximum(load.workers * one / load.cores, 1) / one, np.maximum(
+        load.workers * load.vcpus / load.cores, 1
+    ) / load.vcpus
+
+
+def measured_phases(waves: Sequence[Wave], weights: Vector, load: Load) -> Phases:
+    """The phases of these waves. One that told none computed for as long as it took, on every worker."""
+
+    def column(name: str) -> Vector:
+        return np.array([getattr(wave, name) for wave in waves], dtype=float)
+
+    seconds, start, read, compute = column("seconds"), column("start_s"), column("read_s"), column("compute_s")
+    told = read + compute > 0
+    compute = np.where(told, compute, np.maximum(seconds - start, 1e-6) * load.workers)
+    size = np.maximum(load.bytes / load.slices / 1e9, 1e-12)
+    one, many = slowdown(load)
+    threads = _threads(compute, column("cpu_s"), load.vcpus, weights)
+    slow = (1 - threads) * one + threads * many
+    fixed, rate, _ = _line(read / load.slices, size, np.zeros(len(size)), weights)
+    extra, speed, square = _line(compute / load.slices, size * slow, size * slow * load.slice_bytes / 1e9, weights)
+    return Phases(
+        start=float(np.average(start, weights=weights)),
+        slice=fixed + extra,
+        read=rate,
+        one=speed * (1 - threads),
+        many=speed * threads,
+        square=square,
+        paid=np.maximum(start * load.workers + read + compute, 1e-6),
+    )
+
+
+def _threads(compute: Vector, cpu: Vector, vcpus: Vector, weights: Vector) -> float:
+    """The share of the computing that uses all cores of a worker (Amdahl), where workers had more than one; else 0."""
+    seen = (vcpus > 1) & (cpu > 0)
+    if not seen.any():
+        return 0.0
+    single = compute[seen] / cpu[seen]
+    share = np.clip((1 - single) / (1 - 1 / vcpus[seen]), 0, 1)
+    return float(np.average(share, weights=weights[seen]))
+
+
+def _line(values: Vector, size: Vector, square: Vector, weights: Vector) -> tuple[float, float, float]:
+    """Seconds of a slice as fixed + rate x size + curve x square, with relative errors, the straighter the better."""
+    if not values.any():
+        return 0.0, 0.0, 0.0
+    values = np.maximum(values, 1e-9)
+    rows = np.column_stack([np.ones(len(values)), size, square]) / values[:, None] * np.sqrt(weights)[:, None]
+    scale = np.maximum(np.abs(rows).max(axis=0), 1e-30)
+    pull = np.diag(np.sqrt([FIXED_PULL, 0.0, CURVE_PULL]))
+    found, _ = nnls(np.vstack([rows / scale, pull]), np.concatenate([np.sqrt(weights), np.zeros(3)]))
+    fixed, rate, curve = found / scale
+    return float(fixed), float(rate), float(curve)

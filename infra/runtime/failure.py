@@ -1,0 +1,23 @@
+"""What went wrong with a slice: whether to try it again, and how the caller is told."""
+
+from __future__ import annotations
+
+from events.errors import Reject
+from events.ports import Changed, NotFound
+from functions.formats.format import Slice
+from infra.runtime.journal import Outcome
+
+#: Errors that a repetition does not change.
+FINAL = (Reject, Changed, NotFound)
+
+
+def noted(error: BaseException, outcome: Outcome, part: Slice, which: str) -> BaseException:
+    """The error with notes of which slice it was (``which``), of what object, and where in the function."""
+    error.add_note(f"{which}: part {part.number} of {part.of} of s3://{part.bucket}/{part.key}")
+    error.add_note(outcome.trace)
+    return error
+
+
+def killed(error: MemoryError) -> bool:
+    """Whether a worker was killed, which may have other reasons than memory; else the function itself ran out of it."""
+    return "killed" in str(error)

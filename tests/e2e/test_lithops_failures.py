@@ -1,0 +1,202 @@
+"""Maps in which something goes wrong: workers killed, slow, out of memory. Every slice has exactly one result all the same."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.objects.s3 import S3Store
+from infra.runtime.lithops import SluiceExecutor
+from infra.runtime.planner_client import Ports
+from tests.conftest import eventually
+from tests.e2e.test_lithops_map import ROWS, WHOLE, MemoryCatalog, MemoryProfiles, catalog, configured, total
+
+__all__ = ["catalog"]
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in")  # pipes of Lithops' runner, when it is killed
+
+
+@pytest.fixture
+def executor(objects: S3Store, catalog: MemoryCatalog, tmp_path: Path) -> Iterator[SluiceExecutor]:
+    config = configured(objects, tmp_path)
+    ports = Ports(catalog, MemoryProfiles(), objects, config.settings)
+    with SluiceExecutor(sluice=config, config={}, ports=ports, progress=False) as executor:
+        yield executor
+
+
+def dies_once(table: Any, folder: str, victim: str) -> int:
+    import os
+    import signal
+    import time
+    from pathlib import Path
+
+    if 0 in table.column("a").to_pylist():
+        try:
+            (Path(folder) / "died").touch(exist_ok=False)
+        except FileExistsError:
+            return total(table)
+        os.kill(os.getpid() if victim == "worker" else os.getppid(), signal.SIGKILL)
+        time.sleep(0.2)
+    return total(table)
+
+
+@pytest.mark.parametrize("victim", ["worker", "its parent"])
+def test_a_worker_killed_in_mid_map_costs_nothing_but_time(executor: SluiceExecutor, tmp_path: Path, victim: str) -> None:
+    planned = executor.map(dies_once, "s3://data/one.csv", slices=6, workers=2, extra_args=[str(tmp_path), victim])
+    results = planned.result()
+    assert (tmp_path / "died").exists()
+    assert len(results) == 6
+    assert sum(results) == WHOLE
+    assert planned.statistics is not None
+    assert sum(ran.slices for ran in planned.statistics.ran) == 6
+    if victim == "worker":
+        assert any(ran.lost for ran in planned.statistics.ran)
+        assert sum(wave.failed for wave in planned.statistics.waves) == 1
+        assert any(ran.retries for ran in planned.statistics.ran)
+
+
+def fails_once(table: Any, folder: str) -> int:
+    from pathlib import Path
+
+    try:
+        (Path(folder) / str(table.column("a")[0])).touch(exist_ok=False)
+    except FileExistsError:
+        return total(table)
+    raise OSError("a network that is not there for a moment")
+
+
+def test_a_slice_that_fails_once_is_run_again(executor: SluiceExecutor, tmp_path: Path) -> None:
+    assert sum(executor.map(fails_once, "s3://data/one.csv", slices=2, extra_args=[str(tmp_path)]).result()) == WHOLE
+
+
+def hungry(table: Any, rows: int) -> int:
+    import resource
+    from pathlib import Path
+
+    limit = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + (64 << 20)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
+    try:
+        bytearray((128 << 20) * table.num_rows // rows)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    return total(table)
+
+
+def test_a_slice_that_runs_out_of_memory_is_cut(executor: SluiceExecutor) -> None:
+    planned = executor.map(hungry, "s3://data/one.csv", workers=1, extra_args=[ROWS // 4])
+    before = len(planned)
+    results = planned.result()
+    assert sum(results) == WHOLE
+    assert len(results) == len(planned) > before
+    assert sum(part.units for part in planned.slices) == ROWS
+    assert "ran out of memory and cut into" in planned.plan.explanation
+    assert planned.statistics is not None
+    assert sum(wave.out_of_memory for wave in planned.statistics.waves) > 0
+    with pytest.raises(MemoryError):
+        executor.map(hungry, "s3://data/one.csv", slices=1, extra_args=[ROWS // 4]).result()
+
+
+def hangs_once(table: Any, folder: str) -> int:
+    import os
+    import time
+    from pathlib import Path
+
+    if 0 in table.column("a").to_pylist():
+        try:
+            with (Path(folder) / "hung").open("x") as file:
+                file.write(str(os.getpid()))
+        except FileExistsError:
+            return total(table)
+        time.sleep(600)
+    return total(table)
+
+
+def test_a_straggler_is_overtaken_and_ended(executor: SluiceExecutor, tmp_path: Path) -> None:
+    results = executor.map(hangs_once, "s3://data/one.csv", slices=4, workers=2, extra_args=[str(tmp_path)]).result()
+    assert len(results) == 4
+    assert sum(results) == WHOLE
+    process = int((tmp_path / "hung").read_text())
+    eventually(lambda: not Path(f"/proc/{process}").exists() or _zombie(process), what="the straggler to be gone")
+
+
+def _zombie(process: int) -> bool:
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def waits(table: Any, folder: str) -> int:
+    import time
+    from pathlib import Path
+
+    while 0 in table.column("a").to_pylist() and not (Path(folder) / "go").exists():
+        time.sleep(0.02)
+    return int(table.num_rows)
+
+
+def test_results_come_as_slices_end(executor: SluiceExecutor, tmp_path: Path) -> None:
+    planned = executor.map(waits, "s3://data/one.csv", slices=4, workers=2, extra_args=[str(tmp_path)])
+    streamed = planned.as_completed()
+    part, rows = next(streamed)
+    assert part.number > 0
+    assert not planned.done
+    (tmp_path / "go").touch()
+    assert rows + sum(rows for _, rows in streamed) == ROWS
+    assert list(planned) == planned.result()
+
+
+def table_of(table: Any) -> Any:
+    return table
+
+
+def test_results_become_objects_or_none_of_them(executor: SluiceExecutor, objects: S3Store, tmp_path: Path) -> None:
+    written = executor.map(
+        table_of, "s3://data/one.csv", slices=2, columns=["b"], where=[("a", "<", 100)], into="s3://made/x"
+    ).result()
+    assert [one.rows for one in written] == [100, 0]
+    assert [one.key for one in written] == sorted(info.key for info in objects.list("made", "x/"))
+    with pytest.raises(ValueError, match="seven"):
+        executor.map(seven, "s3://data/one.csv", slices=4, into="s3://made/y").result()
+    assert not list(objects.list("made", "y/"))
+
+
+def seven(table: Any) -> Any:
+    if 7 in table.column("a").to_pylist():
+        raise ValueError("seven")
+    return table
+
+
+def test_reductions_run_in_a_worker_for_all_or_each_object(executor: SluiceExecutor) -> None:
+    def where(results: list[int], more: int) -> tuple[int, int]:
+        import os
+
+        return os.getpid(), sum(results) + more
+
+    pair = ["s3://data/one.csv", "s3://data/more/two.csv"]
+    process, value = executor.map_reduce(total, pair[0], where, None, None, [1], slices=2).result()
+    assert (process != os.getpid(), value) == (True, WHOLE + 1)
+    by_key = executor.map_reduce(total, pair, where, extra_args_reduce=[0], obj_reduce_by_key=True, slices=4).result()
+    assert [value for _, value in by_key] == [WHOLE, WHOLE]
+
+
+def test_a_planner_that_does_not_answer_does_not_hold_up_the_map(objects: S3Store, catalog: Any, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with SluiceExecutor(sluice=configured(objects, tmp_path), config={}, url=url, progress=False) as executor:
+            planned = executor.map(total, "s3://data/one.csv")
+            assert planned.plan.basis == "unplanned"
+            assert sum(planned.result()) == WHOLE
+
+
+def test_nothing_is_left_behind(objects: S3Store, catalog: MemoryCatalog, tmp_path: Path) -> None:
+    config = configured(objects, tmp_path)
+    ports, threads = Ports(catalog, MemoryProfiles(), objects, config.settings), threading.active_count()
+    with SluiceExecutor(sluice=config, config={}, ports=ports, progress=False) as executor:
+        executor.map(total, "s3://data/one.csv", slices=3).result()
+        storage, bucket = executor.storage, executor.storage.bucket
+    assert not [key for key in storage.list_keys(bucket, "lithops.jobs") if executor.executor_id in key]
+    eventually(lambda: threading.active_count() <= threads, what="Lithops' threads to end")

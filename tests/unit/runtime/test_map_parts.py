@@ -1,0 +1,141 @@
+"""The parts of a planned map by themselves: capacity, dealing, splitting, stragglers, progress, the journal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.formats.format import Index, Slice, cut
+from functions.formats.parquet import Parquet
+from infra.config import Planner, cores
+from infra.runtime import capacity
+from infra.runtime.dealing import partition, split
+from infra.runtime.journal import Began, Journal, Outcome, alive, began
+from infra.runtime.progress import Progress, seconds_left
+from infra.runtime.straggler import late
+
+
+def test_capacities_of_the_back_ends() -> None:
+    planner = Planner(memory_mb=[512, 1769])
+    local = capacity.sizes("localhost", "localhost", {"worker_processes": 3, "max_workers": 1}, planner)
+    assert [(size.memory_mb, size.max_workers) for size in local] == [(512, 3), (1769, 3)]
+    k8s = capacity.sizes("k8s", "serverless", {"max_workers": 100, "worker_processes": 2, "runtime_cpu": 0.5}, planner)
+    assert [(size.memory_mb, size.vcpus, size.max_workers) for size in k8s] == [(512, 0.5, 200), (1769, 0.5, 200)]
+    aws = capacity.sizes("aws_lambda", "serverless", {"max_workers": 1000}, Planner(memory_mb=[1769], max_workers=50))
+    assert [(size.vcpus, size.max_workers) for size in aws] == [(1.0, 50)]
+    (alone,) = capacity.sizes("aws_ec2", "standalone", {"max_workers": 4, "worker_processes": "AUTO"}, planner)
+    assert (alone.memory_mb, alone.max_workers) == (1769, 4)
+    (batch,) = capacity.sizes("aws_batch", "serverless", {"max_workers": 4, "runtime_memory": 900}, planner)
+    assert batch.memory_mb == 900
+    assert capacity.cluster_cores("localhost", planner) == cores()
+    assert capacity.cluster_cores("serverless", planner) == 0
+
+
+def pieces(count: int, units: int) -> tuple[list[Slice], Index]:
+    data = {"groups": [(n * 10, n * 10 + 10) for n in range(units)], "rows": [5] * units, "footer": units * 10}
+    index = Index(format="parquet", size=units * 10 + 8, etag="e", units=units, unit="row groups", data=data)
+    return Parquet().slices(index, count, bucket="b", key="k"), index
+
+
+@pytest.mark.parametrize(("count", "units"), [(1, 2), (3, 7), (5, 11), (2, 100), (7, 7)])
+@pytest.mark.parametrize("ways", [2, 4])
+def test_the_pieces_of_a_slice_hold_what_it_held(count: int, units: int, ways: int) -> None:
+    parts, index = pieces(count, units)
+    for part in parts:
+        made = split(part, index, ways)
+        groups = [group for piece in made for group in range(*piece.data["groups"])]
+        assert groups == list(range(*part.data["groups"]))
+        assert len(made) >= ways or made == [part]
+        if count * ways * 2 <= units:
+            assert len(made) >= ways
+
+
+def test_slices_are_dealt_by_size_and_no_worker_gets_more_than_it_may() -> None:
+    index = Index(format="x", size=100, etag="e", units=9, unit="u")
+    from functions.formats.format import Part
+
+    parts = cut(index, [Part([(0, size)], 1) for size in (9, 1, 1, 1, 3, 3, 3, 3, 3)], bucket="b", key="k")
+    placed = [((n,), part) for n, part in enumerate(parts)]
+    dealt = partition(placed, 3)
+    assert sorted(place for part in dealt for place, _ in part) == [(n,) for n in range(9)]
+    assert sorted(sum(one.bytes for _, one in part) for part in dealt) == [9, 9, 9]
+    assert all(part == sorted(part, key=lambda one: one[0]) for part in dealt)
+    few = partition(placed, 2, most=2)
+    assert len(few) == 5
+    assert max(map(len, few)) == 2
+
+
+def test_a_slice_is_late_by_those_that_ended_or_by_the_plan() -> None:
+    done = [(100, 1.0), (100, 1.2), (200, 2.0)]
+    assert not late(5.0, done, 100)
+    assert late(5.7, done, 100)
+    assert not late(20.0, done, 1000), "a larger slice may take longer"
+    assert not late(1e9, [], 100), "nothing is known"
+    assert late(40.0, [], 100, prior=10.0)
+
+
+def test_the_time_left_goes_from_the_prediction_to_what_was_measured(capsys: Any) -> None:
+    assert seconds_left(0.0, 2.0, None) is None
+    assert seconds_left(0.0, 2.0, 10.0) == 8.0
+    assert seconds_left(0.5, 10.0, None) == 10.0
+    assert seconds_left(0.5, 10.0, 12.0) == pytest.approx(6.0)
+    told = list[tuple[int, int]]()
+    with Progress(lambda *now: told.append(now), "t") as progress:
+        progress.update(1, 2, 3.0)
+    with Progress(None, "t") as progress:
+        progress.update(1, 2, 3.4)
+        progress.update(2, 2, 0.0)
+    assert told == [(1, 2)]
+    assert capsys.readouterr().err.splitlines() == ["map t: 1 of 2 slices, about 3 s left", "map t: 2 of 2 slices"]
+
+
+class Files:
+    """Lithops' storage as far as the journal needs it."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def put_object(self, bucket: str, key: str, body: bytes) -> None:
+        self.objects[key] = body
+
+    def get_object(self, bucket: str, key: str) -> bytes:
+        return self.objects[key]
+
+    def list_keys(self, bucket: str, prefix: str) -> list[str]:
+        return sorted(key for key in self.objects if key.startswith(prefix))
+
+    def delete_objects(self, bucket: str, keys: list[str]) -> None:
+        for key in keys:
+            del self.objects[key]
+
+
+def test_the_journal_tells_each_entry_once_and_not_before_it_is_whole() -> None:
+    files = Files()
+    journal = Journal(files, "b", "p")
+    journal.write(0, 0, began(0))
+    journal.write(0, 1, Outcome(0, (3,), result=b"r"))
+    whole = files.objects["p/000000-000001"]
+    files.objects["p/000000-000001"] = whole[: len(whole) // 2]
+    (first,) = journal.news()
+    assert isinstance(first, Began)
+    files.objects["p/000000-000001"] = whole
+    assert journal.news() == [Outcome(0, (3,), result=b"r")]
+    assert journal.news() == []
+    journal.remove()
+    assert not files.objects
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not tell of processes")
+def test_a_worker_is_alive_as_long_as_its_very_process_is() -> None:
+    entry = began(0)
+    assert entry.pid == os.getpid()
+    assert alive(entry)
+    assert not alive(Began(0, 0.0, entry.pid, entry.ticks + 1)), "a later process of the same id"
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    assert not alive(Began(0, 0.0, child.pid, 1))

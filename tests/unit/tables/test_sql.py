@@ -1,0 +1,44 @@
+"""SQL inside a slice: rows, columns and joins, and nothing outside of the tables given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from events.errors import Reject
+from functions.tables.sql import Joined, Rows, Shaped, as_table
+
+TABLE = pa.table({"a": [1, 2, 3], "b": ["x", "y", None]})
+
+
+def test_rows_and_columns() -> None:
+    assert Rows("a * 2 AS double", "b IS NOT NULL")(TABLE).to_pylist() == [{"double": 2}, {"double": 4}]
+    assert Rows()(TABLE) is TABLE
+
+
+@pytest.mark.parametrize("sql", ["a IN (SELECT 1 FROM read_csv('/etc/passwd'))", "nothing > 1", "a >"])
+def test_other_sql_is_refused(sql: str) -> None:
+    with pytest.raises(Reject, match="the query fails"):
+        Rows(where=sql)(TABLE)
+
+
+def test_columns_of_other_tables_are_cast_filled_and_left_out() -> None:
+    wanted = pa.schema([("b", pa.string()), ("a", pa.float64()), ("c", pa.int8())])
+    assert Shaped(wanted)(TABLE).to_pylist()[0] == {"b": "x", "a": 1.0, "c": None}
+
+
+@pytest.mark.parametrize(("how", "rows"), [("inner", 1), ("left", 3), ("semi", 1), ("anti", 2)])
+def test_joins(how: str, rows: int) -> None:
+    sink = pa.BufferOutputStream()
+    other = pa.table({"a": [2, 9], "c": [True, False]})
+    with pa.ipc.new_stream(sink, other.schema) as writer:
+        writer.write_table(other)
+    assert Joined(sink.getvalue().to_pybytes(), ("a",), how)(TABLE).num_rows == rows
+
+
+def test_records_of_other_formats_are_tables_too() -> None:
+    records = np.array([(1, b"g", 2.5)], dtype=[("n", ">i4"), ("band", "S1"), ("flux", ">f8")])
+    assert as_table(records).to_pylist() == [{"n": 1, "band": b"g", "flux": 2.5}]
+    with pytest.raises(Reject, match="no columns"):
+        as_table(np.zeros(3))
