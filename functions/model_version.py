@@ -59,7 +59,7 @@ def _changed(event: Event, data: CatalogUpdated, repository: Repository, found: 
 def _watch(event: Event, data: CatalogUpdated, repository: Repository, found: Place, models: Models) -> Iterator[Event]:
     """A version is written once: whoever changes or removes its file afterwards is told on."""
     version = models.get(repository.name, found.name, found.version) if found.file == FILE else None
-    if version is None or (data.change == "upserted" and data.etag == version.etag):
+    if version is None or (data.change != "removed" and data.etag == version.etag):  # its list or labels may change
         return
     how = "was removed" if data.change == "removed" else "was overwritten: its content is not what was published"
     cause = f"version {found.version} {how}. It will not be loaded; restore it, or publish the model again"

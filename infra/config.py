@@ -19,7 +19,7 @@ from functions.semantics.terms import iri
 
 CONFIG_FILE = "lithops_config.yaml"
 #: See ``infra/access/scopes.py``.
-Scope = Literal["read", "write", "events", "admin"]
+Scope = Literal["read", "write", "events", "graph", "admin"]
 
 
 class ConfigError(ValueError):

@@ -123,9 +123,10 @@ class Lake:
         self.functions = {name: self._wire(name) for name in self.routes.by_name}
         self.catalog = self._open_catalog()
         self.subscriptions = subscriptions.Subscriptions(lambda name: callback_url(config, name))
-        self.subscriptions.ended = self._retire
+        self.subscriptions.ended, self.subscriptions.reload = self._retire, self._load_subscriptions
         self.subscriptions.visible = Visible(self.database, config.bucket).event
         self.subscriptions.completed = Announced(self.database, objects, config.models).completed
+        self._move_subscriptions()
         self._load_subscriptions()
         self.log = self._open_log()
         self._commits = self._open_commits()
@@ -273,15 +274,15 @@ class Lake:
 
     def subscribe(self, wanted: subscriptions.Subscription) -> subscriptions.Subscription:
         """Store a subscription; events accepted from now on reach it."""
-        return self._changing_subscriptions(lambda connection: subscriptions.add(connection, wanted))
+        return self._changing_subscriptions(lambda database: subscriptions.add(database, wanted))
 
     def unsubscribe(self, name: str) -> bool:
         """Forget a subscription; whether it existed."""
-        return self._changing_subscriptions(lambda connection: subscriptions.remove(connection, name))
+        return self._changing_subscriptions(lambda database: subscriptions.remove(database, name))
 
     def consent(self, name: str, rate: int) -> bool:
         """The sink of a subscription agrees to so many events a minute (0: any number); whether there is one."""
-        return self._changing_subscriptions(lambda connection: subscriptions.grant(connection, name, rate))
+        return self._changing_subscriptions(lambda database: subscriptions.grant(database, name, rate))
 
     def replay(self, numbers: Iterable[int]) -> list[DeadLetter]:
         """Deliver dead letters again. Raises ``Reject`` if one does not exist or never was an event; then none is."""
@@ -355,14 +356,22 @@ class Lake:
 
     def _retire(self, name: str) -> bool:
         """End a subscription whose sink is gone; the delivery that found it out becomes a dead letter in its own time."""
-        return self._changing_subscriptions(lambda connection: subscriptions.retire(connection, name))
+        return self._changing_subscriptions(lambda database: subscriptions.retire(database, name))
 
-    def _changing_subscriptions(self, change: Callable[[sqlite3.Connection], T]) -> T:
-        answer = self.write(change).result()
+    def _changing_subscriptions(self, change: Callable[[Database], T]) -> T:
+        answer = self.catalog.writer.submit(lambda connection: change(Database(connection))).result()
         self._load_subscriptions()
         self.log.retarget()
         return answer
 
     def _load_subscriptions(self) -> None:
-        with self.reading() as connection:
-            self.subscriptions.load(connection)
+        with self.database() as database:
+            self.subscriptions.load(database)
+
+    def _move_subscriptions(self) -> None:
+        """An earlier version kept them in ``lake.db`` wherever the catalogue was."""
+        if not self.config.catalog.url:
+            return
+        with self.reading() as old:
+            self.catalog.writer.submit(lambda new: subscriptions.move(Database(old), Database(new))).result()
+        self.write(lambda connection: connection.execute("DELETE FROM subscription")).result()

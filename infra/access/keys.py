@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -123,6 +124,7 @@ class Keys:
     def __init__(self, reading: Callable[[], AbstractContextManager[Database]]) -> None:
         self._reading = reading
         self._known: dict[str, _Known] = {}
+        self._loading = threading.Lock()
         self.loaded = 0.0
         self.load()
 
@@ -138,11 +140,12 @@ class Keys:
 
     def load(self) -> None:
         """Read all keys anew."""
-        loaded = time.monotonic()
-        with self._reading() as database:
-            rows = database.rows(_ALL)
-        self._known = {row["id"]: _known(row) for row in rows}
-        self.loaded = loaded
+        with self._loading:  # one after the other, or an earlier reading could put a revoked key back
+            loaded = time.monotonic()
+            with self._reading() as database:
+                rows = database.rows(_ALL)
+            self._known = {row["id"]: _known(row) for row in rows}
+            self.loaded = loaded
 
     def caller(self, token: str) -> Caller:
         """Who sends this key. Raises ``Unauthorized``. Takes as long for an unknown id as for a wrong secret."""

@@ -12,6 +12,7 @@ SCOPES = {
     "read": "look at what the access lists show",
     "write": "create, change and delete where the access lists allow it",
     "events": "send events",
+    "graph": "ask what is known of the world, which no access list parts",
     "admin": "everything, and the lake's own affairs: keys, providers, dead letters, numbers",
 }
 

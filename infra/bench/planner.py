@@ -138,6 +138,7 @@ def decision_ms() -> tuple[float, int]:
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--held-out", type=int, default=8, help="tasks drawn at random besides the named ones")
     parser.add_argument("--seeds", type=int, default=1)

@@ -1,63 +1,58 @@
 """Loading a model in one pass beside the way it is usually done: download to a file, read it to check it, read it to load it.
 
-``CPU`` seconds of fetching 256 MB over loopback HTTP with the default digest until the bytes are in memory and checked; making
-a session of them is the same work for both, and left out.
+``CPU`` seconds of fetching 256 MB from a door over loopback until the bytes are in memory and checked by the default digest:
+the product's own ``Loader`` over its ``S3Store``, beside boto3's ``download_file``. Making a session of the bytes is the same
+work for both, and left out; so is what the door itself needs.
 """
 
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from io import BytesIO
+from collections.abc import Callable
 from pathlib import Path
-from urllib.request import urlopen
 
-import httpx
+import msgspec
 
-from infra.bench.load import free_port
+from events.ports import Repository
+from functions.repository import layout, sidecar
+from infra.bench.door import ACCESS, BUCKET, SECRET, door
+from infra.models.loader import Loader, Record
+from infra.objects.s3 import S3Store
 
 SIZE, CHUNK, ROUNDS = 256 << 20, 1 << 20, 3
-
-
-def one_pass(url: str, _: Path) -> tuple[str, bytes]:
-    """As ``infra/models/loader.py`` does: what is hashed is what is kept."""
-    hashed, content = hashlib.sha256(), BytesIO()
-    with urlopen(url) as answer:
-        while chunk := answer.read(CHUNK):
-            hashed.update(chunk)
-            content.write(chunk)
-    return hashed.hexdigest(), content.getvalue()
-
-
-def by_file(url: str, file: Path) -> tuple[str, bytes]:
-    """Download, read again and hash, read again and load."""
-    with urlopen(url) as answer, file.open("wb") as out:
-        while chunk := answer.read(CHUNK):
-            out.write(chunk)
-    hashed = hashlib.sha256()
-    with file.open("rb") as stored:
-        while chunk := stored.read(CHUNK):
-            hashed.update(chunk)
-    return hashed.hexdigest(), file.read_bytes()
+REPOSITORY, NAME = Repository(name="bench", bucket=BUCKET), "large"
+KEY = layout.file_key(REPOSITORY.prefix, NAME, 1)
 
 
 def measure(folder: Path) -> dict[str, float]:
     """``load_one_pass_s``, ``load_by_file_s`` (CPU), and how often the one goes into the other, in CPU and in time."""
-    content = bytes(range(256)) * (SIZE // 256)
-    (folder / "large").write_bytes(content)
-    digest = hashlib.sha256(content).hexdigest()
-    found: dict[str, tuple[float, float]] = {}
-    with _serving(folder) as url:
+    with door(folder / "load") as client:
+        store = S3Store(client.meta.endpoint_url, ACCESS, SECRET)
+        loader, copy = Loader(store, REPOSITORY), folder / "copy"
+        digest = _fill(store)
+
+        def one_pass() -> tuple[str, bytes]:
+            """As every load of a model is."""
+            found = loader.load(NAME, 1)
+            return found.record.digest, found.content
+
+        def by_file() -> tuple[str, bytes]:
+            """Download, read again and hash, read again and load."""
+            client.download_file(BUCKET, KEY, str(copy))
+            hashed = hashlib.sha256()
+            with copy.open("rb") as stored:
+                while chunk := stored.read(CHUNK):
+                    hashed.update(chunk)
+            return f"sha256:{hashed.hexdigest()}", copy.read_bytes()
+
+        best = dict.fromkeys((one_pass, by_file), (1e9, 1e9))
         for _ in range(ROUNDS):
-            for way in (one_pass, by_file):
-                cpu, wall = _timed(way, url, folder / "copy", digest)
-                before = found.get(way.__name__, (1e9, 1e9))
-                found[way.__name__] = (min(before[0], cpu), min(before[1], wall))
-    quick, slow = found["one_pass"], found["by_file"]
+            for way, (cpu, wall) in best.items():
+                found = _timed(way, digest)
+                best[way] = min(cpu, found[0]), min(wall, found[1])
+        store.close()
+    quick, slow = best[one_pass], best[by_file]
     return {
         "load_one_pass_s": quick[0],
         "load_by_file_s": slow[0],
@@ -66,28 +61,23 @@ def measure(folder: Path) -> dict[str, float]:
     }
 
 
-def _timed(way: Callable[[str, Path], tuple[str, bytes]], url: str, file: Path, digest: str) -> tuple[float, float]:
+def _fill(store: S3Store) -> str:
+    """Store a version as ``model_store`` does; its digest."""
+    content = bytes(range(256)) * (SIZE // 256)
+    digest = hashlib.sha256(content).hexdigest()
+    record = msgspec.json.encode(Record(name=NAME, version=1, key=KEY, digest=f"sha256:{digest}", size=SIZE))
+    store.ensure(BUCKET)
+    for key, body in ((KEY, content), (layout.record_key(REPOSITORY.prefix, NAME, 1), record)):
+        beside = sidecar.text(hashlib.sha256(body).hexdigest(), key.rsplit("/", 1)[-1])
+        store.write(BUCKET, sidecar.key(key, "sha256"), beside)
+        store.write(BUCKET, key, body)
+    return f"sha256:{digest}"
+
+
+def _timed(way: Callable[[], tuple[str, bytes]], digest: str) -> tuple[float, float]:
     wall, cpu = time.perf_counter(), time.process_time()
-    found, content = way(url, file)
+    found, content = way()
     spent = time.process_time() - cpu, time.perf_counter() - wall
     if found != digest or len(content) != SIZE:
         raise RuntimeError(f"{way.__name__} read something else")
     return spent
-
-
-@contextmanager
-def _serving(folder: Path) -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        try:
-            url = f"http://127.0.0.1:{port}/large"
-            for _ in range(200):
-                try:
-                    httpx.head(url, trust_env=False)
-                    break
-                except httpx.TransportError:
-                    time.sleep(0.05)
-            yield url
-        finally:
-            server.terminate()

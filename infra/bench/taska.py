@@ -45,8 +45,8 @@ from infra.taska.tasks import calibrate, image, rebin
 
 BUCKET, MS = "taska", "observation.ms.zip"
 TIMESTEP, WINDOW = 8, 40
-#: Time steps of the observation: nine windows. Bytes of a row of it.
-TIMES, ROW = 9 * WINDOW, 3150
+#: Time steps of the observation: windows for two, three and nine equal slices. Bytes of a row of it.
+TIMES, ROW = 18 * WINDOW, 3150
 PICTURES = Path(__file__).parents[2] / "build" / "taska"
 WORKERS = range(1, 10)
 Task = Callable[..., ObjectDerived]

@@ -72,7 +72,7 @@ def chart(title: str, across: str, up: str, series: Sequence[Series], *, names: 
             parts.append(
                 f'<circle cx="{x(point.x)}" cy="{y(point.y)}" r="5" fill="{fill}" stroke="{colour}" stroke-width="2"/>'
             )
-            parts.append(f'<text x="{x(point.x) + 8}" y="{y(point.y) - 6}">{escape(point.label)}</text>')
+            parts.append(f'<text x="{x(point.x)}" y="{y(point.y) - 9}" text-anchor="middle">{escape(point.label)}</text>')
         parts.append(f'<rect x="{WIDTH - RIGHT + 14}" y="{legend - 9}" width="10" height="10" fill="{colour}"/>')
         parts.append(f'<text x="{WIDTH - RIGHT + 30}" y="{legend}">{escape(each.name)}</text>')
     parts.append(f'<text x="{WIDTH - RIGHT + 14}" y="{HEIGHT - BOTTOM}">full: measured</text>')

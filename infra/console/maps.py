@@ -15,6 +15,7 @@ from infra.console import text
 from infra.console.client import Complaint
 from infra.console.plan import Deadline, Memory, Objective, Slices, Workers, basis_of, interval
 from infra.console.session import Session, command
+from infra.console.stage import Condition, Form, condition
 
 
 @command
@@ -29,15 +30,30 @@ def map_(
     slices: Slices = 0,
     workers: Workers = 0,
     memory: Memory = 0,
+    columns: Annotated[str, typer.Option(metavar="NAME,...", help="Read only these columns.", show_default=False)] = "",
+    where: Condition = [],  # noqa: B006
+    into: Annotated[
+        str, typer.Option(metavar="s3://BUCKET/PREFIX", help="Write each result as an object below it.", show_default=False)
+    ] = "",
+    form: Form = "parquet",
+    dataset: Annotated[
+        str, typer.Option("--dataset", metavar="NAME", help="The data set that these objects make.", show_default=False)
+    ] = "",
 ) -> None:
     """Run a function over the slices of objects with Lithops; the results come in the order of the slices."""
-    task = find_function(function)
+    if dataset and not into:
+        raise Complaint("--dataset needs --into: say where its objects are to be written")
+    task, conditions = find_function(function), [condition(one) for one in where]
+    names = [name.strip() for name in columns.split(",")] if columns else None
     from infra.runtime.lithops import SluiceExecutor
 
     file = str(session.config_file) if session.config_file else None
     shown = False if session.json else None
     with SluiceExecutor(sluice=session.config, config_file=file, url=session.endpoints.http, progress=shown) as executor:
-        run = executor.map(task, objects, objective=objective, deadline=deadline, slices=slices, workers=workers, memory=memory)
+        run = executor.map(
+            task, objects, objective=objective, deadline=deadline, slices=slices, workers=workers, memory=memory,
+            columns=names, where=conditions, into=into, form=form, dataset=dataset,
+        )  # fmt: skip
         try:
             results = run.result()
         except Exception as error:  # the user's own function: its error in a line, and where
@@ -45,10 +61,12 @@ def map_(
             raise Complaint(f"{function} failed {notes[0] if notes else ''}: {type(error).__name__}: {error}") from error
         statistics, plan = run.statistics, msgspec.to_builtins(run.plan)
     if session.json:
-        session.answer({"results": [plain(result) for result in results], "plan": plan, "executed": statistics})
+        session.answer(
+            {"results": [plain(vars(result) if into else result) for result in results], "plan": plan, "executed": statistics}
+        )
         return
     for result in results:
-        typer.echo(result)
+        typer.echo(f"s3://{result.bucket}/{result.key}" if into else result)
     known = (
         f"predicted {interval(plan.get('time_s'), text.seconds)}, from {basis_of(plan)}"
         if plan.get("time_s")

@@ -6,19 +6,20 @@ Source: CloudEvents Subscriptions API 0.1-wip. How an event is sent, and what an
 from __future__ import annotations
 
 import logging
-import sqlite3
 import uuid
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import httpx
 import msgspec
+from sqlalchemy import Column, MetaData, Table, Text, bindparam, delete, select, update
 
 from events.attributes import check
 from events.errors import Reject
 from events.event import Event, now
 from events.filter import Filter, compile_filters
 from infra.catalog.acl import ADMIN, Caller
+from infra.catalog.database import Database, Upsert
 from infra.delivery import stream_sink
 from infra.delivery.credential import Credential
 from infra.delivery.stream_sink import StreamSink
@@ -29,6 +30,21 @@ PREFIX = "subscription/"
 #: The protocol of a subscription whose sink is a Redis stream.
 STREAM = "REDIS"
 SCHEMA = "CREATE TABLE subscription (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID"
+_table = Table("subscription", MetaData(), Column("id", Text, primary_key=True), Column("body", Text))
+_c = _table.c
+_ALL = select(_c.id, _c.body).order_by(_c.id)
+_GET = select(_c.body).where(_c.id == bindparam("name"))
+
+
+def _put(insert: Any) -> Any:
+    made = insert(_table).values(id=bindparam("id"), body=bindparam("body"))
+    return made.on_conflict_do_update(index_elements=[_c.id], set_={"body": made.excluded.body})
+
+
+_PUT = Upsert(_put)
+_MOVE = Upsert(lambda insert: insert(_table).values(id=bindparam("id"), body=bindparam("body")).on_conflict_do_nothing())
+_CHANGE = update(_table).where(_c.id == bindparam("name")).values(body=bindparam("told"))
+_DROP = delete(_table).where(_c.id == bindparam("name"))
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,24 +89,26 @@ class _Compiled(NamedTuple):
 
 
 class Subscriptions:
-    """All subscriptions, compiled. Changes go through the writer's connection; ``load`` refreshes the compiled form.
+    """All subscriptions, compiled. They are kept in the catalogue's database; ``load`` refreshes the compiled form.
 
-    ``ended`` is called with the id of a subscription whose sink is gone; it is to ``retire`` it. ``callback`` gives the URL by
-    which the sink of a subscription may agree to its events later, if there is one. ``visible`` says whether a subscription's
-    maker may see an event; it is asked when the event is sent, because rights change. ``completed`` adds what only then can be
-    told, such as a URL that will not be good for long.
+    ``reload`` is called for a delivery to one that is not known: another process may have made it just now. ``ended`` is called
+    with the id of a subscription whose sink is gone; it is to ``retire`` it. ``callback`` gives the URL by which the sink of a
+    subscription may agree to its events later, if there is one. ``visible`` says whether a subscription's maker may see an
+    event; it is asked when the event is sent, because rights change. ``completed`` adds what only then can be told, such as a
+    URL that will not be good for long.
     """
 
     def __init__(self, callback: Callable[[str], str] = lambda _: "") -> None:
         self._callback = callback
         self._found: dict[str, _Compiled] = {}
+        self.reload: Callable[[], object] = lambda: None
         self.ended: Callable[[str], object] = lambda _: None
         self.visible: Callable[[Event, Caller], bool] = lambda _event, _caller: True
         self.completed: Callable[[Event], Event] = lambda event: event
 
-    def load(self, connection: sqlite3.Connection) -> None:
+    def load(self, database: Database) -> None:
         """Read and compile what the database holds. Who has not changed keeps what is known of its sink."""
-        rows = connection.execute("SELECT id, body FROM subscription ORDER BY id").fetchall()
+        rows = database.rows(_ALL)
         known = self._found
         self._found = {
             row["id"]: known[row["id"]]
@@ -113,7 +131,10 @@ class Subscriptions:
 
     def post(self, client: httpx.Client, target: str, event: Event) -> None:
         """Send one event to a delivery target; nothing happens if that no longer exists. Raises as ``Webhook.post`` does."""
-        found = self._found.get(target.removeprefix(PREFIX))
+        name = target.removeprefix(PREFIX)
+        if name not in self._found:
+            self.reload()
+        found = self._found.get(name)
         if found is None or not self.visible(event, Caller(frozenset(found.subscription.maker))):
             return
         try:
@@ -160,7 +181,7 @@ def parse(document: Any) -> Subscription:
     return made
 
 
-def add(connection: sqlite3.Connection, wanted: Subscription) -> Subscription:
+def add(database: Database, wanted: Subscription) -> Subscription:
     """Check and store a subscription, in place of the one of its id; returns it with its id. Raises ``Reject``.
 
     A credential without its secret, as ``shown`` gives it, keeps the secret that is known.
@@ -169,15 +190,15 @@ def add(connection: sqlite3.Connection, wanted: Subscription) -> Subscription:
         raise Reject(f"the protocol {wanted.protocol!r} is not offered here; HTTP and {STREAM} are")
     stream = wanted.protocol == STREAM
     (stream_sink.address_of if stream else address_of)(wanted.sink)
-    if "/" in wanted.id or wanted.id in (".", "..") or len(wanted.id) > 128:
-        raise Reject(f"the id {wanted.id[:128]!r} cannot stand in a URL: use at most 128 characters without a slash")
+    if "/" in wanted.id or "\0" in wanted.id or wanted.id in (".", "..") or len(wanted.id) > 128:
+        raise Reject(f"the id {wanted.id[:128]!r} cannot stand in a URL: use at most 128 characters without a slash or U+0000")
     if "" in wanted.config:
         raise Reject("config: a key must not be empty")
     if wanted.source:
         check("source", wanted.source)
     (stream_sink.settings_of if stream else settings_of)(wanted.protocolsettings)
     compile_filters(wanted.types, wanted.filters, wanted.source)
-    row = connection.execute("SELECT body FROM subscription WHERE id = ?", (wanted.id,)).fetchone()
+    row = database.row(_GET, {"name": wanted.id})
     known = msgspec.json.decode(row["body"], type=Subscription) if row else None
     credential = wanted.sinkcredential
     if credential is not None:
@@ -192,8 +213,7 @@ def add(connection: sqlite3.Connection, wanted: Subscription) -> Subscription:
         sinkcredential=credential,
         granted=known.granted if known and known.sink == wanted.sink else None,
     )
-    body = msgspec.json.encode(made).decode()
-    connection.execute("INSERT OR REPLACE INTO subscription VALUES (?, ?)", (made.id, body))
+    database.run(_PUT, {"id": made.id, "body": msgspec.json.encode(made).decode()})
     return made
 
 
@@ -205,22 +225,27 @@ def _completed(wanted: Credential, known: Credential | None) -> Credential:
     )
 
 
-def grant(connection: sqlite3.Connection, name: str, rate: int) -> bool:
+def grant(database: Database, name: str, rate: int) -> bool:
     """Note that a subscription's sink agreed to ``rate`` events a minute (0: any number); whether the subscription exists."""
-    row = connection.execute("SELECT body FROM subscription WHERE id = ?", (name,)).fetchone()
+    row = database.row(_GET, {"name": name})
     if row is None:
         return False
     made = msgspec.structs.replace(msgspec.json.decode(row["body"], type=Subscription), granted=rate)
-    body = msgspec.json.encode(made).decode()
-    return connection.execute("UPDATE subscription SET body = ? WHERE id = ?", (body, name)).rowcount == 1
+    return database.run(_CHANGE, {"name": name, "told": msgspec.json.encode(made).decode()}) == 1
 
 
-def remove(connection: sqlite3.Connection, name: str) -> bool:
+def remove(database: Database, name: str) -> bool:
     """Forget a subscription and what it still waits for; whether it existed."""
-    connection.execute("DELETE FROM delivery WHERE target = ?", (PREFIX + name,))
-    return retire(connection, name)
+    if database.dialect == "sqlite":  # elsewhere the log is in Redis, and what waits there finds nobody
+        database.connection.execute("DELETE FROM delivery WHERE target = ?", (PREFIX + name,))
+    return retire(database, name)
 
 
-def retire(connection: sqlite3.Connection, name: str) -> bool:
+def retire(database: Database, name: str) -> bool:
     """Forget a subscription, but not the delivery at hand, whose failure is still to be told; whether it existed."""
-    return connection.execute("DELETE FROM subscription WHERE id = ?", (name,)).rowcount == 1
+    return database.run(_DROP, {"name": name}) == 1
+
+
+def move(old: Database, new: Database) -> None:
+    """Take over those that an earlier version kept in ``lake.db`` beside a catalogue elsewhere; ``old`` forgets them later."""
+    new.many(_MOVE, [{"id": row["id"], "body": row["body"]} for row in old.rows(_ALL)])

@@ -124,7 +124,9 @@ class _Process:
             answer = {"error": "its process did not start"}
         if "error" in answer:
             self.end()
-            raise Retry(f"the graph store in {folder} cannot be opened (is another process using it?): {answer['error']}")
+            if "lock" in answer["error"].lower():
+                raise Retry(f"the graph store in {folder} is open in another process: end that one first")
+            raise Retry(f"the graph store in {folder} cannot be opened: {answer['error']}")
 
     @contextlib.contextmanager
     def slot(self, update: bool, end: float) -> Iterator[socket.socket]:

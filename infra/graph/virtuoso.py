@@ -10,6 +10,7 @@ triples are several transactions.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,15 +21,17 @@ import pyoxigraph
 from events.errors import Reject, Retry
 from events.ports import GraphChange
 from infra.graph.keeper import serialise
-from infra.graph.sparql import Described, describe
+from infra.graph.sparql import describe
 from infra.graph.store import JSON, NTRIPLES, Answer, Ask, SparqlStore, TooLarge, TooLong, dataset
 from infra.graph.terms import XSD, updates
-from infra.graph.virtuoso_query import EXACT_WKT, WKT, rewritten
+from infra.graph.virtuoso_query import EXACT_WKT, NO_GRAPH, WKT, about_graphs, rewritten, written_graphs
 
 #: Triples in one update: its parser's memory ends at about 5000.
 PORTION = 1000
 #: Most graphs that a query over all of them is told.
 MOST_GRAPHS = 5000
+#: How long a refused password is not tried again, in seconds.
+REFUSED_S = 60.0
 #: Graphs of Virtuoso's own.
 _ITS_OWN = ("http://www.openlinksw.com/", "http://www.w3.org/ns/ldp#", "http://localuriqaserver/", "virtrdf:")
 _GRAPHS = "SELECT ?g WHERE { GRAPH ?g { ?s ?p ?o } } GROUP BY ?g"
@@ -46,11 +49,12 @@ class VirtuosoStore(SparqlStore):
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self._url = url.rstrip("/")
+        self._refused_until = float("-inf")
         self._auth = httpx.DigestAuth(user, password)
         self._client = httpx.Client(trust_env=False, timeout=httpx.Timeout(60, connect=5))
 
     def change(self, changes: Sequence[GraphChange]) -> None:
-        """See the port ``GraphStore``. A user or password that is refused is no reason to try again: it would lock us out."""
+        """See the port ``GraphStore``. A password that is refused is not tried again soon: Virtuoso would lock the user out."""
         texts = list(updates(changes, PORTION))
         together: list[str] = []
         size = 0
@@ -68,15 +72,17 @@ class VirtuosoStore(SparqlStore):
         """See ``SparqlStore``."""
         query = describe(ask.query)
         default, named = dataset(ask)
-        if named is None and default is not None and _any_graph(query):
-            named = self.graphs()
+        if named is None and default is not None and about_graphs(query):
+            named = written_graphs(query)
+            if named is None:
+                named = self.graphs()
             if len(named) > MOST_GRAPHS:
                 raise Reject(f"there are {len(named)} graphs: name those that the query is about with FROM NAMED")
         text = rewritten(query, without_from=default is not None)
         form: dict[str, Any] = {"query": text, "timeout": str(max(1000, round(ask.seconds * 1000)))}
         if default is not None:
-            form["default-graph-uri"] = default or ["urn:sluice:none"]
-            form["named-graph-uri"] = (named or ["urn:sluice:none"]) if named is not None else []
+            form["default-graph-uri"] = default or [NO_GRAPH]
+            form["named-graph-uri"] = (named or [NO_GRAPH]) if named is not None else []
         if query.form in ("CONSTRUCT", "DESCRIBE"):
             body = self._post(form, NTRIPLES, ask)
             floats = b"#double>" in body or b"#float>" in body
@@ -98,6 +104,9 @@ class VirtuosoStore(SparqlStore):
         self._client.close()
 
     def _update(self, texts: list[str]) -> None:
+        refusal = Retry(f"Virtuoso at {self._url} refuses semantics.graph_user or its graph_password", after=REFUSED_S)
+        if time.monotonic() < self._refused_until:
+            raise refusal
         text = " ;\n".join(texts).replace(f"^^<{WKT}>", f"^^<{EXACT_WKT}>")
         try:
             response = self._client.post(
@@ -109,7 +118,8 @@ class VirtuosoStore(SparqlStore):
         except httpx.HTTPError as error:
             raise Retry(f"Virtuoso at {self._url} cannot be reached: {error}") from error
         if response.status_code == 401:
-            raise Retry(f"Virtuoso at {self._url} refuses the user or password of semantics.user", after=60)
+            self._refused_until = time.monotonic() + REFUSED_S
+            raise refusal
         if not response.is_success:
             raise Retry(f"Virtuoso at {self._url} does not take an update: {_first_line(response.text)}")
 
@@ -139,12 +149,6 @@ class VirtuosoStore(SparqlStore):
         if said.startswith("Virtuoso"):
             raise Reject(f"the query cannot be answered: {said}")
         raise Retry(f"Virtuoso at {self._url} answers {response.status_code}")
-
-
-def _any_graph(query: Described) -> bool:
-    """Whether GRAPH stands before a variable."""
-    pairs = zip(query.tokens, query.tokens[1:], strict=False)
-    return any(word.value == "GRAPH" and word.kind == "word" and then.kind == "variable" for word, then in pairs)
 
 
 def _rounded(bound: dict[str, str]) -> bool:

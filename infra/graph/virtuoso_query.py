@@ -10,6 +10,8 @@ from infra.graph.sparql import Described, Token, where
 WKT = "http://www.opengis.net/ont/geosparql#wktLiteral"
 #: Virtuoso makes geometries of WKT and rounds their coordinates to 32 bits: under this datatype it leaves them alone.
 EXACT_WKT = "urn:sluice:wktLiteral"
+#: A graph that is never there: Virtuoso takes no empty set of graphs.
+NO_GRAPH = "urn:sluice:none"
 _TERMS = {"iri", "name", "variable", "text"}
 _PATH = {"|", "/", "^", "!", "?", "*", "+", "(", ")"}
 
@@ -18,6 +20,9 @@ def rewritten(query: Described, *, without_from: bool) -> str:
     """The text for Virtuoso. Raises ``Reject`` for a path that it cannot follow."""
     found = query.tokens
     pieces: list[tuple[int, int, str]] = []
+    if query.own and not without_from and about_graphs(query) and not _names_graphs(found):
+        start = next(token.start for token in found if token.kind == "word" and token.value == "FROM")
+        pieces.append((start, start, f"FROM NAMED <{NO_GRAPH}> "))  # else Virtuoso would look into any
     for place, token in enumerate(found):
         if without_from and token.value == "FROM" and token.kind == "word":
             last = found[place + (2 if place + 1 < len(found) and found[place + 1].value == "NAMED" else 1)]
@@ -27,10 +32,44 @@ def rewritten(query: Described, *, without_from: bool) -> str:
         elif token.kind == "other" and token.value in "+*" and _is_path(found, place):
             pieces.append(_closure(query, place))
     text, end = "", 0
-    for start, stop, piece in pieces:
+    for start, stop, piece in sorted(pieces):
         text += query.text[end:start] + piece
         end = stop
     return text + query.text[end:]
+
+
+def about_graphs(query: Described) -> bool:
+    """Whether it has a GRAPH at all."""
+    return any(_is_graph(token) for token in query.tokens)
+
+
+def written_graphs(query: Described) -> list[str] | None:
+    """The graphs behind GRAPH; ``None`` where one is a variable, or an IRI that is not written out."""
+    found = query.tokens
+    prefixes = {
+        found[place + 1].value: found[place + 2].value[1:-1]
+        for place, token in enumerate(found[:-2])
+        if token.kind == "word" and token.value == "PREFIX"
+    }
+    graphs = set()
+    for word, then in pairwise(found):
+        if _is_graph(word):
+            prefix, colon, local = then.value.partition(":")
+            if then.kind == "iri" and colon:
+                graphs.add(then.value[1:-1])
+            elif then.kind == "name" and prefix + colon in prefixes:
+                graphs.add(prefixes[prefix + colon] + local.replace("\\", ""))
+            else:
+                return None
+    return sorted(graphs)
+
+
+def _is_graph(token: Token) -> bool:
+    return token.kind == "word" and token.value == "GRAPH"
+
+
+def _names_graphs(found: tuple[Token, ...]) -> bool:
+    return ("FROM", "NAMED") in pairwise(token.value for token in found if token.kind in ("word", "iri", "name"))
 
 
 def _is_path(found: tuple[Token, ...], place: int) -> bool:

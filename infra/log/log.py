@@ -127,6 +127,14 @@ class Log(Protocol):
         """Accepted events behind ``after``: (number, when recorded, event), oldest first; ``pattern`` globs the type."""
         ...
 
+    def end(self) -> int:
+        """The number of the newest event, or 0: each that comes has a higher one."""
+        ...
+
+    def whole(self, after: int) -> bool:
+        """Whether all events that ever came behind ``after`` are still here."""
+        ...
+
     def counts(self) -> dict[str, float]:
         """Events, deliveries waiting and retrying, dead letters, and the age in seconds of the oldest delivery.
 

@@ -194,6 +194,14 @@ class RedisLog:
                 break
         return found
 
+    def end(self) -> int:
+        return int(self._server.run("GET", self._server.key("seq")) or 0)
+
+    def whole(self, after: int) -> bool:
+        end = self.end()
+        first = self._server.run("XRANGE", self._server.key("events"), "-", "+", "COUNT", 1)
+        return after >= end if not first else _number(first[0][0]) <= after + 1
+
     def counts(self) -> dict[str, float]:
         events, waiting, retrying, dead, oldest_ms, behind_ms = self._server.call("counts", SHARDS)
         ages = {"oldest_s": oldest_ms / 1000, "behind_s": behind_ms / 1000}

@@ -68,8 +68,7 @@ def append(connection: sqlite3.Connection, events: Iterable[Event], targets: Tar
 def accept(connection: sqlite3.Connection, requests: Sequence[Sequence[Stored]], targets: Targets) -> list[int]:
     """Accept the events of many requests at once; how many of each were new. Of equal events the first is."""
     known = _known(connection, [event.key for stored in requests for event, _ in stored])
-    last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").fetchone()
-    seq, at = last["seq"] if last else 0, time.time()
+    seq, at = end(connection), time.time()
     rows: list[tuple[Any, ...]] = []
     deliveries: list[tuple[int, str, int, str]] = []
     answer = []
@@ -201,6 +200,24 @@ def tail(connection: sqlite3.Connection, after: int, limit: int, pattern: str = 
         "SELECT seq, recorded, body FROM event WHERE seq > ? AND type GLOB ? ORDER BY seq LIMIT ?", (after, pattern, limit)
     )
     return [(row["seq"], row["recorded"], from_json(row["body"])) for row in rows]
+
+
+def end(connection: sqlite3.Connection) -> int:
+    """The number of the newest event that ever was, or 0."""
+    last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").fetchone()
+    return last["seq"] if last else 0
+
+
+def whole(connection: sqlite3.Connection, after: int) -> bool:
+    """Whether no event behind ``after`` was forgotten: numbers have no gaps, and of the old only what is needed is kept."""
+    free = connection.execute(
+        "SELECT seq FROM event AS e WHERE seq > ? AND NOT EXISTS (SELECT 1 FROM delivery WHERE seq = e.seq) "
+        "AND NOT EXISTS (SELECT 1 FROM dead WHERE seq = e.seq) ORDER BY seq LIMIT 1",
+        (after,),
+    ).fetchone()
+    upto = free["seq"] if free else end(connection)
+    kept = connection.execute("SELECT count(*) FROM event WHERE seq > ? AND seq <= ?", (after, upto)).fetchone()[0]
+    return bool(kept >= upto - after)
 
 
 def prune(connection: sqlite3.Connection, before: float, after: int, limit: int) -> int | None:
@@ -350,6 +367,14 @@ class SqliteLog:
     def tail(self, after: int, limit: int, pattern: str = "*") -> list[tuple[int, float, Event]]:
         with self._reading() as connection:
             return tail(connection, after, limit, pattern)
+
+    def end(self) -> int:
+        with self._reading() as connection:
+            return end(connection)
+
+    def whole(self, after: int) -> bool:
+        with self._reading() as connection:
+            return whole(connection, after)
 
     def counts(self) -> dict[str, float]:
         with self._reading() as connection:

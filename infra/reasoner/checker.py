@@ -45,15 +45,17 @@ class ReasonerProcess:
 
     def _ask(self, data: bytes) -> dict[str, Any]:
         command = [sys.executable, "-P", classify.__file__]
-        with tempfile.TemporaryDirectory(prefix="sluice-reasoner-") as folder:
-            process = subprocess.Popen(
+        with (
+            tempfile.TemporaryDirectory(prefix="sluice-reasoner-") as folder,
+            subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
                 env={**os.environ, "TMPDIR": folder},
-            )
+            ) as process,
+        ):
             try:
                 out, _ = process.communicate(data, timeout=self._seconds)
             except subprocess.TimeoutExpired as error:
@@ -61,7 +63,6 @@ class ReasonerProcess:
             finally:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)  # with the Java that it started
-                    process.wait()
         try:
             answer: dict[str, Any] = msgspec.json.decode(out)
         except msgspec.DecodeError as error:

@@ -9,11 +9,14 @@ import io
 import json
 import os
 import re
+import resource
 import sys
 from typing import Any
 
 #: Memory of the Java machine, in MB.
 MEMORY = 1500
+#: CPU seconds of each process: who asked ends it earlier, unless that was killed.
+CPU_S = 900
 
 
 def _java(owlready2: Any) -> None:
@@ -80,6 +83,7 @@ def verdict(data: bytes) -> dict[str, Any]:
 
 def main() -> None:
     """Read, ask, write."""
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # owlready2 prints what it does
     try:

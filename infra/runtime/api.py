@@ -15,11 +15,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from events.errors import Retry
 from events.event import Event, now
 from events.schema import asyncapi, schemas
 from events.types import PlanReady, PlanRequested
 from infra.access.access import Access
-from infra.catalog.acl import Caller
 from infra.catalog.resources import Binding, Resource
 from infra.delivery.metrics import CONTENT_TYPE
 from infra.delivery.reconcile import Tally
@@ -61,7 +61,7 @@ class Api:
     ) -> None:
         self.lake, self.ready, self.url = lake, ready, url
         self.closing = asyncio.Event()
-        uploads = UploadsApi(lake, objects)
+        uploads, dcat = UploadsApi(lake, objects), DcatApi(lake, url)
         self.operations = [
             Operation("GET", "/healthz", "", self.health),
             Operation("GET", "/readyz", "", self.readiness),
@@ -69,12 +69,12 @@ class Api:
             Operation("GET", "/metrics", "admin", self.metrics),
             *EventsApi(lake, self.closing).operations(),
             *uploads.operations(),
-            *ResourcesApi(lake, {"data-object": uploads.create, "binding": self._bound}).operations(),
+            *ResourcesApi(lake, {"data-object": uploads.create}, {"binding": self._bound}).operations(),
             *MembersApi(lake, self.closing).operations(),
             *LineageApi(lake, url).operations(),
-            *DcatApi(lake, url).operations(),
+            *dcat.operations(),
             *ProvidersApi(objects).operations(),
-            *EntriesApi(lake).operations(),
+            *EntriesApi(lake, dcat.by_type).operations(),
             *ModelsApi(lake).operations(),
             *ModelEventsApi(lake, self.closing).operations(),
             *SeriesApi(lake).operations(),
@@ -94,19 +94,23 @@ class Api:
         """The ASGI application."""
         return Starlette(routes=[operation.route for operation in self.operations], exception_handlers=HANDLERS)
 
-    def _bound(self, resource: Resource, _: Caller) -> Resource:
+    def _bound(self, resource: Resource) -> None:
         if isinstance(resource, Binding):
             check(self.lake.routes, resource)
-        return resource
 
     async def health(self, _: Request) -> Response:
         """Say that the process lives."""
         return reply({"status": "ok"})
 
     async def readiness(self, _: Request) -> Response:
-        """Say whether it takes work."""
-        ready = self.ready()
-        return reply({"status": "ready" if ready else "starting"}, 200 if ready else 503)
+        """Say whether it takes work: it has started, and its event log answers."""
+        if not self.ready():
+            return reply({"status": "starting"}, 503)
+        try:
+            await run_in_threadpool(self.lake.log.end)
+        except Retry as error:
+            return reply({"status": str(error)}, 503)
+        return reply({"status": "ready"}, 200)
 
     async def status(self, _: Request) -> Response:
         """The lake in numbers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,9 +17,11 @@ from infra.catalog.database import Database
 from infra.catalog.entries import Entries
 from infra.lake import Lake
 from infra.runtime.answers import number, reply
-from infra.runtime.operation import Operation, caller_of
+from infra.runtime.negotiation import preferred
+from infra.runtime.operation import Handler, Operation, caller_of
 
 T = TypeVar("T")
+JSON = "application/json"
 
 
 class FoundEntries(msgspec.Struct):
@@ -30,10 +32,10 @@ class FoundEntries(msgspec.Struct):
 
 
 class EntriesApi:
-    """Searches and reads, for those who may view."""
+    """Searches and reads, for those who may view. ``others`` answer who wants all of it in another media type than JSON."""
 
-    def __init__(self, lake: Lake) -> None:
-        self._lake = lake
+    def __init__(self, lake: Lake, others: Mapping[str, Handler]) -> None:
+        self._lake, self._others = lake, others
 
     def operations(self) -> list[Operation]:
         fields = Query.__struct_fields__
@@ -43,7 +45,13 @@ class EntriesApi:
         ]
 
     async def search(self, request: Request) -> Response:
-        """Search the catalogue; ``where=rows>=100`` may repeat."""
+        """Search the catalogue; ``where=rows>=100`` may repeat. Who accepts Turtle or JSON-LD is sent all of it in DCAT."""
+        answer = self._others.get(preferred(request.headers.get("accept", ""), (JSON, *self._others)), self._found)
+        made = await answer(request)
+        made.headers["vary"] = "accept"
+        return made
+
+    async def _found(self, request: Request) -> Response:
         query, caller = query_of(request), caller_of(request)
         entries = await self._read(lambda database: Entries(database, viewer=caller).search(query))
         more = len(entries) == query.limit

@@ -26,8 +26,8 @@ class FactsApi:
 
     def operations(self) -> list[Operation]:
         return [
-            Operation("GET", "/facts/why", "read", self.why, query=("subject", "class")),
-            Operation("GET", "/facts/shelters", "read", self.shelters, query=("person", "limit", "after")),
+            Operation("GET", "/facts/why", "graph", self.why, query=("subject", "class")),
+            Operation("GET", "/facts/shelters", "graph", self.shelters, query=("person", "limit", "after")),
         ]
 
     async def why(self, request: Request) -> Response:

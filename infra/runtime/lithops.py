@@ -156,6 +156,7 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
             task=name or task_code.task_name(map_function),
             code=task_code.code_hash(map_function),
             backend=self.backend,
+            image=self.image,
             objects=[data] if isinstance(data, str) else data if isinstance(data, list) else [],
             query=told(data) if isinstance(data, Query) else {},
             objective=objective,
@@ -279,6 +280,11 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
 
     # What a PlannedMap needs of its executor.
 
+    @property
+    def image(self) -> str:
+        """What the workers run in, where that is not this machine."""
+        return "" if self.local else str((self.config.get(self.backend) or {}).get("runtime") or "")
+
     def ask(self, request: PlanRequested) -> PlanReady | None:
         """The plan, or ``None`` with a warning where the planner does not answer. Raises ``Reject``."""
         try:
@@ -313,13 +319,16 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
                 raise
             logger.warning("what the results of %s were made of was not told: %s", task, error)
 
-    def discard(self, written: Sequence[Written]) -> None:
-        """Delete results of a map that failed."""
-        for one in written:
-            try:
-                self.objects.delete(one.bucket, one.key)
-            except Retry as error:
-                logger.warning("s3://%s/%s is left over of a map that failed: %s", one.bucket, one.key, error)
+    def discard(self, place: Target, until: str = "") -> None:
+        """Delete what lies at ``place``; with ``until`` only what was written before then (RFC 3339)."""
+        try:
+            for one in list(self.objects.list(place.bucket, place.prefix)):
+                if not until or one.modified < until:
+                    self.objects.delete(one.bucket, one.key)
+        except NotFound:
+            return  # there is no such bucket
+        except Retry as error:
+            logger.warning("s3://%s/%s is left over of a map: %s", place.bucket, place.prefix, error)
 
     def index(self, part: Slice) -> Index:
         """What a slice was cut by."""

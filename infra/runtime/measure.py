@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from events.types import PlanReady, Wave, WorkerRan
@@ -48,16 +48,31 @@ class Submitted:
 def waves(
     submitted: Sequence[Submitted], outcomes: Mapping[Place, Outcome], parts: Mapping[Place, int], cores: float
 ) -> list[Wave]:
-    """The statistics of each wave that answered or failed something. ``parts`` are the sizes of the slices in bytes."""
+    """The statistics of each wave that answered or failed something. ``parts`` are the sizes of the slices in bytes.
+
+    A probe's workers have slices of several sizes on purpose: those of one size are told apart from the others, since what they
+    show together is lost in a sum. What failed is told with the first.
+    """
     taken: dict[int, list[Outcome]] = {}
     for outcome in outcomes.values():
         if not outcome.error:
             taken.setdefault(outcome.worker, []).append(outcome)
     return [
         _wave(wave, [one for worker in wave.workers for one in taken.get(worker.number, ())], parts, cores)
-        for wave in submitted
+        for whole in submitted
+        for wave in _by_size(whole)
         if wave.failed or any(worker.number in taken for worker in wave.workers)
     ]
+
+
+def _by_size(wave: Submitted) -> list[Submitted]:
+    if wave.plan.basis != "none":
+        return [wave]
+    alike: dict[int, list[Worker]] = {}
+    for worker in wave.workers:
+        alike.setdefault(sum(part.bytes for _, part in worker.part).bit_length(), []).append(worker)
+    first, *others = [replace(wave, workers=workers) for workers in alike.values() or [[]]]
+    return [first, *(replace(other, failed=0, out_of_memory=0) for other in others)]
 
 
 def _wave(wave: Submitted, taken: Sequence[Outcome], parts: Mapping[Place, int], cores: float) -> Wave:

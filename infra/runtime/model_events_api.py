@@ -42,7 +42,8 @@ class ModelEventsApi:
     async def events(self, request: Request) -> Response:
         """What happens to models from now on, or behind ``after`` or ``Last-Event-ID``, as server-sent events.
 
-        Only of this ``repository`` and ``model``, if they are named.
+        Only of this ``repository`` and ``model``, if they are named. 0 is before all that is kept. 410 tells of a number that
+        is not: events behind it are forgotten, or it is of another log.
         """
         last = request.headers.get("last-event-id", "")
         if last and not (last.isascii() and last.isdigit() and len(last) < 20):
@@ -52,7 +53,13 @@ class ModelEventsApi:
         elif "after" in request.query_params:
             after = number(request, "after", 0)
         else:
-            after = await run_in_threadpool(self._end)
+            after = await run_in_threadpool(self._lake.log.end)
+        if after and await run_in_threadpool(self._lost, after):
+            raise HTTPException(
+                410,
+                f"events behind {after} are no longer kept, so some may be missing: see GET /models for how things are now, "
+                "and begin again without a cursor, or with after=0 for all that is kept",
+            )
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(self._stream(request, after), headers=headers, media_type="text/event-stream")
 
@@ -61,21 +68,21 @@ class ModelEventsApi:
         yield b": models\nid: %d\n\n" % after
         said = time.monotonic()
         while not self._closing.is_set() and not await request.is_disconnected():
-            last, lines = await run_in_threadpool(
+            after, more, lines = await run_in_threadpool(
                 self._page, after, wanted.get("repository", ""), wanted.get("model", ""), caller
             )
             if lines:
                 yield b"".join(lines)
                 said = time.monotonic()
             elif time.monotonic() - said > ALIVE_SECONDS:
-                yield b": alive\nid: %d\n\n" % last
+                yield b": alive\nid: %d\n\n" % after
                 said = time.monotonic()
-            if last == after:
+            if not more:
                 await asyncio.sleep(FOLLOW_SECONDS)
-            after = last
 
-    def _page(self, after: int, repository: str, model: str, caller: Caller) -> tuple[int, list[bytes]]:
-        """The number of the last event looked at, and what the caller may see of those it wants."""
+    def _page(self, after: int, repository: str, model: str, caller: Caller) -> tuple[int, bool, list[bytes]]:
+        """The number of the last event looked at, whether more may wait, and what the caller may see of those it wants."""
+        end = self._lake.log.end()  # before the page: what comes meanwhile is behind it
         found = self._lake.log.tail(after, PAGE, PATTERN)
         of = [(seq, event) for seq, _, event in found if event.type in ANNOUNCED and _is_of(event, repository, model)]
         eyes = Visible(self._lake.database, self._lake.config.bucket)
@@ -86,15 +93,12 @@ class ModelEventsApi:
             for seq, event in of
             if id(event) in seen
         ]
-        return found[-1][0] if found else after, lines
+        more = len(found) == PAGE
+        return found[-1][0] if more else max(after, end, *(seq for seq, _, _ in found[-1:])), more, lines
 
-    def _end(self) -> int:
-        """A number that no event so far is behind. Bisects, since the numbers have gaps."""
-        low, high = 0, 2**62
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (middle + 1, high) if self._lake.log.tail(middle, 1) else (low, middle)
-        return low
+    def _lost(self, after: int) -> bool:
+        """Whether a reader at this number would miss events."""
+        return after > self._lake.log.end() or not self._lake.log.whole(after)
 
 
 def _is_of(event: Event, repository: str, model: str) -> bool:

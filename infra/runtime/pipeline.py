@@ -183,6 +183,7 @@ def _request(executor: Any, stage: Stage, data: Any) -> PlanRequested:
         task=stage.name,
         code=task_code.code_hash(stage.task),
         backend=executor.backend,
+        image=executor.image,
         objects=objects,
         query=msgspec.to_builtins(data) if isinstance(data, Query) else {},
         objective=stage.options.get("objective", "balanced"),

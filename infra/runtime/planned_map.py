@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 TRIES = 2
 #: Seconds after which a worker whose process is gone is taken to be dead, and a wave of which nothing began to be lost.
 GONE_S, START_S = 2.0, 300.0
+#: Pauses between two looks are so much longer than a look takes: it lists all answers, and many slices have many.
+PATIENCE = 3.0
 
 
 class PlannedMap:
@@ -46,6 +48,7 @@ class PlannedMap:
     Attributes:
         plan: the plan of the latest wave.
         run: unique to this map.
+        request, work, options: what was asked for.
         then: what is done with all results (and their slices) at the end: a reduction, a data set made of them.
         statistics: what the run took, once it has ended; also when it failed.
 
@@ -65,7 +68,7 @@ class PlannedMap:
         self.plan, self.run = plan, run
         self.statistics: TaskExecuted | None = None
         self.then: list[Callable[[Any, list[Slice]], Any]] = []
-        self._executor, self._work, self._request, self._options = executor, work, request, options
+        self._executor, self.work, self.request, self.options = executor, work, request, options
         self._progress = progress
         self._journal: Journal = executor.lanes.journal(run)
         self._parts: dict[Place, Slice] = {(number,): part for number, part in enumerate(slices)}
@@ -163,7 +166,9 @@ class PlannedMap:
         try:
             with Progress(self._progress, self.plan.task) as progress:
                 while self._error is None and (len(self._outcomes) < len(self._parts)):
+                    looked = time.monotonic()
                     answered = self._step()
+                    pause = max(self._executor.lanes.pause, PATIENCE * (time.monotonic() - looked))
                     if answered:
                         progress.update(len(self._outcomes), len(self._parts), self._left())
                     yield from answered
@@ -171,8 +176,8 @@ class PlannedMap:
                         rest, self._rest = self._rest, []
                         self._replan(rest)
                         self._submit(rest)
-                    elif not answered:
-                        time.sleep(self._executor.lanes.pause)
+                    elif len(self._outcomes) < len(self._parts):
+                        time.sleep(pause)
         finally:
             self._end()
 
@@ -272,8 +277,8 @@ class PlannedMap:
     def _shrink(self, place: Place) -> bool:
         """Cut a slice that ran out of memory and let workers be larger, as far as the caller left that open."""
         part, executor = self._parts[place], self._executor
-        pieces = [part] if self._request.slices else split(part, executor.index(part))
-        larger = 0 if self._options.runtime_memory else executor.larger(self.plan.memory_mb)
+        pieces = [part] if self.request.slices else split(part, executor.index(part))
+        larger = 0 if self.options.runtime_memory else executor.larger(self.plan.memory_mb)
         if len(pieces) == 1 and not larger:
             return False
         self._again += self._replace(place, pieces)
@@ -285,7 +290,7 @@ class PlannedMap:
 
     def _probe(self) -> list[Place]:
         """The slices to measure first: real ones of several sizes, spread over the data; all where there are few."""
-        sizes = probe_parts(max(self.plan.workers, 1), fixed=bool(self._request.slices))
+        sizes = probe_parts(max(self.plan.workers, 1), fixed=bool(self.request.slices))
         whole = list(self._parts)
         if len(whole) <= len(sizes):
             return whole
@@ -310,11 +315,11 @@ class PlannedMap:
         placed: list[Placed] = [(place, self._parts[place]) for place in sorted(places)]
         if not placed:
             return
-        parts = partition(placed, self.plan.workers, self._options.chunksize)
-        memory = self._options.runtime_memory or self.plan.memory_mb
+        parts = partition(placed, self.plan.workers, self.options.chunksize)
+        memory = self.options.runtime_memory or self.plan.memory_mb
         first, at = len(self._workers), time.time()
         calls = [(first + number, msgspec.json.encode(part)) for number, part in enumerate(parts)]
-        futures = self._executor.lanes.submit(self._work, calls, self._options, memory)
+        futures = self._executor.lanes.submit(self.work, calls, self.options, memory)
         workers = [
             Worker(first + number, len(self._waves), part, future, sign=at)
             for number, (part, future) in enumerate(zip(parts, futures, strict=True))
@@ -327,10 +332,10 @@ class PlannedMap:
         """Plan what is left by what has been measured; on no answer, go on as planned."""
         volume = sum(part.bytes for part in self._parts.values())
         done = 1 - sum(self._parts[place].bytes for place in rest) / volume if volume else 0.0
-        deadline = self._request.deadline_s
+        deadline = self.request.deadline_s
         left = max(deadline - (time.time() - self._began), 0.001) if deadline else None
         request = msgspec.structs.replace(
-            self._request,
+            self.request,
             measured=self._measured(),
             done=min(max(done, 0.0), 0.999999),
             slices=len(rest),
@@ -364,9 +369,8 @@ class PlannedMap:
             worker.lost = True
         self._journal.remove()
         complete = len(self._outcomes) == len(self._parts) and self._error is None
-        if not complete:  # half a data set is of no use to anybody
-            written = [outcome.written for outcome in self._outcomes.values() if outcome.written]
-            self._executor.discard(written)
+        if not complete and self.work.into is not None:  # half a data set is of no use to anybody
+            self._executor.discard(self.work.into)
         if complete or self._error is not None:  # and not broken off by the caller
             self.statistics = self._executed()
             self._executor.publish(self.statistics)
@@ -379,9 +383,10 @@ class PlannedMap:
         return TaskExecuted(
             run=self.run,
             task=plan.task,
-            code=self._request.code,
+            code=self.request.code,
             format=plan.format,
-            backend=self._request.backend,
+            backend=self.request.backend,
+            image=self.request.image,
             finished=now(),
             waves=waves,
             seconds=max(max(ends, default=0.0) - self._began, 0.0) or time.time() - self._began,

@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,10 @@ class Work:
             store.close()
         return len(slices)
 
+    def opened(self, place: Place, part: Slice, store: MeteredStore) -> AbstractContextManager[Any]:
+        """What the function gets for the slice at ``place``."""
+        return part.open(store, columns=self.columns, where=self.where)
+
     def _loaded(self) -> Any:
         """The function, or one that raises what unpickling it raised: that too is an outcome of every slice."""
         try:
@@ -170,7 +174,7 @@ class Work:
 
     def _one(self, function: Any, worker: int, place: Place, part: Slice, store: MeteredStore) -> Outcome:
         try:
-            with part.open(store, columns=self.columns, where=self.where) as opened:
+            with self.opened(place, part, store) as opened:
                 result = function(opened, *self.args, **self.kwargs)
                 written: Written | None = None
                 if self.into is not None:  # while the slice is open: its folder may hold what the result names

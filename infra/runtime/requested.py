@@ -22,7 +22,12 @@ def named(event: Event, functions: Sequence[str]) -> list[str]:
 
 
 def check(routes: Routes, wanted: Binding) -> None:
-    """Raises ``Reject`` for a binding to a function that takes no such requests, or to a rule that makes no sense."""
+    """Raises ``Reject`` for a binding to a function that takes no such requests, or to a rule that makes no sense.
+
+    One that is not enabled may be anything: that is how a binding is put aside whose function has gone.
+    """
+    if not wanted.enabled:
+        return
     known = [handler.name for handler in routes.match(REQUESTED)]
     if wanted.function not in known:
         raise Reject(f"function: {wanted.function[:100]!r} cannot be bound; those that can are {', '.join(known)}")

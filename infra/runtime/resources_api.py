@@ -43,10 +43,19 @@ class Found(msgspec.Struct):
 
 
 class ResourcesApi:
-    """The operations on each noun. ``created`` is asked before a resource is stored, and may refuse or complete it."""
+    """The operations on each noun.
 
-    def __init__(self, lake: Lake, create: Mapping[str, Callable[[Resource, Caller], Resource]]) -> None:
-        self._lake, self._create = lake, create
+    ``create`` is asked before a resource of a kind is stored for the first time, and may refuse or complete it; ``check`` is
+    asked with everything that is to be stored, new or changed, and may refuse it.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        create: Mapping[str, Callable[[Resource, Caller], Resource]],
+        check: Mapping[str, Callable[[Resource], None]],
+    ) -> None:
+        self._lake, self._create, self._check = lake, create, check
 
     def operations(self) -> list[Operation]:
         """All of them; to delete an object is more (``uploads_api.py``)."""
@@ -106,6 +115,8 @@ class ResourcesApi:
         wanted = await resource_of(request, kind)
         if kind in self._create:
             wanted = await run_in_threadpool(self._create[kind], wanted, caller)
+        if kind in self._check:
+            self._check[kind](wanted)
 
         def work(store: Store) -> tuple[Resource, list[Event]]:
             made = store.create(wanted, caller)
@@ -144,6 +155,8 @@ class ResourcesApi:
         def work(store: Store) -> tuple[Resource, list[Event]]:
             before: dict[str, Any] = msgspec.to_builtins(store.get(id, caller))
             made = store.edit(id, changes_of(before), caller, if_match)
+            if kind in self._check:
+                self._check[kind](made)
             return made, changed(made, "edited")
 
         return answered(await self._commit(kind, work))

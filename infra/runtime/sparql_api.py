@@ -46,8 +46,8 @@ class SparqlApi:
     def operations(self) -> list[Operation]:
         names = ("query", "default-graph-uri", "named-graph-uri")
         return [
-            Operation("GET", "/sparql", "read", self.get, query=names),
-            Operation("POST", "/sparql", "read", self.post, query=names[1:]),
+            Operation("GET", "/sparql", "graph", self.get, query=names),
+            Operation("POST", "/sparql", "graph", self.post, query=names[1:]),
         ]
 
     async def get(self, request: Request) -> Response:
@@ -128,8 +128,9 @@ def negotiated(accept: str, offered: dict[str, str]) -> str | None:
         try:
             weight = next((float(each[2:]) for each in parameters if each.startswith("q=")), 1.0)
         except ValueError:
-            weight = 0.0
-        ranges.append((media, weight))
+            continue  # a weight that is no number: as if the range were not there
+        if 0 <= weight <= 1:
+            ranges.append((media, weight))
     for place, (name, media) in enumerate(offered.items()):
         fitting = [
             (2 if wanted == name else 1 if wanted == name.partition("/")[0] + "/*" else 0, weight)

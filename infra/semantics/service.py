@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from events.errors import Retry
 from events.ports import GraphChange, GraphStore
 from events.types import Triple
 from functions.ontologies.graphs import BASE, INFERRED, STATE
@@ -67,6 +68,9 @@ class SemanticService:
                     begun = True
                 if not self._tell():
                     self._stopping.wait(LOOK_S)
+            except Retry as error:
+                logger.warning("the graph store could not be told, and will be: %s", error)
+                self._stopping.wait(error.after or 1.0)
             except Exception:
                 logger.exception("the graph store could not be told; trying again in a second")
                 self._stopping.wait(1.0)

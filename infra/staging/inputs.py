@@ -16,7 +16,8 @@ from infra.console.client import Client
 def objects_of(api: Client, inputs: Sequence[str]) -> list[str]:
     """The addresses of ``s3://bucket/key``, of what lies below ``s3://bucket/prefix/``, and of the members of data sets.
 
-    A data set is named by its id or its name. Raises ``Reject`` where there is nothing.
+    In the order of their keys, input by input. A data set is named by its id or its name.
+    Raises ``Reject`` where there is nothing.
     """
     found: list[str] = []
     for one in inputs:
@@ -46,7 +47,7 @@ def _members(api: Client, name: str) -> list[str]:
         as_of = str(page["cursor"])
         found += [f"s3://{each['bucket']}/{each['key']}" for each in page["members"] if each.get("bucket")]
         if page["next"] is None:
-            return found
+            return sorted(found)  # and not in the order in which they joined
         after = page["next"]
 
 

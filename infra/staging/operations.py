@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
 
@@ -32,6 +33,8 @@ from infra.staging.parts import gather, shares
 
 #: The largest right side of a join: every worker gets all of it.
 JOIN_BYTES = 256 << 20
+#: Pieces of a repartition whose client was killed are removed by the next one, once they are this old.
+ABANDONED = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,8 @@ def repartition(
     if (parts > 0) == (size > 0):
         raise Reject("say either how many parts there shall be, or of how many bytes each")
     own = Output(f"s3://{executor.settings.bucket}/staging", form="parquet")
+    old = (datetime.now(UTC) - ABANDONED).isoformat()
+    executor.discard(Target(executor.settings.bucket, "staging/"), until=old)
     first = executor.map(as_table, list(inputs), into=own.into, name="repartition", keep=False, **plan)
     pieces: list[Written] = first.result()
     try:
@@ -150,11 +155,11 @@ def repartition(
         place = target(output.into, first.run, output.form)
         _ensure(executor, place)
         wanted = shares([one.rows for one in pieces], count)
-        written = gather(executor, pieces, wanted, place)
+        written = gather(executor, first, pieces, wanted, place)
     finally:
-        executor.discard(pieces)
+        executor.discard(target(own.into, first.run, own.form))
     if sum(one.rows for one in written) != rows:
-        executor.discard(written)
+        executor.discard(place)
         raise Reject(f"{sum(one.rows for one in written)} rows were written where {rows} were read")
     return _kept(
         executor, first, written, first.slices, output, "repartition", [[piece for piece, _, _ in each] for each in wanted]

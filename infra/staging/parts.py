@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 from pyarrow import parquet
 
-from infra.objects.s3 import S3Store
-from infra.runtime.journal import Written
-from infra.runtime.lanes import Options
-from infra.runtime.lithops_folder import FunctionExecutor
-from infra.runtime.probe import ENVIRONMENT
+from functions.formats.format import Slice
+from functions.tables.sql import as_table
+from infra.runtime import task_code
+from infra.runtime.journal import Place, Written
+from infra.runtime.lithops import SluiceExecutor
+from infra.runtime.planned_map import PlannedMap
+from infra.runtime.probe import Work
 from infra.runtime.results import Target
 
 #: Rows of a piece: its number, the first row, and how many.
@@ -38,21 +42,19 @@ def shares(rows: Sequence[int], count: int) -> list[list[Share]]:
 
 
 @dataclass(frozen=True)
-class Gather:
-    """Writes the part that it is called with: runs of rows of Parquet objects as one object."""
+class Gather(Work):
+    """A task whose slices are runs of rows (piece, first, how many) of Parquet objects, a list of them for each place."""
 
-    place: Target
+    runs: tuple[tuple[tuple[Written, int, int], ...], ...] = ()
 
-    def __call__(self, number: int, runs: list[tuple[Written, int, int]]) -> Written:
-        store = S3Store(**{name: os.environ.get(variable, "") for name, variable in ENVIRONMENT.items()})
-        try:
-            tables = [_rows(store, *run) for run in runs]
-            return self.place.write(store, (number,), pa.concat_tables(tables, promote_options="permissive"))
-        finally:
-            store.close()
+    @contextmanager
+    def opened(self, place: Place, part: Slice, store: Any) -> Iterator[pa.Table]:
+        """The rows of the part at ``place``."""
+        tables = [_rows(store, *run) for run in self.runs[place[0]]]
+        yield pa.concat_tables(tables, promote_options="permissive")
 
 
-def _rows(store: S3Store, piece: Written, first: int, count: int) -> pa.Table:
+def _rows(store: Any, piece: Written, first: int, count: int) -> pa.Table:
     """Some rows of an object; of its row groups only those that have them are decoded."""
     file = parquet.ParquetFile(pa.BufferReader(store.read(piece.bucket, piece.key, 0, piece.size, etag=piece.etag)))
     groups, before, skipped = list[int](), 0, 0
@@ -65,14 +67,28 @@ def _rows(store: S3Store, piece: Written, first: int, count: int) -> pa.Table:
     return file.read_row_groups(groups).slice(first - skipped, count) if groups else file.schema_arrow.empty_table()
 
 
-def gather(executor: Any, pieces: Sequence[Written], wanted: Sequence[Sequence[Share]], place: Target) -> list[Written]:
-    """Write the parts, a worker each. What has been written of them is removed where one fails."""
-    calls = [(number, [(pieces[piece], first, count) for piece, first, count in part]) for number, part in enumerate(wanted)]
-    futures = executor.lanes.submit(Gather(place), calls, Options(), None)
-    try:
-        written: list[Written] = FunctionExecutor.get_result(executor, futures, show_progressbar=False)
-    except Exception:
-        for one in list(executor.objects.list(place.bucket, place.prefix)):
-            executor.objects.delete(one.bucket, one.key)
-        raise
-    return written
+def gather(
+    executor: SluiceExecutor, before: PlannedMap, pieces: Sequence[Written], wanted: Sequence[Sequence[Share]], place: Target
+) -> list[Written]:
+    """Write the parts, as a map of its own with the workers of ``before``: what fails is tried again, or nothing is left."""
+    run = str(uuid.uuid4())
+    runs = tuple(tuple((pieces[piece], first, count) for piece, first, count in part) for part in wanted)
+    work = Gather(task_code.dumps(as_table), executor.lanes.place(run), into=place, runs=runs, path=before.work.path)
+    slices = [
+        Slice(
+            bucket=place.bucket,
+            key=f"{place.prefix}{number}",
+            etag="",
+            size=0,
+            format="parquet",
+            number=number,
+            of=len(runs),
+            ranges=[(0, sum(piece.size * count // max(piece.rows, 1) for piece, _, count in part))],
+            units=sum(count for _, _, count in part),
+        )
+        for number, part in enumerate(runs)
+    ]
+    request = msgspec.structs.replace(before.request, task="gather", code=task_code.code_hash(Gather), slices=len(runs))
+    plan = msgspec.structs.replace(before.plan, task="gather", format="parquet", basis="unplanned", time_s=None, cost=None)
+    made: list[Written] = PlannedMap(executor, work, request, plan, slices, before.options, False, run).result()
+    return made

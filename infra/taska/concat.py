@@ -17,6 +17,7 @@ from events.ports import ObjectStore
 from events.types import ObjectDerived
 from infra.runtime.derived import address, version
 from infra.taska.archive import MEDIA_TYPE, pack, unpack
+from infra.taska.programs import bound
 
 #: The new table, then the parts.
 JOIN = """
@@ -45,7 +46,8 @@ def join(objects: ObjectStore, made: Sequence[ObjectDerived], to: str) -> list[O
             parts.append(str(unpack(archive, inside)))
             archive.unlink()
         whole = folder / f"{name}.ms"
-        done = subprocess.run([sys.executable, "-c", JOIN, str(whole), *parts], capture_output=True, text=True, check=False)
+        command = bound([sys.executable, "-c", JOIN, str(whole), *parts])
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"the parts of {name} cannot be joined: {done.stderr.strip()[-500:]}")
         bucket, prefix = address(to)

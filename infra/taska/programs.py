@@ -56,12 +56,23 @@ def strategy(name: str) -> str:
     return str(file)
 
 
+def bound(command: Sequence[str]) -> list[str]:
+    """The same command, killed by the system when this process dies, as a worker that is too slow or too large does.
+
+    By ``setpriv`` of util-linux; where there is none, as outside Linux, the command as it is.
+    """
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", *command] if setpriv else list(command)
+
+
 def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _run(name: str, command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    done = subprocess.run(
+        bound(command), cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
     if done.returncode == -signal.SIGKILL:
         raise MemoryError(f"{name} was killed, as the system does to what takes too much memory")
     if done.returncode:

@@ -16,6 +16,9 @@ from infra.runtime.derived import keep, lake, name
 from infra.taska.archive import MEDIA_TYPE, pack
 from infra.taska.programs import dp3, strategy, wsclean
 
+#: Kilobytes of a tile of a result; with DP3's own 1024, small results are mostly padding.
+TILE = 256
+
 
 def rebin(
     ms: SlicePath,
@@ -56,7 +59,7 @@ def rebin(
         told |= {"flag.type": "aoflag", "flag.strategy": strategy(flagging), "flag.timewindow": window}
     result = folder / f"{name(ms.part)}.ms"
     steps = ["flag", "avg"] if flagging else ["avg"]
-    dp3(folder, steps, {"msin": ms, "msout": result, "numthreads": threads, **told})
+    dp3(folder, steps, {"msin": ms, "msout": result, "msout.tilesize": TILE, "numthreads": threads, **told})
     settings = (timestep, freqstep, window, flagging, align)
     with lake() as store:
         return keep(store, pack(result, folder / f"{result.name}.zip"), to, ms.part, "rebin", settings, MEDIA_TYPE, align=align)
@@ -91,7 +94,7 @@ def calibrate(ms: SlicePath, *, to: str, sky: str, solint: int = 4, nchan: int =
             "parmdb": folder / "gains.h5", "applysolution": True,
         }  # fmt: skip
         told = {f"solve.{name}": value for name, value in solve.items()}
-        dp3(folder, ["solve"], {"msin": ms, "msout": result, "numthreads": threads, **told})
+        dp3(folder, ["solve"], {"msin": ms, "msout": result, "msout.tilesize": TILE, "numthreads": threads, **told})
         settings = (sky, solint, nchan)
         return keep(store, pack(result, folder / f"{result.name}.zip"), to, ms.part, "calibrate", settings, MEDIA_TYPE)
 
@@ -117,12 +120,18 @@ def image(
         options: further options of WSClean.
         threads: of WSClean.
 
+    Raises:
+        Reject: WSClean made another number of images with these options.
+
     """
     folder = Path(ms).parent
     fixed = ["-quiet", "-j", threads, "-reorder", "-no-update-model-required", "-use-wgridder", "-temp-dir", folder]
     chosen = ["-size", size, size, "-scale", scale, "-niter", niter, "-mgain", 0.8, "-auto-threshold", 3, *options]
     wsclean(folder, [*fixed, *chosen, "-name", "made", ms])
-    result = (folder / "made-image.fits").rename(folder / f"{name(ms.part)}.fits")
+    made = folder / "made-image.fits"
+    if not made.is_file():
+        raise Reject(f"WSClean did not make one image with the options {' '.join(map(str, options))}")
+    result = made.rename(folder / f"{name(ms.part)}.fits")
     with lake() as store:
         return keep(store, result, to, ms.part, "image", (size, scale, niter, options), "image/fits")
 

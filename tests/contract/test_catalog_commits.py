@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import uuid
 
+import httpx
+import msgspec
 import pytest
 
 from events.errors import Reject
@@ -15,9 +17,10 @@ from infra.catalog.resources import DataObject, DataRecord, Key
 from infra.catalog.search import Search
 from infra.catalog.store import Store
 from infra.config import CatalogStore, Config, ConfigError, EventLog
+from infra.delivery.subscription import parse
 from infra.lake import Lake
 from infra.objects.s3 import S3Store
-from tests.conftest import eventually
+from tests.conftest import eventually, serving
 
 SERVERS = [pytest.param(name, marks=pytest.mark.server) for name in ("redis", "redis and postgresql")]
 
@@ -162,3 +165,55 @@ def test_a_catalogue_that_cannot_be_reached_is_told_without_its_password(tmp_pat
         Lake(Config(data=str(tmp_path), log=EventLog(url=redis_server.url), catalog=CatalogStore(url=url)), store)
     assert "hush" not in str(failed.value)
     store.close()
+
+
+@pytest.mark.server
+def test_every_machine_of_a_lake_has_the_same_subscriptions(redis_server, postgres, tmp_path):
+    posted: list[str] = []
+
+    async def sink(scope, receive, send) -> None:
+        posted.append(msgspec.json.decode((await receive())["body"])["id"])
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    log, place = EventLog(url=redis_server.url), CatalogStore(url=postgres.new())
+    objects, lakes = S3Store("http://127.0.0.1:9", "a", "b"), list[Lake]()
+    with serving(sink) as url, httpx.Client() as client:
+        try:
+            for name in ("one", "two"):
+                lakes.append(Lake(Config(data=str(tmp_path / name), log=log, catalog=place), objects))
+            one, two = lakes
+            one.subscribe(parse({"sink": url, "id": "s", "types": ["t"], "protocolsettings": {"mode": "structured"}}))
+            two.subscriptions.post(client, "subscription/s", Event(id="by hand", source="/t", type="t"))
+            assert posted == ["by hand"], "it has done nothing yet by which it could have heard of it"
+            two.worker.start()
+            two.append([Event(id="e", source="/t", type="t")]).result()
+            eventually(lambda: posted == ["by hand", "e"])
+            assert two.unsubscribe("s")
+            one.append([Event(id="f", source="/t", type="t")]).result()
+            eventually(lambda: one.log.counts()["waiting"] == 0)
+            assert (posted, one.subscriptions.all()) == (["by hand", "e"], [])
+        finally:
+            for lake in lakes:
+                lake.close()
+            objects.close()
+
+
+@pytest.mark.server
+def test_subscriptions_that_an_earlier_version_kept_in_the_folder_go_to_the_catalogue(redis_server, postgres, tmp_path):
+    log, place = EventLog(url=redis_server.url), CatalogStore(url=postgres.new())
+    objects = S3Store("http://127.0.0.1:9", "a", "b")
+    before = Lake(Config(data=str(tmp_path), log=log), objects)
+    before.subscribe(parse({"sink": "http://127.0.0.1:9/", "id": "s"}))
+    before.close()
+    for folder in (tmp_path, tmp_path / "other", tmp_path):
+        lake = Lake(Config(data=str(folder), log=log, catalog=place), objects)
+        assert [each.id for each in lake.subscriptions.all()] == ["s"]
+        lake.close()
+    lake = Lake(Config(data=str(tmp_path), log=log, catalog=place), objects)
+    assert lake.unsubscribe("s")
+    lake.close()
+    lake = Lake(Config(data=str(tmp_path), log=log, catalog=place), objects)
+    assert lake.subscriptions.all() == [], "it does not come back"
+    lake.close()
+    objects.close()

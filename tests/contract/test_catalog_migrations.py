@@ -70,7 +70,7 @@ def test_a_lake_starts_on_the_first_release_s_database(tmp_path):
         "SELECT name, type FROM sqlite_master WHERE name GLOB 'data_*_words' OR name GLOB 'data_*_box'"
     ).fetchall():
         connection.execute(f"DROP {kind} {name}")
-    for table in [*metadata.tables, "alembic_version"]:
+    for table in [*metadata.tables, "statement", "fact_change", "graph_write", "ontology", "alembic_version"]:
         connection.execute(f'DROP TABLE "{table}"')
     connection.executescript(RELEASED)
     connection.close()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
 
-from events.errors import Reject
+from events.errors import Reject, Retry
 from events.ports import GraphChange, Solutions
-from functions.ontologies.graphs import STATE
+from functions.ontologies.graphs import OBSERVATIONS, STATE, minute
+from infra.graph.cached import CachedStore
 from infra.graph.oxigraph import OxigraphStore
+from infra.graph.retention import Retention
 from infra.graph.store import Ask, SparqlStore, TooLarge, TooLong
 from infra.graph.virtuoso import VirtuosoStore
 
@@ -34,7 +37,10 @@ DATA = [
     (f"<{E}p3>", f"<{E}seen>", f'"2026-11-01T10:00:00Z"^^<{XSD}dateTime>'),
     (f"<{E}p4>", f"<{E}seen>", f'"2026-11-02T10:00:00.5Z"^^<{XSD}dateTime>'),
 ]
-P = "PREFIX e: <http://e/> PREFIX xsd: <http://www.w3.org/2001/XMLSchema#> PREFIX geo: <http://www.opengis.net/ont/geosparql#> "
+P = (
+    "BASE <http://g/> PREFIX g: <http://g/> PREFIX e: <http://e/> PREFIX xsd: <http://www.w3.org/2001/XMLSchema#> "
+    "PREFIX geo: <http://www.opengis.net/ont/geosparql#> "
+)
 QUERIES = {
     "pattern": "SELECT * FROM <G> { ?p e:in ?s }",
     "join and filter": "SELECT ?p ?a FROM <G> { ?p e:in e:s1 ; e:age ?a FILTER(?a > 21) }",
@@ -69,6 +75,13 @@ QUERIES = {
     "alternative": "SELECT ?x FROM <G> { e:s2 e:to|^e:in ?x }",
     "ordered": "SELECT ?p FROM <G> { ?p e:age ?a } ORDER BY DESC(?a) LIMIT 2 OFFSET 1",
     "named": "SELECT ?g ?p FROM NAMED <G> { GRAPH ?g { ?p e:in e:s1 } }",
+    "graph of no set": "ASK FROM <G> { GRAPH <G> { ?p e:in ?s } }",
+    "rows of a graph of no set": "SELECT * FROM <G> { ?p e:in ?s OPTIONAL { GRAPH <G> { ?p e:age ?a } } }",
+    "default of named": "ASK FROM NAMED <G> { ?p e:in ?s }",
+    "a graph": "SELECT ?p { GRAPH <G> { ?p e:in e:s1 } }",
+    "a graph with a prefix": "SELECT ?p { GRAPH g:alike { ?p e:in e:s1 } }",
+    "a graph from a base": "SELECT ?p { GRAPH <alike> { ?p e:in e:s1 } }",
+    "a graph that is not there": "ASK { GRAPH <http://g/none> { ?p e:in ?s } }",
     "of no graph": "SELECT * FROM <http://g/none> { ?s ?p ?o }",
     "ask": "ASK FROM <G> { e:p1 e:in e:s1 }",
     "ask no": "ASK FROM <G> { e:p1 e:in e:s2 }",
@@ -256,3 +269,50 @@ def test_triples_in_every_format(store, media):
     assert b"plain" in answer.body
     if media == "application/ld+json":
         msgspec.json.decode(answer.body)
+
+
+def test_old_observations_are_forgotten_and_nothing_else(store):
+    now = datetime.now(UTC)
+    old, older, young = (minute(now - timedelta(days=days)) for days in (8, 30, 6))
+    kept = {young, minute(now + timedelta(minutes=5)), OBSERVATIONS + "of-no-time", STATE, "http://g/2001-01-01T00:00"}
+    for graph in (old, older, *kept):
+        fill(store, graph, DATA[:2])
+    cached = CachedStore(store)
+    query = "ASK {{ GRAPH <{}> {{ ?s ?p ?o }} }}"
+    assert all(cached.query(query.format(graph)) for graph in (old, older, *kept))
+    assert cached.retain(7) == [older, old]
+    assert not any(cached.query(query.format(graph)) for graph in (old, older))
+    assert all(cached.query(query.format(graph)) for graph in kept)
+    assert kept <= set(store.graphs())
+    Retention(cached, 5).step()
+    assert young not in store.graphs()
+
+
+def test_a_folder_is_open_in_one_process(tmp_path):
+    store = OxigraphStore(tmp_path / "graph")
+    try:
+        with pytest.raises(Retry, match=r"graph is open in another process: end that one first"):
+            OxigraphStore(tmp_path / "graph")
+        fill(store, STATE)  # the first goes on
+    finally:
+        store.close()
+    again = OxigraphStore(tmp_path / "graph")
+    assert again.graphs() == [STATE]
+    again.close()
+
+
+def test_a_store_that_cannot_be_opened_says_why(tmp_path):
+    (tmp_path / "graph").mkdir()
+    (tmp_path / "graph" / "CURRENT").write_text("rubbish")
+    with pytest.raises(Retry, match="cannot be opened: "):
+        OxigraphStore(tmp_path / "graph")
+
+
+@pytest.mark.server
+def test_a_refused_password_is_not_tried_again_at_once(virtuoso):
+    store = VirtuosoStore(virtuoso.url, "nobody", "knows")
+    for _ in range(2):  # the second time, Virtuoso is not asked
+        with pytest.raises(Retry, match=r"refuses semantics\.graph_user") as refused:
+            fill(store, "http://g/refused")
+        assert refused.value.after == 60
+    store.close()

@@ -229,6 +229,14 @@ def test_an_event_for_a_function_that_is_gone_waits_and_is_then_buried(make, mon
     eventually(lambda: lake.status()["log"]["dead"] == 1)
 
 
+def test_a_log_knows_its_end_and_whether_something_behind_a_number_is_gone(lake: Lake) -> None:
+    before = lake.log.end()
+    lake.append([Event(id=str(n), source="/t", type="a.b") for n in range(3)]).result(10)
+    last = lake.log.tail(before, 10)[-1][0]
+    assert lake.log.end() == last
+    assert all(lake.log.whole(number) for number in (before, last - 1, last))
+
+
 #: Redis trims its streams by itself, by number.
 ON_SQLITE = pytest.mark.parametrize("settings", [EventLog()], ids=["sqlite"])
 

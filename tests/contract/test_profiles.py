@@ -51,7 +51,7 @@ lake.close()
 
 def executed(number: int) -> TaskExecuted:
     """A run; every fifth failed."""
-    wave = Wave(workers=2, slices=4, bytes=1000 + number, seconds=1.0 + number % 7, failed=number % 5 == 0)
+    wave = Wave(workers=2, slices=4, bytes=1000 + number, seconds=1.0 + number % 7, failed=int(number % 5 == 0))
     finished = f"2026-01-{1 + number // 500:02}T{number // 60 % 24:02}:{number % 60:02}:00Z"
     return TaskExecuted(
         run=f"run-{number}",

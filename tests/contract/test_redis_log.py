@@ -2,128 +2,35 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
-import httpx
 import pytest
 import redis
 
 from events.errors import Retry
-from events.event import NULL, Event
-from infra.config import CatalogStore, Config, ConfigError, Delivery, EventLog
+from events.event import Event
+from infra.config import ConfigError
 from infra.delivery import outbox
-from infra.lake import Lake
 from infra.log.log import Failure, Job
 from infra.log.redis_hand import InHand
-from infra.log.stored import pack, unpack
-from infra.objects.s3 import S3Store
-from tests.conftest import Sluice, eventually
+from tests.conftest import eventually
+from tests.contract import redis_log_workers as shared
+from tests.contract.redis_log_workers import (
+    DUPLICATES,
+    EVENTS,
+    KILLS,
+    lake,
+    progress,
+    settled,
+    work,
+)
 
 pytestmark = pytest.mark.server
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-MODULE = "redis_log_functions"
-QUICK = Delivery(attempts=3, backoff_s=0.01, backoff_max_s=0.02, lease_s=1.0)
-WORK = """
-import sys, time
-from infra.config import CatalogStore, Config, Delivery, EventLog
-from infra.lake import Lake
-from infra.objects.s3 import S3Store
-
-lake = Lake(Config(data=sys.argv[1], functions=["redis_log_functions"], log=EventLog(url=sys.argv[2]),
-                   catalog=CatalogStore(url=sys.argv[3]), delivery=Delivery(lease_s=1.0, attempts=3)),
-            S3Store("http://127.0.0.1:9", "a", "b"))
-lake.worker.start()
-print("ready", flush=True)
-sys.stdin.read()
-lake.close()
-"""
-EVENTS, DUPLICATES, KILLS = 1500, 500, 4
-
-
-@pytest.fixture(autouse=True)
-def functions(monkeypatch):
-    monkeypatch.syspath_prepend(str(HERE))
-
-
-@contextmanager
-def lake(folder: Path, url: str, catalog: str = "", **more):
-    """A lake of this process on that log, and on that PostgreSQL's catalogue if one is given."""
-    store = S3Store("http://127.0.0.1:9", "a", "b")
-    log, place = EventLog(url=url, **more), CatalogStore(url=catalog)
-    made = Lake(Config(data=str(folder), functions=[MODULE], delivery=QUICK, log=log, catalog=place), store)
-    try:
-        yield made
-    finally:
-        made.close()
-        store.close()
-
-
-class Workers:
-    """Processes with a worker each."""
-
-    def __init__(self, folder: Path, url: str, catalog: str) -> None:
-        self.folder, self.url, self.catalog = folder, url, catalog
-        self.running: list[subprocess.Popen[bytes]] = []
-        self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)])}
-
-    def start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", WORK, str(self.folder), self.url, self.catalog]
-        made = subprocess.Popen(command, env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.running.append(made)
-        return made
-
-    def kill(self, which: int = 0) -> None:
-        self._end(self.running.pop(which), signal.SIGKILL)
-
-    def close(self) -> None:
-        for each in self.running:
-            self._end(each, signal.SIGKILL)
-
-    @staticmethod
-    def _end(process: subprocess.Popen[bytes], number: int) -> None:
-        process.send_signal(number)
-        process.wait(20)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.close()
-        process.stdout.close()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def catalog(request):
-    """The URL of the catalogue: none, or a new PostgreSQL database."""
-    return "" if request.param == "sqlite" else request.getfixturevalue("postgres").new()
-
-
-@pytest.fixture
-def workers(request, tmp_path, redis_server):
-    catalog = request.getfixturevalue("catalog") if "catalog" in request.fixturenames else ""
-    made = Workers(tmp_path / "data", redis_server.url, catalog)
-    yield made
-    made.close()
-
-
-def work(number: int) -> Event:
-    return Event(id=f"{number:06d}", source="/t", type="test.count", subject=f"s{number % 20}", data={"n": number})
-
-
-def settled(made: Lake) -> bool:
-    return bool(made.log.counts()["waiting"] == 0)
-
-
-def progress(made: Lake, waiting: float) -> bool:
-    return made.log.counts()["waiting"] < waiting
+catalog, functions, workers = shared.catalog, shared.functions, shared.workers  # fixtures
 
 
 @pytest.mark.timeout(240)
@@ -378,83 +285,3 @@ def test_what_a_lost_log_never_heard_is_published_at_the_next_start(tmp_path, re
             assert [event.type for _, _, event in made.log.tail(0, 10)] == ["test.entered"]
             with made.database() as database:
                 assert outbox.unpublished(database) == []
-
-
-def test_a_document_that_another_process_has_changed_is_read_again(tmp_path, redis_server):
-    with lake(tmp_path / "data", redis_server.url) as made, redis.Redis.from_url(redis_server.url) as client:
-        made.append([work(1)]).result()
-        made.worker.start()
-        eventually(lambda: settled(made))
-        table = made.log._server.key("table", "profile")
-        client.hset(table, "s1", b'other\n{"ids":["theirs"]}')
-        made.append([work(21)]).result()
-        eventually(lambda: settled(made))
-        assert made.profiles() == {"s1": {"ids": ["theirs", "000021"]}}
-
-
-def test_the_history_is_cut_but_no_work_is_lost(tmp_path, redis_server):
-    with lake(tmp_path / "data", redis_server.url, keep=10) as made:
-        made.append([work(number) for number in range(2000)]).result()
-        assert len(made.log.tail(0, 10_000)) < 2000
-        made.worker.start()
-        eventually(lambda: settled(made), 60)
-        assert sum(len(found["ids"]) for found in made.profiles().values()) == 2000
-
-
-def test_a_repetition_is_forgotten_after_the_time_configured(tmp_path, redis_server):
-    with lake(tmp_path / "data", redis_server.url, remember_h=0.2 / 3600) as made:
-        assert made.append([work(1)]).result() == 1
-        assert made.append([work(1)]).result() == 0
-        eventually(lambda: made.append([work(1)]).result() == 1)
-
-
-@pytest.mark.parametrize("data", [None, NULL, b"\x00\xff", "text", {"a": [1, 2.5, None, "ü"]}, [], 0, False, 2**70])
-def test_events_are_kept_as_they_came(data):
-    kind = "application/octet-stream" if isinstance(data, bytes) else "application/json"
-    made = Event(
-        id="1", source="/s", type="t", subject="ä\u2028", datacontenttype=None if data is None else kind, data=data,
-        extensions={"partitionkey": "k", "flag": True, "number": 5},
-    )  # fmt: skip
-    assert unpack(pack(made).encode()) == made
-
-
-@pytest.mark.timeout(120)
-def test_sluice_up_on_redis_holds_a_refusal_for_a_second_and_goes_on(tmp_path, redis_server):
-    made = Sluice(tmp_path / "data", SLUICE_LOG_URL=redis_server.url)
-    try:
-        made.start()
-        store = made.store()
-        store.ensure("raw")
-        store.write("raw", "a.csv", b"a,b\n1,2\n")
-        eventually(lambda: made.get("/catalog", bucket="raw")["entries"] and made.settled(), 30)
-        body = {"specversion": "1.0", "id": "1", "source": "/t", "type": "test.other"}
-        headers = {"content-type": "application/cloudevents+json"}
-        redis_server.stop()
-        refused = httpx.post(made.endpoints["http"], json=body, headers=headers, timeout=30)
-        assert refused.status_code == 503
-        assert refused.headers["retry-after"] == "1"
-        redis_server.start()
-        assert httpx.post(made.endpoints["http"], json=body, headers=headers, timeout=30).json()["new"] == 1
-        store.write("raw", "b.csv", b"a,b\n1,2\n")
-        eventually(lambda: len(made.get("/catalog", bucket="raw")["entries"]) == 2, 30)
-        assert made.get("/status")["log"]["dead"] == 0
-        store.close()
-        assert made.stop() == 0
-    finally:
-        made.close()
-
-
-def test_without_its_server_the_commands_say_so_and_sluice_up_stops_in_time(tmp_path, redis_server):
-    made = Sluice(tmp_path / "data", SLUICE_LOG_URL=redis_server.url)
-    try:
-        made.start()
-        redis_server.stop()
-        for command in (["status"], ["events", "--no-follow"], ["dead-letters"]):
-            line = [sys.executable, "-m", "infra.cli", *command, "--data", str(made.folder)]
-            done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
-            assert done.returncode == 1
-            assert f"the event log {redis_server.url} cannot be reached" in done.stderr
-            assert "Traceback" not in done.stderr
-        assert made.stop() == 0
-    finally:
-        made.close()

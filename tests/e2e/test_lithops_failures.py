@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,11 @@ import pytest
 
 from infra.objects.s3 import S3Store
 from infra.runtime.lithops import SluiceExecutor
-from infra.runtime.planner_client import Ports
 from tests.conftest import eventually
-from tests.e2e.test_lithops_map import ROWS, WHOLE, MemoryCatalog, MemoryProfiles, catalog, configured, total
+from tests.e2e.test_lithops_map import ROWS, WHOLE, catalog, configured, executor, known, objects, profiles, started, total
 
-__all__ = ["catalog"]
+__all__ = ["catalog", "executor", "known", "objects", "profiles", "started"]
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in")  # pipes of Lithops' runner, when it is killed
-
-
-@pytest.fixture
-def executor(objects: S3Store, catalog: MemoryCatalog, tmp_path: Path) -> Iterator[SluiceExecutor]:
-    config = configured(objects, tmp_path)
-    ports = Ports(catalog, MemoryProfiles(), objects, config.settings)
-    with SluiceExecutor(sluice=config, config={}, ports=ports, progress=False) as executor:
-        yield executor
 
 
 def dies_once(table: Any, folder: str, victim: str) -> int:
@@ -47,13 +37,13 @@ def dies_once(table: Any, folder: str, victim: str) -> int:
 
 @pytest.mark.parametrize("victim", ["worker", "its parent"])
 def test_a_worker_killed_in_mid_map_costs_nothing_but_time(executor: SluiceExecutor, tmp_path: Path, victim: str) -> None:
-    planned = executor.map(dies_once, "s3://data/one.csv", slices=6, workers=2, extra_args=[str(tmp_path), victim])
+    planned = executor.map(dies_once, "s3://data/one.csv", slices=4, workers=2, extra_args=[str(tmp_path), victim])
     results = planned.result()
     assert (tmp_path / "died").exists()
-    assert len(results) == 6
+    assert len(results) == 4
     assert sum(results) == WHOLE
     assert planned.statistics is not None
-    assert sum(ran.slices for ran in planned.statistics.ran) == 6
+    assert sum(ran.slices for ran in planned.statistics.ran) == 4
     if victim == "worker":
         assert any(ran.lost for ran in planned.statistics.ran)
         assert sum(wave.failed for wave in planned.statistics.waves) == 1
@@ -177,26 +167,24 @@ def test_reductions_run_in_a_worker_for_all_or_each_object(executor: SluiceExecu
         return os.getpid(), sum(results) + more
 
     pair = ["s3://data/one.csv", "s3://data/more/two.csv"]
-    process, value = executor.map_reduce(total, pair[0], where, None, None, [1], slices=2).result()
+    reduced = executor.map_reduce(total, pair[0], where, None, None, [1], slices=2)
+    process, value = executor.get_result()
+    assert reduced.result() == (process, value)
     assert (process != os.getpid(), value) == (True, WHOLE + 1)
-    by_key = executor.map_reduce(total, pair, where, extra_args_reduce=[0], obj_reduce_by_key=True, slices=4).result()
+    by_key = executor.map_reduce(total, pair, where, extra_args_reduce=[0], obj_reduce_by_key=True, slices=2).result()
     assert [value for _, value in by_key] == [WHOLE, WHOLE]
 
 
-def test_a_planner_that_does_not_answer_does_not_hold_up_the_map(objects: S3Store, catalog: Any, tmp_path: Path) -> None:
+def test_a_planner_that_does_not_answer_does_not_hold_up_the_map_and_nothing_is_left(
+    objects: S3Store, catalog: Any, tmp_path: Path
+) -> None:
+    threads = threading.active_count()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with SluiceExecutor(sluice=configured(objects, tmp_path), config={}, url=url, progress=False) as executor:
-            planned = executor.map(total, "s3://data/one.csv")
+        with SluiceExecutor(sluice=configured(objects, tmp_path), config={}, url=url, progress=False) as silenced:
+            planned = silenced.map(total, "s3://data/one.csv")
             assert planned.plan.basis == "unplanned"
             assert sum(planned.result()) == WHOLE
-
-
-def test_nothing_is_left_behind(objects: S3Store, catalog: MemoryCatalog, tmp_path: Path) -> None:
-    config = configured(objects, tmp_path)
-    ports, threads = Ports(catalog, MemoryProfiles(), objects, config.settings), threading.active_count()
-    with SluiceExecutor(sluice=config, config={}, ports=ports, progress=False) as executor:
-        executor.map(total, "s3://data/one.csv", slices=3).result()
-        storage, bucket = executor.storage, executor.storage.bucket
-    assert not [key for key in storage.list_keys(bucket, "lithops.jobs") if executor.executor_id in key]
+            storage, bucket = silenced.storage, silenced.storage.bucket
+    assert not [key for key in storage.list_keys(bucket, "lithops.jobs") if silenced.executor_id in key]
     eventually(lambda: threading.active_count() <= threads, what="Lithops' threads to end")

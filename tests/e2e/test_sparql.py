@@ -11,10 +11,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import httpx
+import pyshacl
 import pytest
-from rdflib import Variable
+import rdflib
+from rdflib import SOSA, Variable
 from rdflib.plugins.stores.sparqlstore import SPARQLStore
 
+from functions.ontologies.graphs import TBOX
+from functions.ontologies.reading import HERE
 from tests.conftest import Sluice, eventually
 
 STATE = "https://sluice.dev/graph/state"
@@ -104,6 +108,10 @@ def test_formats_are_negotiated(lake):
         assert "calle1" in answer.text
     assert ask(lake, QUERY, accept="image/png").status_code == 406
     assert ask(lake, QUERY, accept="application/sparql-results+json;q=0").status_code == 406
+    for weight in ("much", "", "nan", "7", "-1"):
+        answer = ask(lake, QUERY, accept=f"text/csv;q={weight}, application/sparql-results+xml;q=0.1")
+        assert answer.headers["content-type"] == "application/sparql-results+xml"
+        assert ask(lake, QUERY, accept=f"text/csv;q={weight}").status_code == 406
 
 
 def test_a_data_set_is_given(lake):
@@ -129,6 +137,27 @@ def test_what_cannot_be_answered_is_told_and_the_rest_goes_on(lake, query, statu
     assert answer.status_code == status, answer.text
     assert told in answer.json()["error"]
     assert ask(lake, QUERY).json()["results"]["bindings"]
+
+
+def test_what_the_lake_tells_has_the_shapes_of_the_ontology(lake):
+    url = lake.endpoints["http"]
+    told = {
+        "position.recorded": {**ANNA, "person": "http://e/carla", "longitude": 12.33, "latitude": 45.43, "accuracy": 5},
+        "hazard.raised": {"hazard": "http://e/tide", "kind": "per:AcquaAlta", "affects": ["http://e/calle9"], "severity": 3},
+    }
+    for type_, data in told.items():
+        event = {
+            "specversion": "1.0", "id": type_, "source": "/phones", "type": f"dev.sluice.{type_}.v1", "time": NOW, "data": data,
+        }  # fmt: skip
+        headers = {"content-type": "application/cloudevents+json"}
+        httpx.post(f"{url}/events", content=json.dumps(event), headers=headers, trust_env=False).raise_for_status()
+    known = "ASK { ?h <https://sluice.dev/per#affects> <http://e/calle9> . ?p <https://sluice.dev/per#longitude> ?l }"
+    eventually(lambda: ask(lake, known).json()["boolean"], 30, "the position and the hazard")
+    everything = f"CONSTRUCT {{ ?s ?p ?o }} {{ GRAPH ?g {{ ?s ?p ?o }} FILTER(!STRSTARTS(STR(?g), '{TBOX}')) }}"
+    graph = rdflib.Graph().parse(data=ask(lake, everything, accept="text/turtle").text, format="turtle")
+    assert len(set(graph.subjects(rdflib.RDF.type, SOSA.Observation))) >= 3
+    conforms, _, text = pyshacl.validate(graph, shacl_graph=rdflib.Graph().parse(HERE / "per-shapes.ttl"))
+    assert conforms, text
 
 
 def test_nobody_changes_the_graph(lake):

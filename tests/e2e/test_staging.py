@@ -2,39 +2,62 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
 from events.errors import Reject
+from functions.formats.format import Slice
 from functions.tables.aggregate import value_of
 from infra.config import Config, Planner
 from infra.console.client import Client
-from infra.runtime.journal import Written
+from infra.runtime.journal import Place, Written
 from infra.runtime.lithops import SluiceExecutor
-from infra.staging import operations
+from infra.runtime.results import Target
+from infra.staging import operations, parts
 from infra.staging.inputs import objects_of, schema_of
 from infra.staging.operations import Output
-from tests.conftest import eventually
+from infra.staging.parts import Gather
+from tests.conftest import Sluice, eventually
 
 ROWS = 3000
 CSV = b"n,band,flux\n" + b"".join(b"%d,%s,%d.25\n" % (n, b"gr"[n % 2 : n % 2 + 1], n) for n in range(ROWS))
+BANDS = b"band,length\ng,477\nz,913\n"
 LINES = b"".join(b'{"n": %d, "extra": true}\n' % n for n in range(ROWS, ROWS + 10))
 
 
-@pytest.fixture
-def executor(sluice: Any) -> Iterator[SluiceExecutor]:
-    store = sluice.store()
-    store.ensure("lake")
-    store.write("lake", "in/a.csv", CSV)
-    store.write("lake", "in/b.jsonl", LINES)
-    store.close()
-    eventually(lambda: sluice.settled() and len(sluice.get("/catalog", bucket="lake")["entries"]) == 2, what="the inputs")
-    config = Config(data=str(sluice.folder), planner=Planner(max_workers=2, memory_mb=[512]))
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sluice]:
+    """A running lake with the inputs."""
+    made = Sluice(tmp_path_factory.mktemp("staging") / "data")
+    try:
+        made.start()
+        store = made.store()
+        store.ensure("lake")
+        store.write("lake", "in/a.csv", CSV)
+        store.write("lake", "in/b.jsonl", LINES)
+        store.write("lake", "bands.csv", BANDS)
+        store.close()
+        eventually(lambda: made.settled() and len(made.get("/catalog", bucket="lake")["entries"]) == 3, what="the inputs")
+        yield made
+        assert made.stop() == 0
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def executor(lake: Sluice) -> Iterator[SluiceExecutor]:
+    config = Config(data=str(lake.folder), planner=Planner(max_workers=2, memory_mb=[512]))
     with SluiceExecutor(sluice=config, config={"localhost": {"runtime": sys.executable}}, progress=False) as executor:
         yield executor
 
@@ -44,12 +67,12 @@ def rows(executor: SluiceExecutor, made: list[Written]) -> list[dict[str, Any]]:
     return [row for data in read for row in parquet.read_table(pa.BufferReader(data)).to_pylist()]
 
 
-def test_every_operation_over_a_lake(executor: SluiceExecutor, sluice: Any) -> None:
+def test_data_sets_are_filtered_repartitioned_aggregated_and_united(executor: SluiceExecutor, lake: Sluice) -> None:
     a, both = ["s3://lake/in/a.csv"], ["s3://lake/in/a.csv", "s3://lake/in/b.jsonl"]
     out = Output("s3://lake/out", dataset="some")
-    with Client(sluice.endpoints["http"]) as api:
+    with Client(lake.endpoints["http"]) as api:
         assert objects_of(api, ["s3://lake/in/"]) == both
-        bright = operations.filter(executor, a, out, where=[("flux", ">=", 1000.0)], sql="n % 3 = 0", slices=3)
+        bright = operations.filter(executor, a, out, where=[("flux", ">=", 1000.0)], sql="n % 3 = 0", slices=2)
         assert [row["n"] for row in rows(executor, bright.objects)] == [n for n in range(1000, ROWS) if n % 3 == 0]
         assert objects_of(api, ["some"]) == [f"s3://lake/{one.key}" for one in bright.objects]
 
@@ -60,7 +83,7 @@ def test_every_operation_over_a_lake(executor: SluiceExecutor, sluice: Any) -> N
         assert not list(executor.objects.list("sluice", "staging/"))
 
         (made,) = operations.aggregate(
-            executor, a, Output("s3://lake/out"), values=[value_of("n=count(*)"), value_of("avg(flux)")], by=["band"], slices=3
+            executor, a, Output("s3://lake/out"), values=[value_of("n=count(*)"), value_of("avg(flux)")], by=["band"], slices=2
         ).objects
         assert rows(executor, [made]) == [
             {"band": "g", "n": 1500, "avg_flux": 1499.25},
@@ -70,20 +93,67 @@ def test_every_operation_over_a_lake(executor: SluiceExecutor, sluice: Any) -> N
         assert rows(executor, united.objects)[-1] == {"n": ROWS + 9, "band": None, "flux": None, "extra": True}
         assert united.rows == ROWS + 10
 
-        eventually(lambda: _origin(sluice, few.objects[0]), what="lineage")
-        (activity,) = _origin(sluice, few.objects[0])
+        eventually(lambda: _origin(lake, few.objects[0]), what="lineage")
+        (activity,) = _origin(lake, few.objects[0])
         assert activity["function"] == "repartition"
         assert {used["entity"] for used in activity["used"]} <= {f"s3://lake/{one.key}" for one in bright.objects}
 
 
-def _origin(sluice: Any, one: Written) -> list[Any]:
-    return [each for each in sluice.get(f"/lineage/{one.bucket}/{one.key}")["origin"] if each["function"] == "repartition"]
+def test_tables_are_joined_selected_and_converted(executor: SluiceExecutor) -> None:
+    a, out = ["s3://lake/in/a.csv"], Output("s3://lake/out")
+    few = operations.join(executor, a, ["s3://lake/bands.csv"], out, on=["band"], slices=2)
+    assert few.rows == ROWS // 2
+    assert rows(executor, few.objects)[-1] == {"n": ROWS - 2, "band": "g", "flux": ROWS - 1.75, "length": 477}
+    names = operations.select(executor, a, Output("s3://lake/out", form="csv"), columns=["flux", "n * 2 AS twice"], slices=1)
+    (one,) = names.objects
+    assert executor.objects.read(one.bucket, one.key, 0, one.size).splitlines()[:2] == [b'"flux","twice"', b"0.25,0"]
+    converted = operations.convert(executor, ["s3://lake/bands.csv"], Output("s3://lake/out", form="jsonl"), slices=1)
+    (one,) = converted.objects
+    assert executor.objects.read(one.bucket, one.key, 0, one.size) == b'{"band":"g","length":477}\n{"band":"z","length":913}\n'
 
 
-def test_what_fails_leaves_nothing(executor: SluiceExecutor, sluice: Any) -> None:
+class DiesOnce(Gather):
+    """The second pass of a repartition, one of whose workers is killed."""
+
+    @contextmanager
+    def opened(self, place: Place, part: Slice, store: Any) -> Iterator[pa.Table]:
+        try:
+            (Path(os.environ["DIES_ONCE"]) / "died").touch(exist_ok=False)
+        except FileExistsError:
+            with super().opened(place, part, store) as table:
+                yield table
+        else:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored in")  # pipes of Lithops' runner, when a worker is killed
+def test_a_worker_killed_in_the_second_pass_of_a_repartition_costs_nothing(
+    executor: SluiceExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor.objects.write("sluice", "staging/abandoned/part-00000.parquet", b"of a client that was killed")
+    executor.discard(Target("sluice", "staging/"), until="2026-01-01")
+    assert list(executor.objects.list("sluice", "staging/")), "it may still be in use"
+    monkeypatch.setattr(operations, "ABANDONED", timedelta(0))
+    monkeypatch.setattr(parts, "Gather", DiesOnce)
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers have no tests to import it from
+    few = operations.repartition(
+        executor, ["s3://lake/in/a.csv"], Output("s3://lake/few"), size=4000, slices=1, extra_env={"DIES_ONCE": str(tmp_path)}
+    )
+    assert (tmp_path / "died").exists()
+    assert len(few.objects) > 1
+    assert [row["n"] for row in rows(executor, few.objects)] == list(range(ROWS))
+    assert len(list(executor.objects.list("lake", "few/"))) == len(few.objects)
+    assert not list(executor.objects.list("sluice", "staging/"))
+
+
+def _origin(lake: Sluice, one: Written) -> list[Any]:
+    return [each for each in lake.get(f"/lineage/{one.bucket}/{one.key}")["origin"] if each["function"] == "repartition"]
+
+
+def test_what_fails_leaves_nothing(executor: SluiceExecutor, lake: Sluice) -> None:
     with pytest.raises(Reject, match="the query fails"):
         operations.filter(
             executor, ["s3://lake/in/a.csv"], Output("s3://lake/half", dataset="half"), sql="flux / nothing", slices=2
         )
     assert not list(executor.objects.list("lake", "half/"))
-    assert not sluice.get("/data-sets", filter="name = 'half'")["resources"]
+    assert not lake.get("/data-sets", filter="name = 'half'")["resources"]

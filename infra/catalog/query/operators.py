@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from infra.catalog.query import tree
-from infra.catalog.query.binder import NOUN, Binder, Operator, both, either, fail, need, negated
+from infra.catalog.query.binder import NOUN, Binder, Operator, both, either, fail, need, negated, number
 from infra.catalog.query.fields import Type
 from infra.catalog.query.geometry import Shape, rectangle, shape
 from infra.catalog.query.patterns import as_range, checked
@@ -45,8 +45,10 @@ def _in(binder: Binder, op: str, args: list[Any], at: str) -> Condition:
         place = f"{at}/args/1/{i}"
         type_ = binder.common(type_, binder.type_of(one, place), (value, f"{at}/args/0"), (one, place))
     subject = binder.value(value, type_, f"{at}/args/0")
-    size = 1 << (len(choices) - 1).bit_length()  # few shapes: the last is repeated up to a power of two
     places = [(one, f"{at}/args/1/{i}") for i, one in enumerate(choices)]
+    if type_ == "integer":  # one double among them, and a database compares all as doubles
+        places = [place for place in places if number(place[0], type_, place[1])[0] == "integer"] or places[:1]
+    size = 1 << (len(places) - 1).bit_length()  # few shapes: the last is repeated up to a power of two
     padded = places + places[-1:] * (size - len(places))
     return tree.In(subject, tuple(binder.literal(one, type_, place) for one, place in padded))
 

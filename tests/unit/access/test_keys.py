@@ -55,7 +55,7 @@ def test_an_admin_key_may_all(database) -> None:
     made = boss(database)
     caller = known(database).caller(made.token)
     assert caller.admin
-    assert caller.scopes == {"read", "write", "events", "admin"}
+    assert caller.scopes == {"read", "write", "events", "graph", "admin"}
 
 
 def test_the_secret_is_not_kept(database, tmp_path) -> None:

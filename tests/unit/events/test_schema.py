@@ -18,12 +18,19 @@ def sample(kind: Any) -> Any:
     return _sample(info)
 
 
+def as_json(value: Any) -> Any:
+    """As it arrives."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
 def _sample(info: Any) -> Any:
     match info:
         case msgspec.inspect.StructType():
             return info.cls(**{field.name: _sample(field.type) for field in info.fields})
         case msgspec.inspect.ListType():
             return [_sample(info.item_type)]
+        case msgspec.inspect.TupleType():
+            return tuple(_sample(part) for part in info.item_types)
         case msgspec.inspect.DictType():
             return {_sample(info.key_type): _sample(info.value_type)}
         case msgspec.inspect.UnionType():
@@ -46,7 +53,7 @@ def test_data_fit_their_schema(name, kind):
     schema = schemas()[name]
     checker = jsonschema.Draft202012Validator
     checker.check_schema(schema)
-    value = msgspec.to_builtins(sample(kind))
+    value = as_json(sample(kind))
     checker(schema).validate(value)
     required = [field.encode_name for field in msgspec.structs.fields(kind) if field.required]
     for field in required:
@@ -88,7 +95,7 @@ def test_a_message_validates_its_event_and_no_other(name):
     document = asyncapi("http://localhost")
     payload = {**document["components"]["messages"][name]["payload"], "components": document["components"]}
     checker = jsonschema.Draft202012Validator(payload)
-    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": name, "data": msgspec.to_builtins(sample(TYPES[name]))}
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": name, "data": as_json(sample(TYPES[name]))}
     checker.validate(event)
     for broken in ({**event, "type": "other"}, {**event, "id": ""}, {**event, "data": 5}):
         assert not checker.is_valid(broken)

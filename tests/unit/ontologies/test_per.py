@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from infra.reasoner.checker import ReasonerProcess
 PAGE = Path(__file__).parents[3] / "docs" / "ontology.md"
 PER = "https://sluice.dev/per#"
 TYPE = "<http://www.w3.org/1999/02/22-rdf-syntax-ns#type>"
-reasoners = pytest.mark.skipif(find_spec("owlready2") is None, reason="needs the extra semantics")
+reasoners = pytest.mark.usefixtures("reasoners")
 
 
 def terms() -> list[str]:

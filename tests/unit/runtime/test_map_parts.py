@@ -6,16 +6,20 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
+from events.types import PlanReady
 from functions.formats.format import Index, Slice, cut
 from functions.formats.parquet import Parquet
 from infra.config import Planner, cores
-from infra.runtime import capacity
+from infra.runtime import capacity, measure
 from infra.runtime.dealing import partition, split
-from infra.runtime.journal import Began, Journal, Outcome, alive, began
+from infra.runtime.journal import Began, Journal, Measured, Outcome, alive, began
+from infra.runtime.measure import Submitted, Worker
 from infra.runtime.progress import Progress, seconds_left
 from infra.runtime.straggler import late
 
@@ -139,3 +143,24 @@ def test_a_worker_is_alive_as_long_as_its_very_process_is() -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     assert not alive(Began(0, 0.0, child.pid, 1))
+
+
+@pytest.mark.parametrize(("basis", "told"), [("none", [(1, 10, 3.0), (2, 80, 1.0)]), ("profile", [(3, 90, 3.0)])])
+def test_a_probe_tells_its_sizes_apart(basis: str, told: list[tuple[int, int, float]]) -> None:
+    (whole,), _ = pieces(1, 1)
+    sizes: dict[tuple[int, ...], int] = {(0, 0): 10, (1, 0): 40, (2, 0): 40}
+    plan = PlanReady(
+        task="t", basis=basis, workers=3, memory_mb=512, vcpus=1.0, slices=3, bytes=90, objects=[], explanation=""
+    )  # fmt: skip
+
+    def worker(number: int, place: Any, size: int) -> Worker:
+        part = msgspec.structs.replace(whole, ranges=[(0, size)])
+        return Worker(number, 0, [(place, part)], SimpleNamespace(stats={}))
+
+    workers = [worker(number, place, size) for number, (place, size) in enumerate(sizes.items())]
+    outcomes: dict[tuple[int, ...], Outcome] = {
+        place: Outcome(number, place, measured=Measured(started=0.0, ended=3.0 if number == 0 else 1.0))
+        for number, place in enumerate(sizes)
+    }
+    waves = measure.waves([Submitted(plan, workers, 0.0)], outcomes, sizes, 2.0)
+    assert [(wave.slices, wave.bytes, wave.seconds) for wave in waves] == told

@@ -12,7 +12,8 @@ import pytest
 
 from infra.access.access import Access
 from infra.access.keys import Keys, NewKey, create
-from infra.config import Config
+from infra.config import CatalogStore, Config, EventLog
+from infra.delivery import commits, outbox
 from infra.delivery.relay import Relay
 from infra.lake import Lake
 from infra.objects.door import Door
@@ -48,14 +49,32 @@ class Service:
 
     def settle(self) -> None:
         """Wait until everything has gone its way."""
-        eventually(lambda: self.lake.log.counts()["waiting"] == 0 and not self.door.backlog(), 20, "the lake to settle")
+        eventually(self._still, 60, "the lake to settle")
+
+    def _still(self) -> bool:
+        if self.lake.config.log.url:
+            with self.lake.database() as database:
+                if outbox.unpublished(database, commits.PREFIX):
+                    return False
+        return self.lake.log.counts()["waiting"] == 0 and not self.door.backlog()
+
+
+#: For modules whose tests are for both stores: ``pytestmark = both_stores``.
+both_stores = pytest.mark.parametrize(
+    "service", ["sqlite", pytest.param("postgresql", marks=pytest.mark.server)], indirect=True
+)
 
 
 @pytest.fixture
-def service(tmp_path: Path, door: Door, objects: S3Store) -> Iterator[Service]:
-    """A lake at work with its door and API."""
+def service(request: pytest.FixtureRequest, tmp_path: Path, door: Door, objects: S3Store) -> Iterator[Service]:
+    """A lake at work with its door and API; its catalogue is in SQLite, or in PostgreSQL with the log in Redis."""
+    config = Config(data=str(tmp_path))
+    if getattr(request, "param", "sqlite") == "postgresql":
+        url = request.getfixturevalue("postgres").new(request.getfixturevalue("postgres_template"))
+        log = EventLog(url=request.getfixturevalue("redis_server").url)
+        config = Config(data=str(tmp_path), log=log, catalog=CatalogStore(url=url))
     providers = Providers(objects)
-    lake = Lake(Config(data=str(tmp_path)), providers)
+    lake = Lake(config, providers)
     relay = Relay(door, lake)
     access = Access("", Keys(lake.database))
     api = Api(lake, lambda: True, "http://127.0.0.1", None, providers, access)

@@ -12,6 +12,9 @@ import pytest
 
 from events.event import Event
 from events.ports import NotFound
+from tests.unit.service.conftest import both_stores
+
+pytestmark = both_stores
 
 CSV = b"star,flux,night\nvega,1.5,1\nsirius,9.5,1\nluyten,0.5,2\n"
 
@@ -141,14 +144,29 @@ def test_a_forged_request_does_nothing(service) -> None:
     assert service.lake.targets(other) == ["function ingest"], "which nobody is"
 
 
-def test_a_binding_that_can_never_work_is_refused(service) -> None:
+def test_a_binding_that_can_never_work_is_refused_when_it_is_made_replaced_and_changed(service) -> None:
     admin = service.as_()
+    path = f"/bindings/{bound(admin, convert='parquet').rpartition('/')[2]}"
     for body, told in (
         ({"function": "nosuch"}, "nosuch"),
         ({"function": "ingest"}, "ingest"),
-        ({"function": "preprocess"}, "nothing"),
+        ({"function": "preprocess", "parameters": {"convert": None}}, "convert"),
         ({"function": "preprocess", "parameters": {"covnert": "csv"}}, "covnert"),
         ({"function": "preprocess", "parameters": {"convert": "csv"}, "filter": "rows >"}, "rows"),
     ):
-        answer = admin.post("/bindings", json=body)
-        assert (answer.status_code, told in answer.json()["error"]) == (400, True), answer.text
+        for answer in (admin.post("/bindings", json=body), admin.put(path, json=body), admin.patch(path, json=body)):
+            assert (answer.status_code, told in answer.json()["error"]) == (400, True), answer.text
+    found = admin.get(path).json()
+    assert (found["revision"], found["parameters"]) == (1, {"convert": "parquet"})
+    assert len(admin.get("/bindings").json()["resources"]) == 1
+
+
+def test_a_binding_whose_function_has_gone_can_be_put_aside_but_not_be_taken_up_again(service) -> None:
+    admin = service.as_()
+    path = f"/bindings/{bound(admin, convert='parquet').rpartition('/')[2]}"
+    assert admin.patch(path, json={"function": "gone", "enabled": False}).status_code == 200
+    assert admin.patch(path, json={"description": "later"}).status_code == 200
+    answer = admin.patch(path, json={"enabled": True})
+    assert (answer.status_code, "gone" in answer.json()["error"]) == (400, True)
+    put(service, "s.csv", CSV)
+    assert [each.key for each in service.objects.list("raw")] == ["s.csv"]

@@ -9,7 +9,10 @@ import pytest
 from rdflib import DCAT, DCTERMS, RDF, XSD, Graph, Literal, URIRef
 
 from infra.catalog import dcat
+from tests.unit.service.conftest import both_stores
 from tests.unit.service.test_bindings import CSV, put
+
+pytestmark = both_stores
 
 FORMS = {"turtle": "/catalog.ttl", "json-ld": "/catalog.jsonld"}
 
@@ -49,6 +52,26 @@ def test_an_empty_catalogue_is_a_catalogue(service) -> None:
     admin = service.as_()
     assert len(list(read(admin, "turtle").subjects(RDF.type, DCAT.Catalog))) == 1
     assert len(json.loads(admin.get("/catalog.jsonld").text)) == 1
+
+
+def test_who_asks_for_the_catalogue_says_in_which_form(service) -> None:
+    admin = service.as_()
+    put(service, "s.csv", CSV)
+    for accept, told in (
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        ("text/html, */*;q=0.8", "application/json"),
+        ("image/png", "application/json"),
+        ("text/turtle", "text/turtle; charset=utf-8"),
+        ("application/json;q=0.5, text/turtle;q=0.9", "text/turtle; charset=utf-8"),
+        ("application/ld+json, */*;q=0.1", "application/ld+json"),
+        ("text/turtle;q=x, application/ld+json;q=nan, application/json;q=0.001", "application/json"),
+    ):
+        answer = admin.get("/catalog", headers={"accept": accept})
+        assert (answer.status_code, answer.headers["content-type"], answer.headers["vary"]) == (200, told, "accept"), accept
+        assert "s.csv" in answer.text
+    one = admin.get("/catalog", params={"format": "fits"}, headers={"accept": "text/turtle"})
+    assert (one.status_code, "as a whole" in one.json()["error"]) == (400, True)
 
 
 def test_nobody_exports_what_he_may_not_view(service) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from infra.runtime.lineage_reader import LineageReader, position
+from tests.unit.service.conftest import both_stores
 from tests.unit.service.test_bindings import CSV, bound, put
+
+pytestmark = both_stores
 
 
 def recorded(service) -> LineageReader:

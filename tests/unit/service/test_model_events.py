@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +22,7 @@ from events.ports import Repository
 from events.types import ModelPublished
 from infra.delivery.stream_sink import StreamSettings, StreamSink
 from infra.models.announced import Announced
+from infra.runtime import model_events_api
 from infra.runtime.api import Api
 from infra.runtime.asgi import Endpoint
 from tests.conftest import ACCESS, SECRET, eventually, serving
@@ -114,24 +116,69 @@ def test_without_a_cursor_only_what_comes_is_told_and_a_bad_one_is_refused(lake,
     assert api.get("/models/events?after=x").status_code == 400
 
 
+def test_a_quiet_stream_shows_that_it_lives_and_its_cursor_moves_on(lake, api, monkeypatch):
+    monkeypatch.setattr(model_events_api, "ALIVE_SECONDS", 0.05)
+    asked: list[int] = []
+    tail = lake.log.tail
+
+    def watched(after: int, *more: object) -> object:
+        asked.append(after)
+        return tail(after, *more)
+
+    monkeypatch.setattr(lake.log, "tail", watched)
+    others = [Event(id=str(n), source="/t", type="a.b") for n in range(50)]
+    lake.append(others[:20]).result(10)
+    with api.stream("GET", "/models/events?after=1") as answer:
+        numbers = (int(line[4:]) for line in answer.iter_lines() if line.startswith("id: "))
+        assert next(numbers) == 1
+        assert next(numbers) == 20
+        lake.append(others[20:]).result(10)
+        assert next(number for number in numbers if number > 20) == 50
+    assert set(asked) <= {1, 20, 50}  # never again from the start
+
+
+def test_a_cursor_older_than_what_is_kept_is_told_so(lake, api):
+    lake.append([Event(id=str(n), source="/t", type="a.b") for n in range(20)]).result(10)
+    eventually(lambda: lake.log.counts()["waiting"] == 0)
+    lake.log.forget(time.time() + 10, 0, 15)
+    for gone in (3, 14, 21):
+        answer = api.get("/models/events", headers={"last-event-id": str(gone)})
+        assert answer.status_code == 410
+        assert "no longer kept" in answer.json()["error"]
+    for good in (0, 15, 20):
+        with api.stream("GET", f"/models/events?after={good}") as answer:
+            assert answer.status_code == 200
+
+
 def test_a_reader_sees_what_the_lists_show(service):
-    """An access list on a version's object hides what happens to it, and its URL, from all others."""
+    """An access list on a version's object hides what happens to it, and its URL, from all others, from its answer on."""
     admin, reader = service.as_("boss", "read", "write", "admin"), service.as_("reader", "read")
     for name in ("digits", "secret"):
         push(service.objects.default, name, 1.0)
-    service.settle()
-    acl = {"acl": {"owners": ["user/boss"]}}
-    asked = {"filter": "key = 'secret/1/model.onnx'"}
-    (found,) = admin.get("/data-objects", params=asked).json()["resources"]
-    admin.patch(f"/data-objects/{found['id'].partition('/')[2]}", json=acl).raise_for_status()
-    assert {event["data"]["name"] for _, event in events_of(admin, 2, query="?after=0")} == {"digits", "secret"}
-    names: list[str] = []
+    found = events_of(admin, 2, query="?after=0")
+    assert {event["data"]["name"] for _, event in found} == {"digits", "secret"}
+
+    def hide(name: str) -> None:
+        asked = {"filter": f"key = '{name}/1/model.onnx'"}
+        eventually(lambda: admin.get("/data-objects", params=asked).json()["resources"])
+        (version,) = admin.get("/data-objects", params=asked).json()["resources"]
+        # a merge: what is not named would stay, and everybody may view what only the store has told of
+        acl = {"acl": {"owners": ["user/boss"], "view": []}}
+        admin.patch(f"/data-objects/{version['id'].partition('/')[2]}", json=acl).raise_for_status()
+
+    hide("secret")
+    told: list[tuple[str, str]] = []
     with reader.stream("GET", "/models/events?after=0") as answer:
-        for line in answer.iter_lines():
-            names += [json.loads(line.removeprefix("data: "))["data"]["name"]] if line.startswith("data: ") else []
-            if names:
-                break
-    assert names == ["digits"]
+        lines = (json.loads(line.removeprefix("data: ")) for line in answer.iter_lines() if line.startswith("data: "))
+        told += [(event["type"], event["data"]["name"]) for event in [next(lines)]]
+        hide("digits")  # from here on also to who listens
+        for name in ("digits", "secret"):
+            admin.put(f"/models/models/{name}/aliases/champion", json={"version": 1}).raise_for_status()
+        push(service.objects.default, "later", 1.0)
+        told += [(event["type"], event["data"]["name"]) for event in [next(lines)]]
+    assert told == [(PUBLISHED, "digits"), (PUBLISHED, "later")]
+    everything = [event.type for _, _, event in service.lake.log.tail(0, 1000, "dev.sluice.model.*")]
+    assert "dev.sluice.model.rejected.v1" not in everything  # a list is no content
     wanted = {"sink": "redis://127.0.0.1:1/0", "protocol": "REDIS", "protocolsettings": {"stream": "s"}}
     assert reader.post("/subscriptions", json=wanted).status_code == 403
     assert service.as_().get("/models/events").status_code == 401

@@ -39,7 +39,9 @@ ASKED: dict[str, list[str]] = {
         "terms:tags", "max:rows", "percentiles:rows", "avg:rows"],
     "bucket": ["lake"], "prefix": [WORD, ""], "name": [f"{WORD}*", "*"], "format": ["csv", "prov-json"],
     "state": ["", "new", "removed"], "since": ["2000-01-01"], "until": ["2100-01-01"], "where": ["rows>=1", "rows=7"],
-    "repository": ["models"], "version": ["1"], "type": ["*", "dev.sluice.dataset.*"],
+    "repository": ["models"], "model": [WORD], "query": ["SELECT * { ?s ?p ?o }"], "subject": [WORD], "class": ["Person"],
+    "person": [WORD], "default-graph-uri": ["https://sluice.dev/graph/state"], "named-graph-uri": ["https://sluice.dev/graph/state"],
+    "version": ["1"], "type": ["*", "dev.sluice.dataset.*"],
     "as-of": ["1", "1000000", "2100-01-01T00:00:00Z"], "follow": ["1"],
     "metric": ["heat"], "tag": ["of=lake"], "fn": ["last", "count"], "start": ["-1h"], "end": ["-1s"], "interval": ["1m"],
     "window": ["5m"], "by": ["of"],
@@ -82,7 +84,7 @@ class Viewer:
         return found
 
     def answer(self, path: str, asked: dict[str, str]) -> str:
-        if "follow" in asked:
+        if "follow" in asked or path == "/models/events":
             return "\n".join(sorted(self._lines(path, asked)))
         answer = self.client.get(path, params=asked)
         assert answer.status_code < 500, (path, asked)

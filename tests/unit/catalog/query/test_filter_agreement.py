@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import case, literal_column, not_, select
 
@@ -108,6 +108,11 @@ filters = st.recursive(
 )
 
 
+#: No double is 9007199254740993: one in the list must not make doubles of the others.
+mixed = {"op": "in", "args": [{"property": "bytes"}, [3.5, 2**53, 2**64, 5]]}
+broken = {"op": "not", "args": [{"op": "in", "args": [{"property": "bytes"}, [3.5, 0.1]]}]}
+
+
 def check(filled: Filled, ast: Any) -> None:
     try:
         found = bind(ast, FIELDS)
@@ -129,6 +134,8 @@ def check(filled: Filled, ast: Any) -> None:
 
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(ast=filters)
+@example(ast=mixed)
+@example(ast=broken)
 def test_sqlite_and_the_predicate_agree(sqlite_filled: Filled, ast: Any) -> None:
     check(sqlite_filled, ast)
 
@@ -136,5 +143,7 @@ def test_sqlite_and_the_predicate_agree(sqlite_filled: Filled, ast: Any) -> None
 @pytest.mark.server
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(ast=filters)
+@example(ast=mixed)
+@example(ast=broken)
 def test_postgresql_and_the_predicate_agree(postgres_filled: Filled, ast: Any) -> None:
     check(postgres_filled, ast)
