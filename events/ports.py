@@ -312,6 +312,10 @@ class Facts(Protocol):
         """
         ...
 
+    def renew(self, ontology: Sequence[Triple]) -> Change:
+        """What another ontology makes of the state, in the transaction that activates it, before it does."""
+        ...
+
     def describe(self, topic: str, order: str, triples: Sequence[Triple]) -> bool:
         """As ``put``, for what nothing is to be inferred of; whether it was taken."""
         ...

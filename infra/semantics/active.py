@@ -10,6 +10,7 @@ from events.types import Triple
 from functions.reasoning.compile import compile_ontology
 from functions.reasoning.rule import Rules
 from functions.semantics.terms import iri
+from infra.catalog.database import Database
 
 _TYPE = iri("rdf:type")
 #: What declares a property; OWL knows annotation properties too, of which nothing is inferred.
@@ -37,9 +38,12 @@ def builtin() -> tuple[Triple, ...]:
 
 
 class ActiveOntology:
-    """``triples`` gives those of the active ontology, the same object while it is active. The ``Vocabulary`` port."""
+    """``triples`` gives those of the ontology that is active within a transaction, or about now: the same object while it is.
 
-    def __init__(self, triples: Callable[[], Sequence[Triple]] = builtin) -> None:
+    The ``Vocabulary`` port.
+    """
+
+    def __init__(self, triples: Callable[[Database | None], Sequence[Triple]] = lambda _: builtin()) -> None:
         self._triples = triples
         self._lock = threading.Lock()
         self._of: Sequence[Triple] | None = None
@@ -47,10 +51,10 @@ class ActiveOntology:
         self._classes: frozenset[str] = frozenset()
         self._properties: frozenset[str] = frozenset()
 
-    def rules(self) -> Rules:
+    def rules(self, within: Database | None = None) -> Rules:
         """Its rules, the same object while it is active."""
         with self._lock:
-            triples = self._current()
+            triples = self._current(within)
             if self._compiled is None:
                 self._compiled = compile_ontology(triples)
             return self._compiled
@@ -65,8 +69,8 @@ class ActiveOntology:
             self._current()
             return term in self._properties or term in _BUILT_IN
 
-    def _current(self) -> Sequence[Triple]:
-        triples = self._triples()
+    def _current(self, within: Database | None = None) -> Sequence[Triple]:
+        triples = self._triples(within)
         if triples is not self._of:
             declared = [(s, o) for s, p, o in triples if p == _TYPE and s.startswith("<")]
             self._classes = frozenset(s for s, o in declared if o in _CLASSES)

@@ -9,6 +9,7 @@ from events.errors import Reject
 from events.ports import Change
 from events.types import Triple
 from functions.ontologies.graphs import INFERRED, STATE, minute
+from functions.reasoning.compile import compile_ontology
 from infra.catalog.database import Database
 from infra.semantics import table
 from infra.semantics.knowledge import Knowledge
@@ -25,7 +26,7 @@ class StoredFacts:
         self._database.one_by_one("facts")
         knowledge = self._knowledge
         with knowledge.lock:
-            renewed = knowledge.sync(self._database)
+            knowledge.sync(self._database)
             before = knowledge.topics.get(topic, Said())
             if order < before.order:
                 return None
@@ -36,13 +37,19 @@ class StoredFacts:
                 "the ontology does not allow that: " + "; ".join(line for each in delta.clashes for line in each.lines())
             )
         old, new = set(before.evidence), set(said.evidence)
-        inferred = [] if renewed is None else [Write(INFERRED, list(renewed.lost), list(renewed.gained))]
-        inferred.append(Write(INFERRED, [*delta.lost, *delta.covered], [*delta.gained, *delta.kept]))
-        self._tell(Write(STATE, [*removed, *(old - new)], [*added, *(new - old)]), *inferred)
-        if renewed is None:
-            return Change(list(delta.gained), list(delta.lost))
-        gained, lost = {*renewed.gained, *delta.gained}, {*renewed.lost, *delta.lost}
-        return Change(list(gained - lost), list(lost - gained))
+        self._tell(
+            Write(STATE, [*removed, *(old - new)], [*added, *(new - old)]),
+            Write(INFERRED, [*delta.lost, *delta.covered], [*delta.gained, *delta.kept]),
+        )
+        return Change(list(delta.gained), list(delta.lost))
+
+    def renew(self, ontology: Sequence[Triple]) -> Change:
+        self._database.one_by_one("facts")
+        with self._knowledge.lock:
+            self._knowledge.sync(self._database)
+            delta = self._knowledge.under(compile_ontology(ontology))
+        self._tell(Write(INFERRED, list(delta.lost), list(delta.gained)))
+        return Change(list(delta.gained), list(delta.lost))
 
     def describe(self, topic: str, order: str, triples: Sequence[Triple]) -> bool:
         self._database.one_by_one("facts")

@@ -44,12 +44,12 @@ class Applied(NamedTuple):
 
 
 class Knowledge:
-    """What is asserted and what follows. ``rules`` gives the rules of the active ontology, the same object while it is active.
+    """What is asserted and what follows. Whoever uses it holds ``lock``.
 
-    Whoever uses it holds ``lock``.
+    ``rules`` gives those of the ontology that is active within a transaction, the same object while it is.
     """
 
-    def __init__(self, rules: Callable[[], Rules]) -> None:
+    def __init__(self, rules: Callable[[Database], Rules]) -> None:
         self.lock = threading.RLock()
         self._rules = rules
         self._forget()
@@ -62,29 +62,31 @@ class Knowledge:
         self._change, self._token = 0, ""
         self._steps: deque[_Step] = deque(maxlen=UNDONE)
 
-    def sync(self, database: Database) -> Delta | None:
-        """Be as the database is; what follows anew or no more by another ontology, if one has become active since."""
-        active = self._rules()
+    def sync(self, database: Database) -> None:
+        """Be as the database is, by the ontology that is active there."""
+        active = self._rules(database)
         if active is not self._active:
-            before = None if self._active is None else frozenset(self.reasoner.derived())
             self._load(database, active)
-            if before is None:
-                return None
-            after = frozenset(self.reasoner.derived())
-            return Delta(gained=tuple(after - before), lost=tuple(before - after))
+            return
         now = table.last(database)
         if now == (self._change, self._token):
-            return None
+            return
         while self._steps and table.token(database, self._change) != self._token:
             self._back()
         if self._change and table.token(database, self._change) != self._token:
             self._load(database, active)
-            return None
+            return
         for topic, said in table.since(database, self._change):
             self._apply(topic, said)
         self._change, self._token = now
         self._steps.clear()
-        return None
+
+    def under(self, rules: Rules) -> Delta:
+        """What would follow from the same state by other rules and does not now, and the other way round."""
+        other = Reasoner(rules)
+        other.restore(self.sources)
+        before, after = frozenset(self.reasoner.derived()), frozenset(other.derived())
+        return Delta(gained=tuple(sorted(after - before)), lost=tuple(sorted(before - after)))
 
     def put(self, database: Database, topic: str, said: Said) -> Applied:
         """Assert this of the topic, here and in the database. Raises ``Reject`` for what is no fact, with nothing changed."""

@@ -18,7 +18,8 @@ from infra.catalog.database import Database
 _columns: list[Column[Any]] = [Column("bucket", Text), Column("key", Text), Column("etag", Text), Column("body", LargeBinary)]
 _table = Table("ontology", MetaData(), Column("version", BigInteger, primary_key=True), *_columns)
 _c = _table.c
-_LATEST = select(func.max(_c.version).label("version"))
+_LAST = select(func.max(_c.version).label("version"))
+_LATEST = select(_c.version, _c.etag).order_by(_c.version.desc()).limit(1)
 _BODY = select(_c.body).where(_c.version == bindparam("v"))
 _ADD = insert(_table).values(
     version=bindparam("v"), bucket=bindparam("b"), key=bindparam("k"), etag=bindparam("e"), body=bindparam("body")
@@ -35,7 +36,7 @@ class StoredOntologies:
 
     def activate(self, checked: OntologyChecked) -> int:
         self._database.one_by_one("ontology")
-        version: int = (self._database.row(_LATEST)["version"] or 0) + 1
+        version: int = (self._database.row(_LAST)["version"] or 0) + 1
         body = msgspec.json.encode((checked.triples, checked.inferred))
         values = {"v": version, "b": checked.bucket, "k": checked.key, "e": checked.etag, "body": body}
         self._database.run(_ADD, values)
@@ -49,26 +50,29 @@ class ActiveTriples:
         self._database = database
         self._lock = threading.Lock()
         self._looked = float("-inf")
-        self._version = -1
+        self._known: tuple[int, str] | None = None
         self.parts: tuple[Sequence[Triple], Sequence[Triple]] = ((), ())
         self._whole: Sequence[Triple] = ()
 
-    def __call__(self) -> Sequence[Triple]:
-        """All of them."""
+    def __call__(self, within: Database | None = None) -> Sequence[Triple]:
+        """All of them; ``within`` a transaction those that hold there, else those of at most ``LOOK_S`` ago."""
         with self._lock:
-            if time.monotonic() - self._looked > LOOK_S:
+            if within is not None:
+                self._look(within)
+            elif time.monotonic() - self._looked > LOOK_S:
                 with self._database() as database:
                     self._look(database)
                 self._looked = time.monotonic()
             return self._whole
 
     def _look(self, database: Database) -> None:
-        version = database.row(_LATEST)["version"] or 0
-        if version == self._version:
+        row = database.row(_LATEST)
+        latest = (0, "") if row is None else (row["version"], row["etag"])  # a number that was undone comes again
+        if latest == self._known:
             return
-        if version:
+        if version := latest[0]:
             body = bytes(database.row(_BODY, {"v": version})["body"])
             self.parts = msgspec.json.decode(body, type=tuple[list[Triple], list[Triple]])
         else:
             self.parts = builtin(), builtin_inferred()
-        self._version, self._whole = version, (*self.parts[0], *self.parts[1])
+        self._known, self._whole = latest, (*self.parts[0], *self.parts[1])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 from events.errors import Reject
-from events.types import Triple
+from events.types import OntologyChecked, Triple
 from functions.ontologies.graphs import INFERRED, STATE
 from functions.semantics.terms import iri
 from infra.catalog.database import Database
 from infra.semantics import table
-from infra.semantics.active import ActiveOntology
+from infra.semantics.active import ActiveOntology, builtin
 from infra.semantics.facts import StoredFacts
 from infra.semantics.knowledge import Knowledge
+from infra.semantics.ontologies import ActiveTriples, StoredOntologies
 
 TYPE, RISK = iri("rdf:type"), iri("per:PersonAtRisk")
 ANNA, CALLE, CAMPO, WATER = (f"<https://example.org/{name}>" for name in ("anna", "calle", "campo", "water"))
@@ -178,3 +181,58 @@ def test_the_graph_store_is_told_all_of_it_in_order(facts: StoredFacts, database
     table.moved(database, found[0])
     assert table.waiting(database, 1000) is None
     assert table.position(database) == found[0]
+
+
+class Stored:
+    """The state by the ontologies of the database, as each process of a machine has it."""
+
+    def __init__(self, database: Database) -> None:
+        self.knowledge = Knowledge(ActiveOntology(ActiveTriples(lambda: nullcontext(database))).rules)
+        self.facts = StoredFacts(database, self.knowledge)
+        self._ontologies = StoredOntologies(database)
+
+    def activate(self, etag: str, triples: list[Triple]) -> tuple[bool, bool]:
+        """Whether that Anna is at risk is gained and lost by it."""
+        change = self.facts.renew(triples)
+        self._ontologies.activate(OntologyChecked(bucket="b", key="k", etag=etag, triples=triples, inferred=[]))
+        return AT_RISK in change.gained, AT_RISK in change.lost
+
+
+#: The same one, but that nobody is at risk for being somewhere.
+CAREFREE = [triple for triple in builtin() if triple[0] != RISK]
+
+
+def test_another_ontology_is_told_of_once_by_whoever_activates_it(facts: StoredFacts, database: Database) -> None:
+    facts.put("anna", "2", at(CALLE))
+    one, other = Stored(database), Stored(database)
+    other.knowledge.sync(database)
+    assert holds(other.knowledge)
+    assert one.activate("careless", CAREFREE) == (False, True)
+    other.knowledge.sync(database)  # as `sluice why` does, before the next event
+    assert not holds(other.knowledge)
+    for who in (one, other, Stored(database)):
+        change = who.facts.put("unrelated", "1", [])
+        assert change is None or not {AT_RISK} & {*change.gained, *change.lost}
+    assert Stored(database).activate("careful", list(builtin())) == (True, False)
+
+
+def test_another_ontology_that_is_undone_changes_nothing(facts: StoredFacts, database: Database) -> None:
+    facts.put("anna", "2", at(CALLE))
+    stored = Stored(database)
+    for etag in ("first", "second"):  # under the same number
+        database.connection.execute("BEGIN")
+        assert stored.activate(etag, CAREFREE) == (False, True)
+        stored.knowledge.sync(database)
+        assert not holds(stored.knowledge)
+        database.connection.execute("ROLLBACK")
+        stored.knowledge.sync(database)
+        assert holds(stored.knowledge)
+
+
+def test_the_graph_store_is_told_of_another_ontology(facts: StoredFacts, database: Database) -> None:
+    facts.put("anna", "2", at(CALLE))
+    Stored(database).activate("careless", CAREFREE)
+    found = table.waiting(database, 1000)
+    assert found is not None
+    last = [write for write in found[1] if write.graph == INFERRED][-1]
+    assert AT_RISK in last.remove

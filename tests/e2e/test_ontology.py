@@ -23,8 +23,11 @@ GOOD = (
 c:Person a owl:Class . c:Boat a owl:Class ; owl:disjointWith c:Person . c:carries a owl:ObjectProperty .
 c:Vessel a owl:Class ; owl:equivalentClass [ a owl:Restriction ; owl:onProperty c:carries ; owl:someValuesFrom c:Person ] .
 c:Ferry a owl:Class ; rdfs:subClassOf c:Boat, [ a owl:Restriction ; owl:onProperty c:carries ; owl:someValuesFrom c:Person ] .
+c:Punt a owl:Class .
 """
 )
+#: A punt is one, too: what is told of one is seen in another light.
+LATER = GOOD + b"c:Punt rdfs:subClassOf c:Ferry ."
 CONTRADICTORY = GOOD + b"c:Raft a owl:Class . c:anna a c:Person, c:Ferry ."
 UNSATISFIABLE = GOOD + b"c:Centaur a owl:Class ; rdfs:subClassOf c:Person, c:Boat ."
 FERRY = "<http://city/Ferry> <http://www.w3.org/2000/01/rdf-schema#subClassOf> <http://city/Vessel>"
@@ -34,7 +37,7 @@ TBOX = "https://sluice.dev/graph/tbox"
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory, reasoners) -> Iterator[Sluice]:
     """A lake with an ontology of its own."""
-    made = Sluice(tmp_path_factory.mktemp("ontology") / "data")
+    made = Sluice(tmp_path_factory.mktemp("ontology") / "data", SLUICE_SEMANTICS_ANNOUNCE='["http://city/Vessel"]')
     try:
         made.start()
         assert asked(made, f"ASK {{ GRAPH <{TBOX}> {{ <http://city/Ferry> ?p ?o }} }}") is False
@@ -101,3 +104,31 @@ def test_one_that_cannot_be_used_is_refused_and_the_one_before_stays(lake, key, 
     eventually(lambda: active(lake), 30, "the ontology before")
     assert not asked(lake, "ASK { <http://city/Raft> ?p ?o }")
     assert len(events(lake, "dev.sluice.ontology.activated.v1")) == 1
+
+
+def test_what_another_one_makes_of_the_state_is_told(lake):
+    fact = {"subject": "http://city/punt", "facts": [["a", "http://city/Punt"]]}
+    told = {
+        "specversion": "1.0",
+        "id": "1",
+        "source": "/harbour",
+        "type": "dev.sluice.fact.recorded.v1",
+        "time": "2026-05-01T12:00:00Z",
+        "data": fact,
+    }
+    headers = {"content-type": "application/cloudevents+json"}
+    url = f"{lake.endpoints['http']}/events"
+    httpx.post(url, content=json.dumps(told), headers=headers, trust_env=False).raise_for_status()
+    eventually(lambda: asked(lake, "ASK { <http://city/punt> a <http://city/Punt> }"), 30, "the punt")
+    assert events(lake, "dev.sluice.fact.inferred.v1") == []
+
+    assert upload(lake, "city.ttl", LATER)["type"] == "dev.sluice.ontology.activated.v1"
+    eventually(lambda: events(lake, "dev.sluice.fact.inferred.v1"), 30, "the announcement")
+    (inferred,) = events(lake, "dev.sluice.fact.inferred.v1")
+    assert (inferred["data"]["subject"], inferred["data"]["object"]) == ("<http://city/punt>", "<http://city/Vessel>")
+    eventually(lambda: asked(lake, "ASK { <http://city/punt> a <http://city/Vessel> }"), 30, "the graph of it")
+
+    assert upload(lake, "city.ttl", GOOD)["type"] == "dev.sluice.ontology.activated.v1"
+    eventually(lambda: events(lake, "dev.sluice.fact.retracted.v1"), 30, "the retraction")
+    (retracted,) = events(lake, "dev.sluice.fact.retracted.v1")
+    assert retracted["subject"] == "http://city/punt"
