@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from infra.disk import explained
 from infra.writer import GroupWriter
 
 sqlite3.register_converter("JSON", msgspec.json.decode)
@@ -62,6 +63,7 @@ class Writer(GroupWriter[sqlite3.Connection]):
         path.parent.mkdir(parents=True, exist_ok=True)
         self._connection = open(path)
         migrate(self._connection, steps)
+        self._name = path.name
         super().__init__(path.name)
 
     def _open(self) -> sqlite3.Connection:
@@ -70,6 +72,9 @@ class Writer(GroupWriter[sqlite3.Connection]):
     def _undo(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
+
+    def _explained(self, error: BaseException) -> BaseException:
+        return explained(error, self._name)
 
     def _end(self) -> None:
         self._connection.close()

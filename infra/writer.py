@@ -81,6 +81,10 @@ class GroupWriter(Generic[C]):
     def _undo(self) -> None:
         """Leave the transaction that failed, if it is still open."""
 
+    def _explained(self, error: BaseException) -> BaseException:
+        """What to tell who waits of an error of the database."""
+        return error
+
     @abstractmethod
     def _end(self) -> None:
         """Close the connection."""
@@ -103,6 +107,7 @@ class GroupWriter(Generic[C]):
             connection.execute("COMMIT")
         except BaseException as error:  # nothing of the batch is on the disk
             self._undo()
+            error = self._explained(error)
             for task in tasks:
                 task.future.set_exception(error)
             return
@@ -110,7 +115,7 @@ class GroupWriter(Generic[C]):
             if failure is None:
                 future.set_result(value)
             else:
-                future.set_exception(failure)
+                future.set_exception(self._explained(failure))
 
 
 def _work(connection: Any, tasks: list[_Task]) -> Answers:

@@ -29,6 +29,7 @@ from infra.config import Config, EventLog
 from infra.lake import Lake
 from infra.log.log import Log
 from infra.objects.s3 import S3Store
+from infra.runtime.garbage import settle_in
 
 SENDERS = 64
 _numbers = count()
@@ -93,6 +94,7 @@ def measure(log: Log, rounds: int, seconds: float) -> dict[int, tuple[float, flo
     """Rate and CPU by how many senders there are: medians."""
     samples: dict[int, list[tuple[float, float]]] = {1: [], SENDERS: []}
     rate(log, SENDERS, 0.2)
+    settle_in()  # as the processes of a lake do
     for turn in range(rounds):
         for senders in (1, SENDERS) if turn % 2 else (SENDERS, 1):
             samples[senders].append(rate(log, senders, seconds))

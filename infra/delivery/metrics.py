@@ -5,11 +5,12 @@ Labels come from outside only as event types, and of those at most ``MOST_TYPES`
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
-from functools import cache, partial
+from datetime import datetime
+from functools import cache, lru_cache, partial
 from threading import Lock
+from time import time
 
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -21,6 +22,7 @@ from events.event import Event, instant
 from infra.delivery.tally import Distribution, Rate, quantile
 
 MOST_TYPES = 200
+MOST_TOOK = 512
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: Seconds; from a quick function to a queue that is an hour behind.
 LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
@@ -55,7 +57,8 @@ class Metrics:
             "requests_refused", "requests at the event endpoint that were not accepted, by status", "status"
         )
         self._expired = counter("events_expired", "deliveries skipped because the event's expirytime had passed", "type")
-        # Every delivery passes here: what it counts is kept in plain numbers.
+        # Every delivery passes here: what it counts is kept in plain numbers, and added up once for many.
+        self._took: deque[tuple[str, float]] = deque()
         self._lock = Lock()
         self._runs: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._latency: defaultdict[str, Distribution] = defaultdict(partial(Distribution, LATENCY))
@@ -83,8 +86,10 @@ class Metrics:
 
     def took(self, function: str, seconds: float) -> None:
         """A function ran for so long."""
-        with self._lock:
-            self._seconds[function].add(seconds)
+        self._took.append((function, seconds))
+        if len(self._took) >= MOST_TOOK:
+            with self._lock:
+                self._add_up()
 
     def failed(self, function: str, outcome: str) -> None:
         """A delivery failed: ``retry`` (it comes again) or ``dead``."""
@@ -95,18 +100,24 @@ class Metrics:
 
     def done(self, deliveries: Iterable[tuple[str, Event]]) -> None:
         """These events had their effect at these functions: counted together, since every delivery passes here."""
-        now = datetime.now(UTC)
+        now = time()
         ages: defaultdict[str, list[float | None]] = defaultdict(list)
         for function, event in deliveries:
-            ages[function].append(age(event, now))
+            ages[function].append(_age(event, now))
         with self._lock:
+            self._add_up()
             for function, found in ages.items():
                 self._runs[function, "ok"] += len(found)
                 self._settled.add(len(found))
-                latency = self._latency[function]
-                for seconds in found:
-                    if seconds is not None:
-                        latency.add(seconds)
+                self._latency[function].add_all(seconds for seconds in found if seconds is not None)
+
+    def _add_up(self) -> None:
+        took: defaultdict[str, list[float]] = defaultdict(list)
+        for _ in range(len(self._took)):
+            function, seconds = self._took.popleft()
+            took[function].append(seconds)
+        for function, found in took.items():
+            self._seconds[function].add_all(found)
 
     def expired(self, event: Event) -> None:
         """A delivery was skipped."""
@@ -134,6 +145,7 @@ class Metrics:
         latency = HistogramMetricFamily("sluice_effect_latency_seconds", text, labels=["function"])
         seconds = HistogramMetricFamily("sluice_function_seconds", "duration of a run", labels=["function"])
         with self._lock:
+            self._add_up()
             for labels, count in self._runs.items():
                 runs.add_metric(labels, count)
             for family, found in ((latency, self._latency), (seconds, self._seconds)):
@@ -170,11 +182,21 @@ def _gauges(found: dict[str, float]) -> Iterable[Metric]:
             yield GaugeMetricFamily(f"sluice_log_{name}", text, value=float(value))
 
 
+@lru_cache(1024)
+def _second(time: str) -> float:
+    """A time in UTC without its fraction and ``Z``, in Unix seconds."""
+    return instant(f"{time}Z").timestamp()
+
+
 def age(event: Event, at: datetime | None = None) -> float | None:
     """Seconds since the event happened (``time``), else since it was recorded; ``None`` if it tells neither.
 
     A clock that runs ahead of ours gives 0.
     """
+    return _age(event, at.timestamp() if at else time())
+
+
+def _age(event: Event, at: float) -> float | None:
     told = event.time or event.extensions.get("recordedtime")
     if not isinstance(told, str):
         return None
@@ -183,4 +205,9 @@ def age(event: Event, at: datetime | None = None) -> float | None:
             check_time("recordedtime", told)
         except BadEvent:
             return None
-    return max(0.0, ((at or datetime.now(UTC)) - instant(told)).total_seconds())
+    if told[-1] == "Z":
+        second, _, fraction = told[:-1].partition(".")
+        then = _second(second) + (float(f"0.{fraction}") if fraction else 0.0)
+    else:
+        then = instant(told).timestamp()
+    return max(0.0, at - then)

@@ -15,7 +15,9 @@ from typing import Any
 import httpx
 import msgspec
 
+from events.errors import Retry
 from events.s3 import events_from
+from infra.complaint import Complaint
 from infra.lake import Lake
 from infra.objects.door import Door
 
@@ -31,6 +33,7 @@ class Relay:
     def __init__(self, door: Door, lake: Lake, targets: Mapping[str, str] | None = None) -> None:
         self._door, self._lake, self._urls = door, lake, dict(targets or {})
         self._stopping = threading.Event()
+        self._trouble = Complaint(logger, "notifications wait in the door")
         self._client = httpx.Client(timeout=10.0)
         self._paused: dict[str, float] = {}
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
@@ -48,8 +51,13 @@ class Relay:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                if not self.step():
+                moved = self.step()
+                self._trouble.over()
+                if not moved:
                     self._door.wait(0.5)
+            except Retry as error:
+                self._trouble.tell(error)
+                self._stopping.wait(PAUSE)
             except Exception:
                 logger.exception("the relay could not go on; trying again in a second")
                 self._stopping.wait(PAUSE)

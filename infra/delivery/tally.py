@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 MINUTE = 60
@@ -20,8 +20,14 @@ class Distribution:
 
     def add(self, value: float) -> None:
         """Count a value."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
+        self.add_all((value,))
+
+    def add_all(self, values: Iterable[float]) -> None:
+        """Count them."""
+        bounds, counts = self.bounds, self.counts
+        for value in values:
+            counts[bisect_left(bounds, value)] += 1
+            self.sum += value
 
     def buckets(self) -> list[tuple[str, float]]:
         """As Prometheus has them: (upper bound, how many at or below it)."""

@@ -32,6 +32,11 @@ class Tracing:
         self._provider: Any = _provider() if any(env.get(name) for name in _ENDPOINTS) else None
         self._tracer = self._provider.get_tracer("sluice") if self._provider else None
 
+    @property
+    def active(self) -> bool:
+        """Whether anybody wants the spans."""
+        return self._tracer is not None
+
     def span(self, event: Event, function: str) -> AbstractContextManager[Any]:
         """A span of this run; an exception that leaves it is recorded on it."""
         if self._tracer is None:

@@ -1,4 +1,5 @@
---[[ Every atomic step of the event log on Redis (6.2 or newer). Nothing else writes the log's keys but XCLAIM.
+--[[ Every atomic step of the event log on Redis (6.2 or newer). Nothing else writes the log's keys but XCLAIM and, in a
+transaction that watches the leases of the shards it reads, XREADGROUP: what a script reads is copied twice.
 
 Called with KEYS[1] = P, the prefix of all keys (in braces: one slot of a cluster), ARGV[1] = a command, ARGV[2] = its
 arguments in MessagePack. Times are milliseconds of the server's clock. The keys:
@@ -21,13 +22,17 @@ arguments in MessagePack. Times are milliseconds of the server's clock. The keys
   P:dead              stream   dead letters, NUMBER-0 -> target, cause, attempts, at, event, seq (none: it never was an event)
   P:dead:last         string   the last number given to a dead letter
   P:table:NAME        hash     documents: key -> VERSION \n CONTENT. A version is the attempt (`stamp` and delivery) that wrote it:
-                               no two are alike, so that what is computed from a content holds while its version does
+                               no two are alike, so that what is computed from a content holds while its version does.
+                               The field of one line break keeps Redis from packing it in a list that is searched
   P:targets           string   grows when who wants what has changed; callers tell which they know, and learn of a newer one
 ]]
 local P, call = KEYS[1], redis.call
 local DONE, LATER, DEAD, PARK = 0, 1, 2, 3
 local FREED, SETTLED, GONE, CONFLICT, LOST = 2, 1, 0, -1, -2
 local HEADS, SUSPECT = 16, 2
+local MANY = 1000  -- arguments of one command
+-- A field so long makes Redis keep a hash as a hash table, however small the rest is.
+local UNPACKED = string.rep('.', 65)
 
 local function now()
   local time = call('TIME')
@@ -71,7 +76,7 @@ local function stale(version)
   return known ~= version and known
 end
 
--- Whether a document read by a delivery has another version by now.
+-- Whether a document {table, key, version} that was read has another version by now.
 local function changed(reads)
   for _, read in ipairs(reads) do
     local found = call('HGET', P .. ':table:' .. read[1], read[2])
@@ -82,6 +87,55 @@ local function changed(reads)
     end
   end
   return false
+end
+
+local function table_of(name)
+  local key = P .. ':table:' .. name
+  call('HSETNX', key, '\n', UNPACKED)
+  return key
+end
+
+-- Call `act` with the values of this list, in portions; the sum of what it says.
+local function spread(list, act)
+  local sum = 0
+  for first = 1, #list, MANY do sum = sum + act(unpack(list, first, math.min(first + MANY - 1, #list))) end
+  return sum
+end
+
+-- End deliveries that went well and that nobody had in hand before, all or none of them: `shards` {shard, {id, ...}}, `reads` as
+-- they were before the first of them wrote, `writes` (table -> {key, VERSION \n CONTENT, ...}) as the last one left it, `events`.
+-- 0, and nothing is done, unless all of them can end.
+local function together(owner, at, keep, remember, batch)
+  local streams, leases = {}, {}
+  for i, each in ipairs(batch.shards) do
+    streams[i], leases[i] = P .. ':shard:' .. each[1], P .. ':lease:' .. each[1]
+  end
+  for _, holder in ipairs(call('MGET', unpack(leases))) do
+    if holder ~= owner then return 0 end
+  end
+  if changed(batch.reads) then return 0 end
+  for i, each in ipairs(batch.shards) do
+    local found = spread(each[2], function(...) return call('XACK', streams[i], 'workers', ...) end)
+    if found < #each[2] then  -- one was settled before: put the others, which are still there, back
+      for n = 1, i do
+        for _, id in ipairs(batch.shards[n][2]) do
+          if call('XRANGE', streams[n], id, id)[1] then
+            call('XCLAIM', streams[n], 'workers', owner, 0, id, 'FORCE', 'JUSTID', 'RETRYCOUNT', 1)
+          end
+        end
+      end
+      return 0
+    end
+  end
+  for name, places in pairs(batch.writes) do
+    local key = table_of(name)
+    spread(places, function(...) return call('HSET', key, ...) end)
+  end
+  accept(batch.events, at, keep, remember)
+  for i, each in ipairs(batch.shards) do
+    spread(each[2], function(...) return call('XDEL', streams[i], ...) end)
+  end
+  return 1
 end
 
 local commands = {}
@@ -100,9 +154,11 @@ end
 --   LATER, milliseconds, parked form      DEAD, target, cause, attempts, event, events      PARK, parked form
 -- What became of each: SETTLED; FREED (and its lane is no longer blocked); GONE, settled before; CONFLICT, something read
 -- has changed, or an earlier one of its lane was refused: run it again; LOST, the shard is another worker's now.
+-- Instead of the items a batch, see `together`, with its answer.
 function commands.settle(owner, version, keep, remember, stamp, items)
   local newer = stale(version)
   if newer then return newer end
+  if items.shards then return together(owner, now(), keep, remember, items) end
   local at, mine, held, answer, ended, streams = now(), {}, {}, {}, {}, {}
   local parked_more = 0
 
@@ -164,7 +220,7 @@ function commands.settle(owner, version, keep, remember, stamp, items)
       if parked and drop(shard, id, lane) then how = FREED end
       if verdict == DONE then
         for _, write in ipairs(item[7]) do
-          call('HSET', P .. ':table:' .. write[1], write[2], stamp .. id .. '\n' .. write[3])
+          call('HSET', table_of(write[1]), write[2], stamp .. id .. '\n' .. write[3])
         end
         accept(item[8], at, keep, remember)
       else
@@ -175,16 +231,15 @@ function commands.settle(owner, version, keep, remember, stamp, items)
     answer[i] = how
   end
   for shard, ids in pairs(ended) do
-    for first = 1, #ids, 1000 do
-      call('XDEL', streams[shard], unpack(ids, first, math.min(first + 999, #ids)))
-    end
+    spread(ids, function(...) return call('XDEL', streams[shard], ...) end)
   end
   if parked_more ~= 0 then call('INCRBY', P .. ':parked', parked_more) end
   return answer
 end
 
 -- {owner, milliseconds, shards, giving}: renew the lease on what is held, give back `giving`, take a fair share of what is
--- free. The shards held now, the fair share, and which of the held are new.
+-- free. The shards held now, the fair share, and which of the held are new: {shard, how many deliveries others have left
+-- pending, its blocked lanes}.
 function commands.lease(owner, milliseconds, shards, giving)
   local at = now()
   for _, shard in ipairs(giving) do
@@ -206,9 +261,16 @@ function commands.lease(owner, milliseconds, shards, giving)
   for _, shard in ipairs(free) do
     if #held >= share then break end
     call('SET', P .. ':lease:' .. shard, owner, 'PX', milliseconds)
-    redis.pcall('XGROUP', 'CREATE', P .. ':shard:' .. shard, 'workers', '0', 'MKSTREAM')
+    local stream = P .. ':shard:' .. shard
+    redis.pcall('XGROUP', 'CREATE', stream, 'workers', '0', 'MKSTREAM')
+    local pending = call('XPENDING', stream, 'workers')[1]
+    if pending == 0 then  -- workers that have gone leave their names in the group
+      for _, consumer in ipairs(call('XINFO', 'CONSUMERS', stream, 'workers')) do
+        call('XGROUP', 'DELCONSUMER', stream, 'workers', consumer[2])
+      end
+    end
     table.insert(held, shard)
-    table.insert(taken, shard)
+    table.insert(taken, {shard, pending, call('ZRANGE', P .. ':retry:' .. shard, 0, -1)})
   end
   return {held, share, taken}
 end
@@ -253,31 +315,14 @@ local function due(owner, shards, limit, milliseconds)
   return answer
 end
 
--- {owner, shards, blocked, count, limit, milliseconds}: new deliveries of those shards (at most `count` of each) and what is due
--- in those with blocked lanes. {shards lost, what XREADGROUP says, what is due}; of a lost shard nothing is read, so that its
--- new worker finds everything.
-function commands.read(owner, shards, blocked, count, limit, milliseconds)
-  local function leased(wanted)
-    local mine, lost = {}, {}
-    if #wanted == 0 then return mine, lost end
-    local names = {}
-    for i, shard in ipairs(wanted) do names[i] = P .. ':lease:' .. shard end
-    for i, holder in ipairs(call('MGET', unpack(names))) do
-      table.insert(holder == owner and mine or lost, wanted[i])
-    end
-    return mine, lost
+-- {owner, blocked, limit, milliseconds}: what is due of those shards, each with a blocked lane, that are this worker's.
+function commands.due(owner, blocked, limit, milliseconds)
+  local names, mine = {}, {}
+  for i, shard in ipairs(blocked) do names[i] = P .. ':lease:' .. shard end
+  for i, holder in ipairs(call('MGET', unpack(names))) do
+    if holder == owner then mine[#mine + 1] = blocked[i] end
   end
-  local waiting = due(owner, leased(blocked), limit, milliseconds)
-  local mine, lost = leased(shards)
-  local found = {}
-  if #mine > 0 then
-    local streams = {}
-    for i, shard in ipairs(mine) do
-      streams[i], streams[#mine + i] = P .. ':shard:' .. shard, '>'
-    end
-    found = call('XREADGROUP', 'GROUP', 'workers', owner, 'COUNT', count, 'STREAMS', unpack(streams)) or {}
-  end
-  return {lost, found, waiting}
+  return due(owner, mine, limit, milliseconds)
 end
 
 -- {letters}: keep {body, cause} of what never was an event.

@@ -102,12 +102,9 @@ class RedisLog:
             for event in events
         ]
 
-    def _submit(self, stamp: str, items: Sequence[Any]) -> list[int] | None:
-        """Settle items; what became of each, or ``None``: pack their events again."""
-        answer: list[int] | None = self._heard(
-            self._server.call("settle", self.owner, self._version, *self._limits, stamp, items)
-        )
-        return answer
+    def _submit(self, stamp: str, items: Any) -> Any:
+        """Settle items, or a batch; the script's answer, or ``None``: pack their events again."""
+        return self._heard(self._server.call("settle", self.owner, self._version, *self._limits, stamp, items))
 
     def _heard(self, answer: Any) -> Any:
         """The script's answer, or ``None`` when it was that somebody has changed who wants what: ask again."""

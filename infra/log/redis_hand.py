@@ -79,15 +79,17 @@ class Hand:
         """Renew the shards, drop what was lost, prepare what was won, let go of more than a fair share once it is done."""
         giving = sorted(shard for shard in self._draining if not self._size.get(shard))
         held, share, taken = self._server.call("lease", self._owner, round(seconds * 1000), SHARDS, giving)
-        for shard in (self.shards - set(held)) | set(taken):
+        for shard in self.shards - set(held):
             self.drop(shard)
-        self.shards = set(held)
-        self._recovering |= set(taken)
-        self._draining = set(sorted(self.shards)[share:])
-        for shard in taken:
-            for name in self._server.run("ZRANGE", self._server.key("retry", shard), 0, -1):
+        for shard, pending, blocked in taken:
+            self.drop(shard)
+            if pending:
+                self._recovering.add(shard)
+            for name in blocked:
                 target, _, partition = name.decode().partition("\n")
                 self.blocked[target, partition] = shard
+        self.shards = set(held)
+        self._draining = set(sorted(self.shards)[share:])
 
     def drop(self, shard: int) -> None:
         """The shard is not ours (any more): nothing of it is in hand."""
@@ -114,15 +116,24 @@ class Hand:
             return behind
         calm = sorted(self.shards - self._recovering - self._draining)
         blocked = sorted(set(self.blocked.values()))
-        if calm or blocked:
-            lost, found, due = self._server.call("read", self._owner, calm, blocked, READ, LANES, visible_ms)
-            for shard in lost:
-                self.drop(shard)
-            for shard, name, given, forms in due:
+        if blocked:
+            for shard, name, given, forms in self._server.call("due", self._owner, blocked, LANES, visible_ms):
                 self._take_parked(shard, name.decode(), given, forms)
-            for stream, entries in found:
-                behind += self._take(int(stream.rpartition(b":")[2]), entries, 1)
+        for stream, entries in self._read(calm):
+            behind += self._take(int(stream.rpartition(b":")[2]), entries, 1)
         return behind
+
+    def _read(self, shards: list[int]) -> Any:
+        """New deliveries of these shards, by stream. Nothing is read unless all are ours: a new worker must find everything."""
+        if not shards:
+            return ()
+        streams = [self._server.key("shard", shard) for shard in shards]
+        leases = [self._server.key("lease", shard) for shard in shards]
+        command = ("XREADGROUP", "GROUP", GROUP, self._owner, "COUNT", READ, "STREAMS", *streams, *[">"] * len(streams))
+        lost, found = self._server.run_if(leases, self._owner.encode(), *command)
+        for index in lost:
+            self.drop(shards[index])
+        return found or ()
 
     def _recover(self, shard: int) -> list[Kept]:
         """Take over the next portion that others left pending."""
@@ -200,12 +211,18 @@ class Hand:
         """It is settled."""
         if self._suspect is not None and self._suspect.id == kept.id:
             self._suspect = None
-        waiting = self._lanes.get(kept.lane)
-        if waiting and waiting[0].id == kept.id:
-            waiting.popleft()
-            self._size[kept.shard] -= 1
-            if not waiting:
-                del self._lanes[kept.lane]
+        self.all_done((kept,))
+
+    def all_done(self, settled: Iterable[Kept]) -> None:
+        """These are settled, and none of them was a suspect."""
+        lanes, size = self._lanes, self._size
+        for kept in settled:
+            waiting = lanes.get(kept.lane)
+            if waiting and waiting[0].id == kept.id:
+                waiting.popleft()
+                size[kept.shard] -= 1
+                if not waiting:
+                    del lanes[kept.lane]
 
     def block(self, kept: Kept) -> list[Kept]:
         """Its lane waits for it to be tried again; returns those in hand behind it that must be parked there too."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ import msgspec
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as Unreachable
-from redis.exceptions import InvalidResponse, NoScriptError, RedisError, ResponseError
+from redis.exceptions import InvalidResponse, NoScriptError, RedisError, ResponseError, WatchError
 from redis.exceptions import TimeoutError as TimedOut
 from redis.retry import Retry as ClientRetry
 
@@ -45,7 +46,7 @@ class RedisServer:
         except ValueError as error:
             raise ConfigError(f"sluice.log.url is no Redis address: {error}; write redis://HOST:PORT/DATABASE") from None
         self._execute: Callable[..., Any] = self.client.execute_command
-        for command in ("XPENDING", "XCLAIM", "XINFO CONSUMERS"):
+        for command in ("XPENDING", "XCLAIM", "XREADGROUP", "XINFO CONSUMERS"):
             self.client.set_response_callback(command, lambda answer, **_: answer)  # as it comes: no dictionaries
         try:
             self._check()
@@ -81,12 +82,36 @@ class RedisServer:
 
     def run(self, *command: Any) -> Any:
         """Run a Redis command. Raises ``Retry`` as ``call`` does."""
-        try:
+        with self._answering():
             try:
                 return self._execute(*command)
             except NoScriptError:  # the server was started again
                 self.client.script_load(SCRIPT)
                 return self._execute(*command)
+
+    def run_if(self, keys: Sequence[str], wanted: bytes, *command: Any) -> tuple[list[int], Any]:
+        """Run a Redis command if all of these keys hold ``wanted`` when it runs; else it does not run and answers ``None``.
+
+        Also returns which of them (their indexes) held something else. Raises ``Retry`` as ``call`` does.
+        """
+        with self._answering(), self.client.pipeline() as opened:
+            pipe: Any = opened
+            pipe.watch(*keys)
+            others = [n for n, value in enumerate(pipe.execute_command("MGET", *keys)) if value != wanted]
+            if others:
+                return others, None
+            pipe.multi()
+            pipe.execute_command(*command)
+            try:
+                return [], pipe.execute()[0]
+            except WatchError:  # somebody has changed one in between
+                return [], None
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """What the server cannot do now may be tried again."""
+        try:
+            yield
         except (Unreachable, TimedOut, InvalidResponse, OSError) as error:
             raise Retry(f"the event log {self.where} cannot be reached: {error}") from error
         except ResponseError as error:

@@ -1,5 +1,8 @@
 """How the Redis log settles: runs a batch of deliveries, then ends them all in one call of the script.
 
+Most batches go well. Those are ended as one: of each document that they changed its last state is written, and the script
+checks once what was read of it. If that cannot be, each delivery is ended by itself.
+
 Effects in Redis travel in that call. Effects in the catalogue's database are committed there before it, with the mark and the
 events of their delivery (``infra/delivery/outbox.py``); the call then publishes those events and ends the delivery.
 """
@@ -19,23 +22,42 @@ from infra.delivery import dead_letter, outbox
 from infra.delivery.order import Lane
 from infra.log.log import Job, Judge
 from infra.log.redis_hand import Hand, InHand, Kept, lane_name, parked_form
-from infra.log.redis_unit import Documents, ReadingUnit, RedisUnit, Unit
+from infra.log.redis_unit import Documents, Place, ReadingUnit, RedisUnit, Unit
 from infra.log.stored import pack, unpack
 from infra.writer import GroupWriter
 
 #: key, type, stored form, shard, partition, targets
 Packed = tuple[str, str, str, int, str, list[str]]
+#: table, key, version
+Read = tuple[str, str, str]
+#: table, key, content
+Write = tuple[str, str, str]
 DONE, LATER, DEAD, PARK = 0, 1, 2, 3
 FREED, SETTLED, GONE, CONFLICT, LOST = 2, 1, 0, -1, -2
 
 
 class Settlement(msgspec.Struct, gc=False):
-    """One delivery's end as the script takes it. Its events are the last part, packed anew when who wants what has changed."""
+    """One delivery's end: the verdict, and what goes with it (see ``redis.lua``). ``reads`` and ``writes`` go with ``DONE``.
+
+    Its events are packed anew when who wants what has changed.
+    """
 
     kept: Kept
-    item: list[Any]
+    verdict: int
     events: list[Event]
+    packed: list[Packed] = []
+    reads: Sequence[Read] = ()
+    writes: Sequence[Write] = ()
+    rest: tuple[Any, ...] = ()
     mark: str = ""
+
+    def item(self) -> list[Any]:
+        """As the script takes it."""
+        kept, verdict = self.kept, self.verdict
+        head = (kept.shard, kept.id, kept.parked, lane_name(kept.lane), verdict)
+        if verdict == DONE:
+            return [*head, self.reads, self.writes, self.packed]
+        return [*head, *self.rest, self.packed] if verdict == DEAD else [*head, *self.rest]
 
 
 class Settlements:
@@ -47,7 +69,7 @@ class Settlements:
         documents: Documents,
         writer: GroupWriter[Any],
         pack_all: Callable[[Iterable[Event]], list[Packed]],
-        submit: Callable[[str, Sequence[Any]], list[int] | None],
+        submit: Callable[[str, Any], Any],
     ) -> None:
         self._hand, self._documents, self._writer = hand, documents, writer
         self._pack_all, self._submit = pack_all, submit
@@ -72,18 +94,18 @@ class Settlements:
             unit.begin()
             try:
                 replies = job.run(whole)
-                events = self._pack_all(replies) if replies else ()
+                packed = self._pack_all(replies) if replies else []
             except Exception as error:
                 stopped.add(delivery.lane)
                 done.append(self._failed(delivery, judge, error))
                 continue
             unit.end(delivery.kept.id)
-            done.append(Settlement(delivery.kept, [*_head(delivery.kept), DONE, unit.reads, unit.writes, events], replies))
+            done.append(Settlement(delivery.kept, DONE, replies, packed, unit.reads, unit.writes))
         self._end(stamp, done)
 
     def park(self, behind: Iterable[Kept]) -> None:
         """Move deliveries behind the first one of their blocked lane."""
-        self._end("", [Settlement(each, [*_head(each), PARK, parked_form(each, 0)], []) for each in behind])
+        self._end("", [Settlement(each, PARK, [], rest=(parked_form(each, 0),)) for each in behind])
 
     def _joined(self, database: Database, jobs: Sequence[Job], judge: Judge) -> list[Settlement]:
         """In the catalogue's transaction: effects, mark and events of each, undone by itself if it fails."""
@@ -109,13 +131,13 @@ class Settlements:
                         stored = outbox.find(database, mark)
                 if stored is not None:
                     replies = [unpack(body.encode()) for body in stored]
-                events = self._pack_all(replies)
+                packed = self._pack_all(replies)
             except Exception as error:
                 database.connection.execute("ROLLBACK TO delivery")
                 stopped.add(delivery.lane)
                 done.append(self._failed(delivery, judge, error))
             else:
-                done.append(Settlement(delivery.kept, [*_head(delivery.kept), DONE, (), (), events], replies, mark))
+                done.append(Settlement(delivery.kept, DONE, replies, packed, mark=mark))
             database.connection.execute("RELEASE delivery")
         return done
 
@@ -124,24 +146,33 @@ class Settlements:
         attempts = delivery.attempts + 1
         kept = delivery.kept
         if failure.seconds is not None:
-            form = parked_form(kept, attempts)
-            return Settlement(kept, [*_head(kept), LATER, round(failure.seconds * 1000), form], [])
+            return Settlement(kept, LATER, [], rest=(round(failure.seconds * 1000), parked_form(kept, attempts)))
         told = dead_letter.failed(delivery, failure.cause, delivery.seq)
         letter = (delivery.target, failure.cause, attempts, kept.body.decode())
-        return Settlement(kept, [*_head(kept), DEAD, *letter, self._pack_all(told)], told)
+        return Settlement(kept, DEAD, told, self._pack_all(told), rest=letter)
 
     def _end(self, stamp: str, done: Sequence[Settlement]) -> None:
         """Tell the script, and the hand what became of each."""
-        if not done:
-            return
-        while (answer := self._submit(stamp, [each.item for each in done])) is None:
+        batch = _together(stamp, done)
+        if batch is not None and self._told(stamp, done, lambda: {**batch, "events": _packed(done)}):
+            self._hand.all_done(each.kept for each in done)
+            self._published += [each.mark for each in done if each.mark]
+        elif done:
+            self._end_each(done, self._told(stamp, done, lambda: [each.item() for each in done]))
+
+    def _told(self, stamp: str, done: Sequence[Settlement], items: Callable[[], Any]) -> Any:
+        """The script's answer."""
+        while (answer := self._submit(stamp, items())) is None:
             for each in done:
                 if each.events:
-                    each.item[-1] = self._pack_all(each.events)
+                    each.packed = self._pack_all(each.events)
+        return answer
+
+    def _end_each(self, done: Sequence[Settlement], answer: Sequence[int]) -> None:
         behind: list[Kept] = []
         hand = self._hand
         for each, how in zip(done, answer, strict=True):
-            kept, verdict = each.kept, each.item[4]
+            kept, verdict = each.kept, each.verdict
             if how == SETTLED and verdict == LATER:
                 behind += hand.block(kept)
             elif how >= GONE:
@@ -152,14 +183,45 @@ class Settlements:
                 if each.mark:
                     self._published.append(each.mark)
             else:
-                if verdict == DONE:
-                    self._documents.forget(each.item[5])
-                    self._documents.forget(each.item[6])
+                self._documents.forget(each.reads)
+                self._documents.forget(each.writes)
                 if how == LOST:
                     hand.drop(kept.shard)
         if behind:
             self.park(behind)
 
 
-def _head(kept: Kept) -> tuple[int, str, bool, str]:
-    return kept.shard, kept.id, kept.parked, lane_name(kept.lane)
+def _together(stamp: str, done: Sequence[Settlement]) -> dict[str, Any] | None:
+    """All of these as one, without their events; ``None`` where they must end one by one."""
+    shards: dict[int, list[str]] = {}
+    reads: dict[Place, str] = {}
+    writes: dict[Place, str] = {}
+    versions: dict[Place, str] = {}
+    for each in done:
+        kept = each.kept
+        if each.verdict != DONE or kept.parked or kept.given > 1:
+            return None
+        if (ids := shards.get(kept.shard)) is None:
+            shards[kept.shard] = [kept.id]
+        else:
+            ids.append(kept.id)
+        for table, key, version in each.reads:
+            place = table, key
+            if versions.setdefault(place, version) != version:
+                return None  # not what was there before, nor what one of them has written
+            if place not in writes:
+                reads[place] = version
+        for table, key, content in each.writes:
+            place = table, key
+            versions[place] = version = stamp + kept.id
+            writes[place] = f"{version}\n{content}"
+    tables: dict[str, list[str]] = {}
+    for (table, key), content in writes.items():
+        tables.setdefault(table, []).extend((key, content))
+    if not shards:
+        return None
+    return {"shards": list(shards.items()), "reads": [(*place, version) for place, version in reads.items()], "writes": tables}
+
+
+def _packed(done: Sequence[Settlement]) -> list[Packed]:
+    return [event for each in done for event in each.packed]

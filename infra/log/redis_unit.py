@@ -7,6 +7,7 @@ repetition, never a wrong effect.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from infra.log.redis_server import RedisServer
 
 #: (table, key)
 Place = tuple[str, str]
+#: A field of each table that is no document.
+NO_KEY = b"\n"
 #: Most documents remembered between deliveries.
 REMEMBERED = 50_000
 
@@ -35,10 +38,10 @@ class Documents:
 
     def keys(self, table: str, prefix: str) -> list[str]:
         """The keys that begin with ``prefix``, sorted."""
-        found = (key.decode() for key in self._server.run("HKEYS", self._server.key("table", table)))
+        found = (key.decode() for key in self._server.run("HKEYS", self._server.key("table", table)) if key != NO_KEY)
         return sorted(key for key in found if key.startswith(prefix))
 
-    def forget(self, places: list[tuple[str, str, Any]]) -> None:
+    def forget(self, places: Iterable[tuple[str, str, Any]]) -> None:
         """What was remembered of these places is not so."""
         for table, key, _ in places:
             self.seen.pop((table, key), None)

@@ -27,6 +27,7 @@ from events.event import Event
 from infra.catalog.database import Database
 from infra.delivery import dead_letter
 from infra.delivery.order import SHARDS, Lane, shard_of
+from infra.disk import DiskTrouble, explained
 from infra.log.log import SUSPECT, DeadLetter, Delivery, Failure, Job, Judge, Targets
 from infra.sqlite import Writer
 
@@ -333,6 +334,9 @@ class SqliteLog:
             if acknowledge(connection, job.delivery):
                 append(connection, job.run(Database(connection)), self._targets)
         except Exception as error:
+            told = explained(error, "the event log")
+            if isinstance(told, DiskTrouble) and isinstance(told.__cause__, sqlite3.Error):
+                raise  # nothing can be written here, also not that it has failed
             connection.execute("ROLLBACK TO delivery")
             self._fail(connection, job.delivery, judge(job.delivery, error))
         connection.execute("RELEASE delivery")

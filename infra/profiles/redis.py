@@ -9,6 +9,8 @@ import msgspec
 from infra.log.redis_unit import ReadingUnit, RedisUnit
 
 TABLE = "profile"
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_encode = msgspec.json.Encoder().encode
 
 
 class RedisProfiles:
@@ -19,10 +21,10 @@ class RedisProfiles:
 
     def get(self, key: str) -> dict[str, Any] | None:
         found = self._unit.get(TABLE, key)
-        return None if found is None else msgspec.json.decode(found, type=dict[str, Any])
+        return None if found is None else _decode(found)
 
     def put(self, key: str, profile: dict[str, Any]) -> None:
-        self._unit.put(TABLE, key, msgspec.json.encode(profile).decode())
+        self._unit.put(TABLE, key, _encode(profile).decode())
 
     def keys(self, prefix: str = "") -> list[str]:
         return self._unit.keys(TABLE, prefix)

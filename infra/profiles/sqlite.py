@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 SCHEMA = "CREATE TABLE profile (key TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID"
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class SqliteProfiles:
@@ -18,7 +19,7 @@ class SqliteProfiles:
 
     def get(self, key: str) -> dict[str, Any] | None:
         row = self._connection.execute("SELECT body FROM profile WHERE key = ?", (key,)).fetchone()
-        return msgspec.json.decode(row["body"], type=dict[str, Any]) if row else None
+        return _decode(row["body"]) if row else None
 
     def put(self, key: str, profile: dict[str, Any]) -> None:
         body = msgspec.json.encode(profile).decode()

@@ -22,6 +22,7 @@ from infra.access.access import Access
 from infra.access.errors import Denied, MissingScope, NotToTell
 from infra.access.scopes import may_send
 from infra.catalog.acl import Caller
+from infra.complaint import Complaint
 from infra.delivery.claim_check import LIMIT
 from infra.delivery.handshake import Consent
 from infra.delivery.tracing import traced
@@ -32,6 +33,8 @@ logger = logging.getLogger("sluice.http")
 MAX_HEADERS = 64 << 10
 EVENT_PATHS = ("/", "/events")
 OPEN_PATHS = ("/healthz", "/readyz")
+#: How long a refusal is held back: a store that is refused at once asks again at once.
+REFUSAL_SECONDS = 1.0
 #: Below it, the key of the address is enough.
 CALLBACKS = "/callbacks/"
 #: Where the endpoint leaves who calls, in the ASGI scope.
@@ -45,6 +48,7 @@ class Endpoint:
         self, lake: Lake, api: ASGI, access: Access | None = None, check: Callable[[list[dict[str, Any]]], None] | None = None
     ) -> None:
         self._lake, self._api, self._access, self._check = lake, api, access or Access(), check
+        self._trouble = Complaint(logger, "events cannot be stored, their senders are answered 503")
         http = lake.config.http
         self._query_token = http.query_token
         self._consent = Consent(http.webhook_origins, http.webhook_rate)
@@ -130,11 +134,16 @@ class Endpoint:
             await self._refuse(send, 403, str(error))
         except ConnectionResetError:
             return  # the sender left before its event was complete: nothing was accepted
+        except Retry as error:
+            self._trouble.tell(error)
+            await asyncio.sleep(REFUSAL_SECONDS)
+            await self._refuse(send, 503, f"the event could not be stored; send it again: {error}", 1)
         except Exception:
             logger.exception("an event could not be stored")
-            await asyncio.sleep(1)  # a store that is refused at once asks again at once
+            await asyncio.sleep(REFUSAL_SECONDS)
             await self._refuse(send, 503, "the event could not be stored; send it again", 1)
         else:
+            self._trouble.over()
             done = {"accepted": len(received.events), "new": new, "rejected": len(received.rejects)}
             await answer(send, 202, done)
 

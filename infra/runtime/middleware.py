@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable
+from time import perf_counter
 from typing import Any
 
 from events.event import Event
@@ -32,13 +32,17 @@ class Middleware:
         payloads at functions that read no objects is worth.
         """
         event, target = delivery.event, delivery.target
-        if "expirytime" in event.extensions and is_expired(event):
+        extensions = event.extensions
+        if "expirytime" in extensions and is_expired(event):
             self._skipped.add((delivery.seq, target))
             return []
-        begun = time.perf_counter()
-        with self._tracing.span(event, target):
-            replies = function(self.claims.redeem(event) if "dataref" in event.extensions else event, unit)
-        seconds = time.perf_counter() - begun
+        begun = perf_counter()
+        if "dataref" in extensions or self._tracing.active:
+            with self._tracing.span(event, target):
+                replies = function(self.claims.redeem(event), unit)
+        else:
+            replies = function(event, unit)
+        seconds = perf_counter() - begun
         self._metrics.took(target, seconds)
         if logger.isEnabledFor(logging.INFO):
             about = {"event": event.id, "type": event.type, "function": target, "seconds": round(seconds, 6)}
@@ -60,17 +64,17 @@ class Middleware:
 
     def settled(self, deliveries: Iterable[Delivery]) -> None:
         """These are committed, whatever came of them."""
-        done: list[tuple[str, Event]] = []
-        special = self._skipped or self._failed
-        for delivery in deliveries:
-            if special:
-                mark = delivery.seq, delivery.target
-                if mark in self._skipped:
-                    self._skipped.discard(mark)
-                    self._metrics.expired(delivery.event)
-                    continue
-                if mark in self._failed:
-                    self._failed.discard(mark)
-                    continue
-            done.append((delivery.target, delivery.event))
-        self._metrics.done(done)
+        if self._skipped or self._failed:
+            deliveries = [each for each in deliveries if not self._was_special(each)]
+        self._metrics.done((each.target, each.event) for each in deliveries)
+
+    def _was_special(self, delivery: Delivery) -> bool:
+        mark = delivery.seq, delivery.target
+        if mark in self._skipped:
+            self._skipped.discard(mark)
+            self._metrics.expired(delivery.event)
+            return True
+        if mark in self._failed:
+            self._failed.discard(mark)
+            return True
+        return False

@@ -41,8 +41,7 @@ class Wired:
 
     def invoke(self, event: Event, unit: Any) -> list[Event]:
         """Run the function to its end; what it yielded, with the ids and source that make a replay harmless."""
-        arguments = {name: get(event, unit) for name, get in self.fill}
-        produced = self.handler.function(**arguments)
+        produced = self.handler.function(**{name: get(event, unit) for name, get in self.fill})
         if produced is None:
             return []
         if isinstance(produced, _EVENTS):
@@ -78,9 +77,11 @@ def _getter(kind: Any, fixed: Mapping[type, Any], scoped: Scoped) -> Getter | No
     if kind is CloudEvent:
         return lambda event, _: bridge.to_sdk(event)
     if kind in scoped:
-        return lambda _, unit: scoped[kind](unit)
+        make = scoped[kind]
+        return lambda _, unit: make(unit)
     if kind in fixed:
-        return lambda _, __: fixed[kind]
+        port = fixed[kind]
+        return lambda _, __: port
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return lambda event, _: event.read(kind)
     return None

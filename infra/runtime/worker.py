@@ -21,6 +21,7 @@ import httpx
 
 from events.errors import Reject, Retry
 from events.event import Event
+from infra.complaint import Complaint
 from infra.config import Delivery as Settings
 from infra.delivery import retry
 from infra.delivery import subscription as subscriptions
@@ -66,6 +67,7 @@ class Worker:
         self._signal = threading.Event()
         self._stopping = threading.Event()
         self._renew_at = 0.0
+        self._trouble = Complaint(logger, "the worker cannot go on")
         self._retention = Retention(settings.retain_days, middleware.claims)
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
@@ -97,10 +99,12 @@ class Worker:
         while not self._stopping.is_set():
             try:
                 self._signal.clear()
-                if not self._step():
+                worked = self._step()
+                self._trouble.over()
+                if not worked:
                     self._signal.wait(self._log.poll_s)
             except Retry as error:
-                logger.warning("the worker tries again in a second: %s", error)
+                self._trouble.tell(error)
                 self._stopping.wait(PAUSE_SECONDS)
             except Exception:
                 logger.exception("the worker could not go on; trying again in a second")
@@ -141,7 +145,7 @@ class Worker:
             return
         self._log.settle(self._jobs, self._judge)
         self._middleware.settled(job.delivery for job in self._jobs)
-        for job in self._jobs:
+        for job in self._jobs if self._busy else ():
             if job.delivery.lane in self._busy:
                 self._busy.discard(job.delivery.lane)
                 self._load[_kind(self._functions.get(job.delivery.target))] -= 1

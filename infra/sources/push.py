@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 from events.errors import BadEvent, Reject, Retry
 from events.ingress import read, salvage
 from events.received import Received, Rejected
+from infra.complaint import Complaint
 from infra.lake import Lake
 from infra.runtime.messages import ASGI, Receive, Scope, Send, TooLarge, answer, body_of
 from infra.sources.sns import Topics
@@ -29,6 +30,7 @@ class Push:
 
     def __init__(self, app: ASGI, lake: Lake, token: str, topics: Topics) -> None:
         self._app, self._lake, self._token, self._topics = app, lake, token, topics
+        self._trouble = Complaint(logger, "notifications cannot be stored, their store is answered 503")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         allowed = self._allowed(scope) if scope["type"] == "http" and scope["method"] == "POST" else None
@@ -69,6 +71,7 @@ class Push:
         except Reject as error:
             await _refuse(send, 403, str(error))
         except Retry as error:
+            self._trouble.tell(error)
             await _refuse(send, 503, f"{error}; send the notification again")
         except ConnectionResetError:
             return  # the store left before its notification was complete: nothing was accepted
@@ -76,6 +79,7 @@ class Push:
             logger.exception("a notification could not be stored")
             await _refuse(send, 503, "the notification could not be stored; send it again")
         else:
+            self._trouble.over()
             await answer(send, 202, {"accepted": len(received.events), "new": new, "rejected": len(rejected)})
 
 

@@ -9,6 +9,8 @@ from typing import TypeAlias
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from infra.complaint import Complaint
+from infra.disk import DiskTrouble, explained
 from infra.objects.door import buckets, form, listen, lists, objects, sigv2, sigv4, store, uploads, xml
 from infra.objects.door.body import Disconnected
 from infra.objects.door.errors import NotModified, S3Error
@@ -92,6 +94,7 @@ class App:
     def __init__(self, service: Service, keys: Mapping[str, str]) -> None:
         self._service = service
         self._keys = dict(keys)
+        self._trouble = Complaint(log, "the door cannot write")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -109,9 +112,17 @@ class App:
             response = Response(status_code=304, headers=same.headers)
         except Disconnected:
             return
-        except Exception:
-            log.exception("%s %s failed (request %s)", request.method, request.resource, request.id)
-            response = self._refuse(request, S3Error("InternalError"))
+        except Exception as error:
+            trouble = explained(error, "an object")
+            if isinstance(trouble, DiskTrouble):
+                self._trouble.tell(trouble)
+                response = self._refuse(request, S3Error("ServiceUnavailable"))
+            else:
+                log.exception("%s %s failed (request %s)", request.method, request.resource, request.id)
+                response = self._refuse(request, S3Error("InternalError"))
+        else:
+            if request.method == "PUT":
+                self._trouble.over()
         response.headers["x-amz-request-id"] = request.id
         response.headers["x-amz-id-2"] = self._service.host_id
         response.headers["Server"] = "Sluice"

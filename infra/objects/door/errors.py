@@ -57,6 +57,7 @@ CODES: dict[str, tuple[int, str]] = {
     "RequestHeaderSectionTooLarge": (400, "The headers are larger than 16 KiB."),
     "RequestTimeTooSkewed": (403, "The request's time differs from this machine's by more than 15 minutes; check the clocks."),
     "ServerSideEncryptionConfigurationNotFoundError": (404, "The bucket has no encryption configuration."),
+    "ServiceUnavailable": (503, "The disk of the door takes no more; its log says why. Try again later."),
     "SignatureDoesNotMatch": (403, "The signature does not match: check the secret key and how the request was signed."),
     "XAmzContentSHA256Mismatch": (400, "The content's SHA-256 differs from x-amz-content-sha256."),
 }
