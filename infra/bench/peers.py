@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-BUILD = ROOT / "build" / "dispatch"
+BUILD = ROOT / "build" / "peers"
 TYPE = "com.amazonaws.s3.ObjectCreated:Put"
 #: What Ceph RGW posts when an object is put, as the data of a CloudEvent.
 RECORD = {

@@ -8,7 +8,6 @@ checks the same.
 from __future__ import annotations
 
 from contextlib import closing
-from io import BytesIO
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ import msgspec
 from events.ports import NotFound, ObjectStore, Repository
 from functions.repository import layout, sidecar
 from functions.repository.sidecar import Unverified
+from infra.models.room import room
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ class Loader:
     def load(self, name: str, version: int) -> Verified:
         """Raises ``Unverified`` for anything that is missing or does not agree."""
         record = self.record(name, version)
-        digest, content = self._read(record.key)
+        digest, content = self._read(record.key, record.size)
         if record.digest != f"{self.repository.digest}:{digest}" or record.size != len(content):
             raise Unverified(
                 f"{self._at(record.key)} is not version {version} of {name}: its record names another digest. "
@@ -128,10 +128,10 @@ class Loader:
             return
         signature.check(found, keys, record.name, record.version, content, self._at(record.key))
 
-    def _read(self, key: str) -> tuple[str, bytes]:
-        """A file's digest and bytes, read once and checked against its sidecar. Raises ``Unverified``."""
+    def _read(self, key: str, size: int = 0) -> tuple[str, bytes]:
+        """A file's digest and bytes, read once and checked against its sidecar; ``size`` is a guess. Raises ``Unverified``."""
         algorithm, bucket = self.repository.digest, self.repository.bucket
-        hashed, content = sidecar.hasher(algorithm), BytesIO()  # which gives its bytes away without a copy
+        hashed, content = sidecar.hasher(algorithm), room(size)
         try:
             told = self._objects.read(bucket, sidecar.key(key, algorithm), 0, sidecar.MOST + 1)
             with closing(self._objects.stream(bucket, key)) as chunks:
@@ -142,6 +142,7 @@ class Loader:
             raise Unverified(
                 f"{self._at(key)} cannot be checked: it or its sidecar .{algorithm}asc is missing ({error})"
             ) from error
+        content.truncate()  # to what came
         digest, read = hashed.hexdigest(), content.getvalue()
         sidecar.check(told, algorithm, digest, self._at(key))
         return digest, read

@@ -10,8 +10,9 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from queue import SimpleQueue
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+import msgspec
 import numpy as np
 
 from infra.batches import batches
@@ -34,20 +35,15 @@ class Reply(Protocol):
     def set_exception(self, error: Exception, /) -> None: ...
 
 
-class _Job(NamedTuple):
+class _Job(msgspec.Struct):
+    """What is asked. Jobs of one ``kind`` can be joined."""
+
     inputs: dict[str, Array]
     outputs: tuple[str, ...] | None
     done: Reply
     rows: int
     loop: asyncio.AbstractEventLoop
-
-    @property
-    def kind(self) -> tuple[object, ...]:
-        """Jobs of one kind can be joined."""
-        if len(self.inputs) == 1:
-            ((name, array),) = self.inputs.items()
-            return (self.outputs, name, array.shape[1:])
-        return (self.outputs, *((name, array.shape[1:]) for name, array in sorted(self.inputs.items())))
+    kind: tuple[object, ...] | None
 
 
 class Closed(Exception):
@@ -58,7 +54,7 @@ class Batcher:
     """One model's batches, for one event loop. ``close``, from any thread, lets what waits be answered first."""
 
     def __init__(self, model: OnnxModel) -> None:
-        self.model = model
+        self.model, self._wide = model, model.wide
         self._gathered: list[_Job] = []
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._lock, self._closed = threading.Lock(), False
@@ -73,27 +69,24 @@ class Batcher:
             with self._lock:  # nothing may be put behind the end: nobody would answer it
                 if self._closed:
                     raise Closed
-                self._queue.put(
-                    _Job(inputs, outputs, done, 1, loop)
-                    if not self.model.joins
-                    else _Job(inputs, outputs, done, len(next(iter(inputs.values()))), loop)
-                )
+                rows = len(next(iter(inputs.values()))) if self.model.joins else 1
+                self._queue.put(_Job(inputs, outputs, done, rows, loop, self._kind(inputs, outputs)))
         return done
 
     def offer(
         self, inputs: dict[str, Array], outputs: tuple[str, ...] | None, done: Reply, loop: asyncio.AbstractEventLoop
     ) -> bool:
         """Have checked inputs inferred in the next turn of the loop, if that is quick; whether it is. Raises ``Closed``."""
-        if not self.model.joins:
+        if self.model.row_seconds > QUICK_SECONDS:
             return False
         rows = len(next(iter(inputs.values())))
         if self.model.row_seconds * rows > QUICK_SECONDS:
             return False
         if self._closed:
             raise Closed
-        self._gathered.append(_Job(inputs, outputs, done, rows, loop))
-        if len(self._gathered) == 1:
+        if not self._gathered:
             loop.call_soon(self._turn)
+        self._gathered.append(_Job(inputs, outputs, done, rows, loop, self._kind(inputs, outputs)))
         return True
 
     def flush(self) -> None:
@@ -106,6 +99,11 @@ class Batcher:
         with self._lock:
             self._closed = True
             self._queue.put(None)
+
+    def _kind(self, inputs: dict[str, Array], outputs: tuple[str, ...] | None) -> tuple[object, ...] | None:
+        if not self._wide:
+            return outputs
+        return (outputs, *((name, array.shape[1:]) for name, array in sorted(inputs.items())))
 
     def _turn(self) -> None:
         """In the event loop: infer what came in this turn, and leave to the next what would take too long."""
@@ -132,12 +130,12 @@ class Batcher:
     def _joined(self, waiting: list[_Job]) -> list[list[_Job]]:
         if len(waiting) == 1 or not self.model.joins:
             return [[job] for job in waiting]
-        if sum(job.rows for job in waiting) <= ROWS and len({job.kind for job in waiting}) == 1:
+        if sum([job.rows for job in waiting]) <= ROWS and len({job.kind for job in waiting}) == 1:
             return [waiting]
-        groups: dict[tuple[object, ...], list[list[_Job]]] = {}
+        groups: dict[tuple[object, ...] | None, list[list[_Job]]] = {}
         for job in waiting:
             lots = groups.setdefault(job.kind, [[]])
-            if lots[-1] and sum(each.rows for each in lots[-1]) + job.rows > ROWS:
+            if lots[-1] and sum([each.rows for each in lots[-1]]) + job.rows > ROWS:
                 lots.append([])
             lots[-1].append(job)
         return [jobs for lots in groups.values() for jobs in lots]
@@ -148,13 +146,16 @@ class Batcher:
         inputs = {name: np.concatenate([job.inputs[name] for job in jobs]) for name in jobs[0].inputs}
         try:
             found = self.model.run(inputs, jobs[0].outputs)
-            ends = np.cumsum([job.rows for job in jobs])
-            if any(len(array) != ends[-1] for array in found.values()):
+            rows = sum([job.rows for job in jobs])
+            if any(len(array) != rows for array in found.values()):
                 raise ValueError("the outputs do not have a row for each row of the inputs")
         except Exception:  # one of them may be at fault: the others must not pay for it
             return [self._one(job) for job in jobs]
-        starts = [0, *ends[:-1]]
-        return [{name: array[start:end] for name, array in found.items()} for start, end in zip(starts, ends, strict=True)]
+        answers, end = [], 0
+        for job in jobs:
+            start, end = end, end + job.rows
+            answers.append({name: array[start:end] for name, array in found.items()})
+        return answers
 
     def _one(self, job: _Job) -> dict[str, Array] | Exception:
         try:

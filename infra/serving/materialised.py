@@ -240,7 +240,7 @@ class Materialised:
         request = _array(content, model.inputs) if content.startswith(NUMPY_FILE) else protocol.parse(content, None)
         model.check(request.inputs, request.outputs)
         outputs = model.run(request.inputs, request.outputs)
-        body, _ = protocol.answer(request._replace(raw=False), wanted.model, model.version, outputs)
+        body, _ = protocol.answer(msgspec.structs.replace(request, raw=False), wanted.model, model.version, outputs)
         return Result(
             definition=wanted,
             body=body,

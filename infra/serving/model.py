@@ -66,15 +66,27 @@ class OnnxModel:
         self._seconds = seconds
         self.inputs = {port.name: port for port in map(_port, self._session.get_inputs())}
         self.outputs = {port.name: port for port in map(_port, self._session.get_outputs())}
+        self._all = list(self.outputs)
         #: Whether requests may be joined along the first axis and their answers cut apart again.
         first = {port.axes[0] if port.free else None for port in (*self.inputs.values(), *self.outputs.values())}
         self.joins = bool(self.inputs) and len(first) == 1 and first != {None}
         #: Seconds that a row takes, for a model whose time follows from the number of rows alone; infinite for every other.
         self.row_seconds = math.inf
-        self._warm(steady=self.joins and threads == 1 and not self._wide() and self._steady())
+        #: The one input of a model that has only one, in rows: the name, shape of a row and type of what is surely right.
+        self._only = self._single()
+        self._warm(steady=self.joins and threads == 1 and not self.wide and self._steady())
 
-    def _wide(self) -> bool:
+    @property
+    def wide(self) -> bool:
+        """Whether rows may differ in shape, so that not every two requests can be joined."""
         return any(-1 in port.shape[1:] for port in self.inputs.values())
+
+    def _single(self) -> tuple[str, tuple[int, ...], Any] | None:
+        if len(self.inputs) != 1:
+            return None
+        ((name, port),) = self.inputs.items()
+        dtype = DTYPES.get(port.datatype)
+        return (name, port.shape[1:], dtype) if port.free and dtype is not None else None
 
     def _steady(self) -> bool:
         operators = self.record.metadata.get("operators") or {}
@@ -114,8 +126,10 @@ class OnnxModel:
 
     def check(self, inputs: dict[str, Array], outputs: Sequence[str] | None) -> None:
         """Raises ``BadTensor`` unless these inputs are what the model takes, and the outputs what it gives."""
-        if outputs is None and len(inputs) == 1 and self._usual(inputs):
-            return
+        if outputs is None and len(inputs) == 1 and self._only is not None:
+            ((name, array),) = inputs.items()
+            if array.ndim and (name, array.shape[1:], array.dtype) == self._only:
+                return
         if inputs.keys() != self.inputs.keys():
             wanted = ", ".join(self.inputs)
             raise BadTensor(f"the model {self.name} takes the inputs {wanted}; {', '.join(inputs) or 'none'} came")
@@ -136,22 +150,9 @@ class OnnxModel:
             if wanted not in self.outputs:
                 raise BadTensor(f"the model {self.name} has no output {wanted!r}; it has {', '.join(self.outputs)}")
 
-    def _usual(self, inputs: dict[str, Array]) -> bool:
-        """Whether this is surely right: the one input, of its type, in rows of its shape."""
-        ((name, array),) = inputs.items()
-        port = self.inputs.get(name)
-        return (
-            port is not None
-            and len(self.inputs) == 1
-            and port.free
-            and array.shape[1:] == port.shape[1:]
-            and array.ndim > 0
-            and array.dtype == DTYPES.get(port.datatype)
-        )
-
     def run(self, inputs: dict[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
         """Infer. Raises ``Unable``."""
-        names = list(outputs) if outputs is not None else list(self.outputs)
+        names = self._all if outputs is None else list(outputs)
         options = ort.RunOptions()
         watched = _WATCH.begin(options, self._seconds)
         try:

@@ -7,7 +7,7 @@ Source: Open Inference Protocol v2, "Inference"; its binary tensor data extensio
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -17,6 +17,17 @@ LENGTH = b"inference-header-content-length"
 JSON, BINARY = b"application/json", b"application/octet-stream"
 
 
+class _Parameters(msgspec.Struct, frozen=True):
+    """Those that mean something here; what they hold is checked where it is used."""
+
+    binary_data_size: Any = None
+    binary_data: Any = None
+    binary_data_output: Any = None
+
+
+_NONE = _Parameters()
+
+
 class _Numbers(msgspec.Struct):
     """An input as nearly all are: flat numbers, or raw bytes."""
 
@@ -24,7 +35,7 @@ class _Numbers(msgspec.Struct):
     shape: list[int]
     datatype: str
     data: list[int | float] | None = None
-    parameters: dict[str, Any] = {}
+    parameters: _Parameters = _NONE
 
 
 class _Values(msgspec.Struct):
@@ -34,25 +45,25 @@ class _Values(msgspec.Struct):
     shape: list[int]
     datatype: str
     data: list[Any] | None = None
-    parameters: dict[str, Any] = {}
+    parameters: _Parameters = _NONE
 
 
 class _Output(msgspec.Struct):
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: _Parameters = _NONE
 
 
 class _Quick(msgspec.Struct):
     inputs: list[_Numbers]
     id: str = ""
-    parameters: dict[str, Any] = {}
+    parameters: _Parameters = _NONE
     outputs: list[_Output] | None = None
 
 
 class _Any(msgspec.Struct):
     inputs: list[_Values]
     id: str = ""
-    parameters: dict[str, Any] = {}
+    parameters: _Parameters = _NONE
     outputs: list[_Output] | None = None
 
 
@@ -60,7 +71,24 @@ _quick, _any = msgspec.json.Decoder(_Quick).decode, msgspec.json.Decoder(_Any).d
 _encode = msgspec.json.Encoder().encode
 
 
-class Request(NamedTuple):
+class _Answered(msgspec.Struct, omit_defaults=True):
+    """An output: its values, or how many raw bytes it has."""
+
+    name: str
+    shape: tuple[int, ...]
+    datatype: str
+    parameters: dict[str, int] | None = None
+    data: list[Any] | None = None
+
+
+class _Answer(msgspec.Struct, omit_defaults=True):
+    model_name: str
+    model_version: str
+    outputs: list[_Answered]
+    id: str = ""
+
+
+class Request(msgspec.Struct, frozen=True):
     """What is to be inferred. ``outputs`` are the names wanted (``None``: all), ``raw`` those wanted as raw bytes."""
 
     id: str
@@ -88,7 +116,7 @@ def parse(body: bytes, header: int | None) -> Request:
     for each in document.inputs:
         if each.name in inputs:
             raise BadTensor(f"the input {each.name!r} came twice")
-        size = each.parameters.get("binary_data_size")
+        size = each.parameters.binary_data_size
         if size is None:
             if each.data is None:
                 raise BadTensor(f"the input {each.name!r} has neither data nor binary_data_size")
@@ -100,32 +128,33 @@ def parse(body: bytes, header: int | None) -> Request:
         rest = rest[size:]
     if len(rest):
         raise BadTensor(f"{len(rest)} bytes behind the last input belong to none")
-    every = document.parameters.get("binary_data_output") is True
+    every = document.parameters.binary_data_output is True
     if document.outputs is None:
         return Request(document.id, inputs, None, every)
-    raw = frozenset(each.name for each in document.outputs if each.parameters.get("binary_data", every) is True)
+    raw = frozenset(each.name for each in document.outputs if _raw(each.parameters.binary_data, every))
     return Request(document.id, inputs, tuple(each.name for each in document.outputs), raw)
+
+
+def _raw(wanted: Any, every: bool) -> bool:
+    return every if wanted is None else wanted is True
 
 
 def answer(request: Request, model: str, version: int, outputs: dict[str, Array]) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """The body and headers that answer ``request``."""
-    described: list[dict[str, Any]] = []
+    described: list[_Answered] = []
     blobs: list[bytes] = []
+    raw = request.raw
     for name, array in outputs.items():
-        told: dict[str, Any] = {"name": name, "shape": array.shape, "datatype": name_of(array)}
-        if request.raw is True or (request.raw is not False and name in request.raw):
-            blobs.append(to_bytes(array))
-            told["parameters"] = {"binary_data_size": len(blobs[-1])}
+        if raw is True or (raw is not False and name in raw):
+            blob = to_bytes(array)
+            blobs.append(blob)
+            described.append(_Answered(name, array.shape, name_of(array), {"binary_data_size": len(blob)}))
         else:
-            told["data"] = array.ravel().tolist()
-        described.append(told)
-    document: dict[str, Any] = {"model_name": model, "model_version": str(version), "outputs": described}
-    if request.id:
-        document["id"] = request.id
-    text = _encode(document)
+            described.append(_Answered(name, array.shape, name_of(array), None, array.ravel().tolist()))
+    text = _encode(_Answer(model, str(version), described, request.id))
     if not blobs:
         return text, [(b"content-type", JSON)]
-    return b"".join((text, *blobs)), [(b"content-type", BINARY), (LENGTH, str(len(text)).encode())]
+    return b"".join((text, *blobs)), [(b"content-type", BINARY), (LENGTH, b"%d" % len(text))]
 
 
 def told(document: dict[str, Any]) -> bytes:

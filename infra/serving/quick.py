@@ -10,6 +10,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
+import msgspec
+
 from infra.runtime.inline import Inline
 from infra.runtime.messages import Answer
 from infra.serving import protocol, result_routes
@@ -19,30 +21,34 @@ from infra.serving.tensors import Array
 #: Longest JSON, and longest body, that is read here.
 JSON_MOST, MOST = 64 << 10, 512 << 10
 LENGTH_SIZE = len(protocol.LENGTH)
+#: Longest request that is recognised when it comes again.
+SHORT = 2 << 10
+#: Behind the headers.
+END = b"\r\n\r\n"
 JSON = (b"content-type", b"application/json")
 
 
-class Waiting:
+class Waiting(msgspec.Struct):
     """A request that is inferred in the next turn; has as much of a future as that needs."""
 
-    __slots__ = ("_connection", "_keep_alive", "_name", "_request", "batcher")
-
-    def __init__(self, connection: Quick, name: str, request: protocol.Request, batcher: Batcher, keep_alive: bool) -> None:
-        self._connection, self._name, self._request, self.batcher = connection, name, request, batcher
-        self._keep_alive = keep_alive
+    connection: Quick
+    name: str
+    request: protocol.Request
+    batcher: Batcher
+    keep_alive: bool
 
     def done(self) -> bool:
         """Whether nobody waits any more."""
-        return self._connection.transport.is_closing()
+        return self.connection.gone
 
     def set_result(self, outputs: dict[str, Array], /) -> None:
         """Answer with the outputs."""
-        body, headers = protocol.answer(self._request, self._name, self.batcher.model.version, outputs)
-        self._connection.answered(Answer(200, headers, body), self._keep_alive)
+        body, headers = protocol.answer(self.request, self.name, self.batcher.model.version, outputs)
+        self.connection.answered(Answer(200, headers, body), self.keep_alive)
 
     def set_exception(self, error: Exception, /) -> None:
         """Answer that the model could not."""
-        self._connection.answered(Answer(500, [JSON], protocol.told({"error": str(error)})), self._keep_alive)
+        self.connection.answered(Answer(500, [JSON], protocol.told({"error": str(error)})), self.keep_alive)
 
 
 class Quick(Inline):
@@ -55,10 +61,26 @@ class Quick(Inline):
         super().__init__(*arguments, **named)
         self._serving: Any = self.config.app
         self._waiting: Waiting | None = None
+        self.gone = False
+        self._came = self._first = b""  # what is being parsed, and the same if the request at hand began in it
+        self._again = b""  # the last request, if a result answered it and it came whole and alone
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, unless it is the last request again, to the byte: who polls a result asks the same each time."""
+        if data == self._again and self._idle() and not self.flow.write_paused and self._repeated():
+            return
+        self._came, self._first, self._again = data if len(data) <= SHORT else b"", b"", b""
+        super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody needs an answer any more."""
+        self.gone = True
+        super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         """Answer what waits first: answers leave in the order of the requests."""
         self._settle()
+        self._first = self._came
         super().on_message_begin()
 
     def on_message_complete(self) -> None:
@@ -67,7 +89,12 @@ class Quick(Inline):
         if body is not None:
             keep_alive = self._keeps()
             try:
-                done = self._kept(keep_alive) if self.parser.get_method() == b"GET" else self._asked(body, keep_alive)
+                if self.parser.get_method() == b"GET":
+                    done = self._kept(keep_alive)
+                    if done and keep_alive and self._first.find(END) == len(self._first) - len(END):
+                        self._again = self._first
+                else:
+                    done = self._asked(body, keep_alive)
             except Exception:
                 done = False  # it will fail again in the application, which says why
             if done:
@@ -84,6 +111,13 @@ class Quick(Inline):
         """End the connection when what was asked is answered."""
         self._settle()
         super().shutdown()
+
+    def _repeated(self) -> bool:
+        """Answer the last request once more; whether that worked."""
+        try:
+            return self._kept(True)
+        except Exception:
+            return False  # the application will say why
 
     def _settle(self) -> None:
         if self._waiting is not None:

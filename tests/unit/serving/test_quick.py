@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,7 +17,10 @@ import uvicorn
 from infra.models.loader import Loader
 from infra.runtime.embedded import listen
 from infra.serving.app import Serving
+from infra.serving.materialised import Materialised
 from infra.serving.quick import Quick
+from infra.serving.results import Definition
+from infra.serving.results_sqlite import SqliteResults
 from infra.serving.shelf import Shelf
 from tests.conftest import eventually
 from tests.onnx_models import linear
@@ -34,7 +38,7 @@ class Told(Serving):
 
 
 @pytest.fixture
-def place() -> Iterator[tuple[str, int]]:
+def app() -> Iterator[Told]:
     bucket = Bucket()
     bucket.publish("linear", 1, linear(2.0))
     record = json.loads(bucket.found["linear/1/version.json"])
@@ -44,6 +48,14 @@ def place() -> Iterator[tuple[str, int]]:
     app.refresh()
     assert app.shelf.default("linear").row_seconds < 0.001
     TOLD.clear()
+    yield app
+    if app.results is not None:
+        app.results.close()
+    app.shelf.close()
+
+
+@pytest.fixture
+def place(app) -> Iterator[tuple[str, int]]:
     bound = listen("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(app, http=Quick, log_level="error", lifespan="off", ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
@@ -53,7 +65,6 @@ def place() -> Iterator[tuple[str, int]]:
     server.should_exit = True
     thread.join(10)
     bound.close()
-    app.shelf.close()
 
 
 def asked(values: list[float], path: str = "linear", close: bool = False) -> bytes:
@@ -62,6 +73,12 @@ def asked(values: list[float], path: str = "linear", close: bool = False) -> byt
     return b"POST /v2/models/%s/infer HTTP/1.1\r\nHost: h\r\n%sContent-Length: %d\r\n\r\n%s" % (
         path.encode(), more, len(body), body
     )  # fmt: skip
+
+
+def wanted(value: float) -> Definition:
+    return Definition(
+        model="linear", input={"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [value] * 3}]}
+    )
 
 
 def answers(stream, count: int) -> list[tuple[int, dict, bytes]]:
@@ -124,3 +141,39 @@ def test_a_length_of_the_json_that_is_none_is_400(place):
             f"http://127.0.0.1:{place[1]}/v2/models/linear/infer", content=b"{}", headers=headers, trust_env=False
         )
         assert answer.status_code == 400
+
+
+def test_a_repeated_question_for_a_result_is_answered_anew_each_time(place, app, tmp_path):
+    app.results = Materialised(app.shelf, Bucket(), SqliteResults(tmp_path / "results.db"))  # type: ignore[arg-type]
+    for name, value in (("one", 1.0), ("two", 2.0)):
+        app.results.define(name, wanted(value)).result(10)
+
+    def ask(name: str, *more: str) -> bytes:
+        return "\r\n".join((f"GET /results/{name} HTTP/1.1", "Host: h", *more, "", "")).encode()
+
+    def values(found) -> list[float]:
+        return [json.loads(body)["outputs"][0]["data"][0] for _, _, body in found]
+
+    with socket.create_connection(place, timeout=10) as connection, connection.makefile("rb") as stream:
+
+        def told(*parts: bytes, count: int = 1) -> list[float]:
+            for part in parts:
+                connection.sendall(part)
+                time.sleep(0.05)
+            return values(answers(stream, count))
+
+        assert told(ask("one")) + told(ask("one")) + told(ask("two")) + told(ask("one")) == [2.0, 2.0, 4.0, 2.0]
+        app.results.define("one", wanted(3.0)).result(10)
+        assert told(ask("one")) == [6.0]  # not what was answered before
+        # what looks like the same question may be the end of another, or several
+        assert told(ask("one", "X-Note: ")[:-4], ask("two")) + told(ask("two")) == [6.0, 4.0]
+        assert told(ask("one") + ask("two"), count=2) + told(ask("one") + ask("two"), count=2) == [6.0, 4.0] * 2
+        body = b"GET /results/one HTTP/1.1\r\n\r\n"
+        for _ in range(2):
+            assert told(ask("two", f"Content-Length: {len(body)}"), body) == [4.0]
+        assert told(ask("two")) == [4.0]
+        connection.sendall(ask("two", "If-None-Match: *") * 2)
+        time.sleep(0.05)
+        connection.sendall(asked([5.0] * 3) + ask("one", "Connection: close"))
+        assert stream.read().count(b"HTTP/1.1 304 ") == 2
+    assert TOLD == []  # all of it went the shortest way
