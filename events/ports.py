@@ -368,8 +368,8 @@ class Bindings(Protocol):
 
 @runtime_checkable
 class Stopping(Protocol):
-    """Whether this process is about to end. A function that asks for it may take minutes: it runs beside all others, one such
-    function at a time, and raises ``Retry`` soon after it is told.
+    """Whether this process is about to end. A function that asks for it may take minutes: it runs beside all others, for one
+    event at a time, and raises ``Retry`` soon after it is told. Nor is it run to find out what a replay would do.
     """
 
     def is_set(self) -> bool: ...

@@ -16,22 +16,26 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Handler:
-    """A function, its name (stable: reply ids hang on it) and the event types it wants (``*`` matches any text)."""
+    """A function, its name (stable: reply ids hang on it) and the event types it wants (``*`` matches any text).
+
+    One that is ``alone`` runs for one event at a time, in a thread of its own: as slow as it may be, nobody waits for it.
+    """
 
     name: str
     patterns: tuple[str, ...]
     function: Function
+    alone: bool = False
 
     def wants(self, event_type: str) -> bool:
         """Whether an event of this type goes to this function."""
         return any(fnmatchcase(event_type, pattern) for pattern in self.patterns)
 
 
-def on(*patterns: str) -> Callable[[F], F]:
+def on(*patterns: str, alone: bool = False) -> Callable[[F], F]:
     """Mark a generator function as the handler of event types. It takes the event and its ports, and yields events."""
 
     def mark(function: F) -> F:
-        function.__handler__ = Handler(function.__name__, patterns, function)  # type: ignore[attr-defined]
+        function.__handler__ = Handler(function.__name__, patterns, function, alone)  # type: ignore[attr-defined]
         return function
 
     return mark

@@ -12,23 +12,18 @@ from events.errors import Reject
 from events.event import Event
 from events.ports import Changed, Models, NotFound, ObjectStore, Repository
 from events.route import on
-from events.types import ModelPromoted, ModelRejected, ModelStored, ModelSubmitted
+from events.types import ModelRejected, ModelStored, ModelSubmitted
 from functions.formats.isolated import ONNXRUNTIME, Failed
-from functions.repository import layout, safety, sidecar, signature
+from functions.repository import layout, safety, sidecar, signature, store
 
 #: How long a model may take to load and to answer once, with inputs of zeros.
-TRIAL_SECONDS = 30.0
-JSON = "application/json"
+TRIAL_SECONDS = 30.0  # while which this function's thread, and no other, is taken
 
 
-@on("dev.sluice.model.submitted.v1", "dev.sluice.model.promoted.v1")
-def model_store(event: Event, objects: ObjectStore, models: Models) -> Iterator[Event]:
-    """Store a version, or what an alias means. A model that fails a check is rejected with its reason."""
-    if event.type == "dev.sluice.model.promoted.v1":
-        _alias(event.read(ModelPromoted), objects, models)
-        return
-    data = event.read(ModelSubmitted)
-    repository = _repository(models, data.repository)
+@on("dev.sluice.model.submitted.v1", alone=True)
+def model_store(event: Event, data: ModelSubmitted, objects: ObjectStore, models: Models) -> Iterator[Event]:
+    """Store a version. A model that fails a check is rejected with its reason."""
+    repository = store.configured(models, data.repository)
     if repository is None:
         return  # configured no more
     subject = f"{data.repository}/{data.name}"
@@ -67,7 +62,7 @@ def _read(data: ModelSubmitted, repository: Repository, objects: ObjectStore) ->
         if repository.sidecars:
             raise Reject(f"s3://{bucket}/{key} has no sidecar: upload {beside} first, then the model again") from None
     else:
-        sidecar.check(told, repository.digest, _digest(content, repository.digest), f"s3://{bucket}/{key}")
+        sidecar.check(told, repository.digest, store.digest_of(content, repository.digest), f"s3://{bucket}/{key}")
     return content
 
 
@@ -102,52 +97,23 @@ def _try(content: bytes, what: str) -> None:
 def _store(
     data: ModelSubmitted, repository: Repository, content: bytes, signed: bytes, objects: ObjectStore, time: str
 ) -> ModelStored:
-    digest = _digest(content, repository.digest)
+    digest = store.digest_of(content, repository.digest)
     key = layout.file_key(repository.prefix, data.name, data.version)
     if signed:
-        objects.write(repository.bucket, key + signature.SUFFIX, signed, content_type=JSON)
-    info = _write(objects, repository, key, content, "application/onnx", digest)
+        objects.write(repository.bucket, key + signature.SUFFIX, signed, content_type=store.JSON)
+    info = store.write(objects, repository, key, content, "application/onnx")
     stored = ModelStored(
         repository=data.repository,
         name=data.name,
         version=data.version,
         bucket=repository.bucket,
         key=key,
-        etag=info,
+        etag=info.etag,
         digest=f"{repository.digest}:{digest}",
         size=len(content),
         source=f"s3://{data.object.bucket}/{data.object.key}",
         metadata=data.metadata,
     )
     record = msgspec.json.format(msgspec.json.encode({"stored": time, **msgspec.to_builtins(stored)}))
-    _write(objects, repository, layout.record_key(repository.prefix, data.name, data.version), record, JSON)
+    store.write(objects, repository, layout.record_key(repository.prefix, data.name, data.version), record, store.JSON)
     return stored
-
-
-def _alias(data: ModelPromoted, objects: ObjectStore, models: Models) -> None:
-    """Write what the alias means now: the last word, however late this event comes."""
-    repository, now = _repository(models, data.repository), models.alias(data.repository, data.name, data.alias)
-    version = models.get(data.repository, data.name, now.version) if now else None
-    if repository is None or now is None or version is None:
-        return
-    document = {"name": now.name, "alias": now.alias, "version": now.version, "digest": version.digest}
-    _write(objects, repository, layout.alias_key(repository.prefix, now.name, now.alias), msgspec.json.encode(document), JSON)
-
-
-def _write(objects: ObjectStore, repository: Repository, key: str, content: bytes, kind: str, digest: str = "") -> str:
-    """Write a file and its sidecar, the sidecar first: a file that is seen has one. Returns the file's ETag."""
-    digest = digest or _digest(content, repository.digest)
-    beside = sidecar.text(digest, key.rsplit("/", 1)[-1])
-    objects.write(repository.bucket, sidecar.key(key, repository.digest), beside, content_type="text/plain")
-    return objects.write(repository.bucket, key, content, content_type=kind).etag
-
-
-def _digest(content: bytes, algorithm: str) -> str:
-    made = sidecar.hasher(algorithm)
-    made.update(content)
-    digest: str = made.hexdigest()
-    return digest
-
-
-def _repository(models: Models, name: str) -> Repository | None:
-    return next((found for found in models.repositories() if found.name == name), None)

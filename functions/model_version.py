@@ -8,7 +8,8 @@ from events.event import Event
 from events.ports import Models, Repository
 from events.route import on
 from events.types import CatalogUpdated, ModelPublished, ModelRejected, ModelStored, ModelSubmitted, ObjectVersion
-from functions.repository.layout import FILE, Place, place
+from functions.repository import sidecar, store
+from functions.repository.layout import FILE, RECORD, Place, place
 
 
 @on("dev.sluice.catalog.updated.v1", "dev.sluice.model.stored.v1", "dev.sluice.model.rejected.v1")
@@ -57,13 +58,27 @@ def _changed(event: Event, data: CatalogUpdated, repository: Repository, found: 
 
 
 def _watch(event: Event, data: CatalogUpdated, repository: Repository, found: Place, models: Models) -> Iterator[Event]:
-    """A version is written once: whoever changes or removes its file afterwards is told on."""
-    version = models.get(repository.name, found.name, found.version) if found.file == FILE else None
-    if version is None or (data.change != "removed" and data.etag == version.etag):  # its list or labels may change
+    """A version is written once: whoever changes or removes a part of it afterwards is told on."""
+    beside = [sidecar.key(name, repository.digest) for name in (FILE, RECORD)]
+    version = models.get(repository.name, found.name, found.version) if found.file in (FILE, RECORD, *beside) else None
+    if version is None or (data.change != "removed" and not _altered(data, found, version)):
         return
     how = "was removed" if data.change == "removed" else "was overwritten: its content is not what was published"
-    cause = f"version {found.version} {how}. It will not be loaded; restore it, or publish the model again"
+    cause = f"version {found.version}: its {found.file} {how}. It will not be loaded; restore it, or publish the model again"
     yield _rejected(event, data, repository, found, cause)
+
+
+def _altered(data: CatalogUpdated, found: Place, version: ModelPublished) -> bool:
+    """Whether what lies there now is other than what was written. The record's time is not known here: every load checks it."""
+    if found.file == FILE:
+        return data.etag != version.etag  # its list or labels may change
+    algorithm, _, digest = data.digest.partition(":")
+    if found.file == RECORD or algorithm not in sidecar.ALGORITHMS:
+        return False
+    wanted, _, content = version.digest.partition(":")
+    if found.file != sidecar.key(FILE, wanted):
+        return False
+    return digest != store.digest_of(sidecar.text(content, FILE), algorithm)
 
 
 def _rejected(event: Event, data: CatalogUpdated, repository: Repository, found: Place, cause: str) -> Event:

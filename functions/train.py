@@ -2,7 +2,7 @@
 
 Below ``training/RUN/`` in the lake's own bucket lie its ``checkpoint``, which the next attempt begins from, its
 ``progress.json`` and its ``curve.svg``. ``RUN`` follows from the event, so a repetition goes on with the same training, and
-ends with the same model.
+ends with the same model. When it has ended, ``checkpoint.py`` removes the checkpoint.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from events.event import Event
 from events.ports import Changed, Models, NotFound, ObjectStore, Repository, Settings, Stopping
 from events.route import on
 from events.types import ModelTrained, ObjectVersion, TrainingRequested
-from functions.repository import layout, sidecar
+from functions.repository import layout, store
 from functions.training.curve import svg, thinned
 from functions.training.process import Process
 from functions.training.settings import settings_of
@@ -155,10 +155,6 @@ def _fetch(address: str, objects: ObjectStore, file: Path) -> ObjectVersion:
 
 def _upload(objects: ObjectStore, repository: Repository, name: str, content: bytes) -> ObjectVersion:
     """Upload as people do: the sidecar first, then the model."""
-    made = sidecar.hasher(repository.digest)
-    made.update(content)
     key = f"{repository.prefix}{name}/{layout.FILE}"
-    beside = sidecar.key(key, repository.digest)
-    objects.write(repository.bucket, beside, sidecar.text(made.hexdigest(), layout.FILE), content_type="text/plain")
-    info = objects.write(repository.bucket, key, content, content_type="application/onnx")
+    info = store.write(objects, repository, key, content, "application/onnx")
     return ObjectVersion(bucket=repository.bucket, key=key, etag=info.etag, size=info.size, version=info.version)

@@ -217,9 +217,9 @@ class Serving(Section, frozen=True, kw_only=True):
     only those that ``models`` names.
 
     What ``alias`` means is served, or the latest version of a model without it; ``canary_share`` (0 to 1) of the requests go to
-    what the alias ``canary`` means. ``devices`` are tried in order (``cuda``, ``cpu``); a run may take ``seconds``.
-    Materialised results are kept in ``DATA/results.db``, or in the Redis at ``results``. With a ``token``, whoever changes what
-    is served or kept needs it.
+    what the alias ``canary`` means. ``devices`` are tried in order (``cuda``, ``cpu``); a run may take ``seconds``, and the
+    server hold ``memory_gb`` (0: three quarters of what there is). Materialised results are kept in ``DATA/results.db``, or in
+    the Redis at ``results``. With a ``token``, whoever changes what is served or kept needs it.
     """
 
     host: str = "127.0.0.1"
@@ -233,6 +233,7 @@ class Serving(Section, frozen=True, kw_only=True):
     devices: list[Literal["cpu", "cuda"]] = msgspec.field(default_factory=lambda: ["cpu"])
     threads: int = 1
     seconds: float = 30.0
+    memory_gb: float = 0.0
     results: str = ""
 
 

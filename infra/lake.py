@@ -265,8 +265,9 @@ class Lake:
             return lambda unit: watch(kind, make(unit))
 
         ports = {kind: watched(kind, make) for kind, make in self._ports().items()}
-        wired = wire(self.routes.by_name[name], self._fixed, ports)
-        if wired.slow:  # it only reads, and may take long
+        fixed = {kind: watch(kind, port) for kind, port in self._fixed.items()}
+        wired = wire(self.routes.by_name[name], fixed, ports)
+        if wired.slow:  # no transaction is open so long: it writes only to ports that have none either
             with self.unit() as unit:
                 return wired.invoke(event, unit)
         with self.catalog.trial() as database:

@@ -38,6 +38,14 @@ def place(path: str) -> Place | None:
     return Place(name)
 
 
+def touched(path: str) -> str:
+    """The model that the object at ``path``, relative to the repository's prefix, is a part of a version or an alias of."""
+    if found := _VERSION.fullmatch(path):
+        return found["name"]
+    name, _, file = path.rpartition(f"/{ALIASES}/")
+    return name if ".json" in file else ""
+
+
 def file_key(prefix: str, name: str, version: int) -> str:
     """The key of a version's model file."""
     return f"{_folder(prefix, name)}/{version}/{FILE}"

@@ -55,8 +55,11 @@ def text(digest: str, file: str) -> bytes:
     return f"{digest}  {file}\n".encode()
 
 
-def check(content: bytes, algorithm: str, digest: str, what: str) -> None:
-    """Compare a file's digest (hexadecimal) with its sidecar's ``content``. Raises ``Unverified``; ``what`` names the file."""
+def check(content: bytes, algorithm: str, digest: str, what: str, file: str = "") -> None:
+    """Compare a file's digest (hexadecimal) with its sidecar's ``content``. Raises ``Unverified``; ``what`` names the file.
+
+    People's sidecars may name any file, or none, and use capitals. With ``file``, a version's own, not a byte may be another.
+    """
     found = _LINE.fullmatch(content.decode("ascii", "replace")) if len(content) <= MOST else None
     size = 2 * hasher(algorithm).digest_size
     if found is None or len(found["digest"]) != size:
@@ -68,4 +71,9 @@ def check(content: bytes, algorithm: str, digest: str, what: str) -> None:
         raise Unverified(
             f"{what} is not what its sidecar says: its {algorithm} is {digest[:16]}..., the sidecar has "
             f"{found['digest'][:16].lower()}...; upload both again, or use another version"
+        )
+    if file and content != text(digest, file):
+        raise Unverified(
+            f"{what} cannot be checked: its sidecar .{algorithm}asc has the right digest, but is not what "
+            f"`{algorithm}sum {file}` prints; write it again"
         )

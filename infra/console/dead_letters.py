@@ -66,14 +66,15 @@ def _show(session: Session, found: dict[str, Any]) -> None:
         return
     for trial in found["trials"]:
         failed = f"would fail again: {trial['error']}" if trial["error"] else ""
-        ends = failed or trial["note"] or f"would yield {len(trial['events'])} events and change {len(trial['changes'])} rows"
+        ends = failed or trial["note"] or f"would yield {len(trial['events'])} events and make {len(trial['changes'])} changes"
         typer.echo(f"{trial['id']}  {trial['function']}: {text.printable(ends)}")
         for event in trial["events"]:
             typer.echo(f"    event   {text.short(event['type'])} {text.printable(event.get('subject') or '')}".rstrip())
         for change in trial["changes"]:
-            before, after = change["before"] or {}, change["after"]
+            before, after = change["before"] or {}, change["after"] or {}
             fields = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
-            kind = f"changes {', '.join(fields)} of" if change["before"] else "adds"
+            changed = f"changes {', '.join(fields)} of" if change["before"] else "adds"
+            kind = changed if change["after"] else "removes"
             typer.echo(f"    {change['store']:7} {kind} {text.printable(change['key'])}")
 
 

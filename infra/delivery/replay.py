@@ -1,8 +1,13 @@
-"""Replay, tried first: run a dead letter's function in a transaction that is rolled back, and tell what it would have done."""
+"""Replay, tried first: run a dead letter's function in a transaction that is rolled back, and tell what it would have done.
+
+What no transaction can undo, such as writing objects, is noted and not done. A function that may take minutes is not run.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,7 +15,7 @@ import msgspec
 from events.errors import Reject
 from events.event import Event
 from events.json_format import to_document
-from events.ports import Alias, Catalog, Entry, Models, Profiles, Series
+from events.ports import Alias, Catalog, Entry, Models, NotFound, ObjectInfo, ObjectStore, Profiles, Series
 from events.types import ModelPublished
 from infra.delivery.expiry import is_expired
 from infra.delivery.retry import cause
@@ -19,7 +24,9 @@ from infra.log.log import DeadLetter
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A row that would change: of which ``store``, its key, and what it was (``None``: it is new) and would be."""
+    """A row or object that would change: of which ``store``, its key, and what it was (``None``: it is new) and would be
+    (``None``: it is gone).
+    """
 
     store: str
     key: str
@@ -54,6 +61,8 @@ def _try(lake: Lake, letter: DeadLetter, event: Event) -> Trial:
         return Trial(letter.id, letter.target, note="it would be posted to the subscriber's sink, which is not tried")
     if is_expired(event):
         return Trial(letter.id, letter.target, note="it has expired, and would be skipped")
+    if lake.functions[letter.target].long:
+        return Trial(letter.id, letter.target, note="it would begin its work of minutes again, which is not tried")
     changes: list[Change] = []
     try:
         replies = lake.trial(letter.target, lake.claims.redeem(event), lambda kind, port: _watched(kind, port, changes))
@@ -63,7 +72,10 @@ def _try(lake: Lake, letter: DeadLetter, event: Event) -> Trial:
 
 
 def _watched(kind: type, port: Any, changes: list[Change]) -> Any:
-    watchers = {Catalog: _WatchedCatalog, Models: _WatchedModels, Profiles: _WatchedProfiles, Series: _WatchedSeries}
+    watchers = {
+        Catalog: _WatchedCatalog, Models: _WatchedModels, ObjectStore: _WatchedObjects, Profiles: _WatchedProfiles,
+        Series: _WatchedSeries,
+    }  # fmt: skip
     return watchers[kind](port, changes) if kind in watchers else port
 
 
@@ -106,6 +118,35 @@ class _WatchedModels(_Watched):
         before = self._port.alias(alias.repository, alias.name, alias.alias)
         self._port.promote(alias)
         self._note("aliases", f"{alias.repository}/{alias.name}/{alias.alias}", before, alias)
+
+
+class _WatchedObjects(_Watched):
+    """Objects are read as they are; what would be written or deleted is noted, and stays as it is."""
+
+    def write(self, bucket: str, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> ObjectInfo:
+        etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        return self._written(ObjectInfo(bucket=bucket, key=key, size=len(data), etag=etag, content_type=content_type))
+
+    def upload(self, bucket: str, key: str, file: Path, *, content_type: str, user: dict[str, str]) -> ObjectInfo:
+        with file.open("rb") as content:
+            etag = hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        size = file.stat().st_size
+        return self._written(ObjectInfo(bucket=bucket, key=key, size=size, etag=etag, content_type=content_type, user=user))
+
+    def delete(self, bucket: str, key: str) -> None:
+        if before := self._there(bucket, key):
+            self._note("objects", f"s3://{bucket}/{key}", before, None)
+
+    def _written(self, info: ObjectInfo) -> ObjectInfo:
+        self._note("objects", f"s3://{info.bucket}/{info.key}", self._there(info.bucket, info.key), info)
+        return info
+
+    def _there(self, bucket: str, key: str) -> ObjectInfo | None:
+        try:
+            found: ObjectInfo = self._port.head(bucket, key)
+        except NotFound:
+            return None
+        return found
 
 
 class _WatchedProfiles(_Watched):

@@ -144,7 +144,7 @@ class Loader:
             ) from error
         content.truncate()  # to what came
         digest, read = hashed.hexdigest(), content.getvalue()
-        sidecar.check(told, algorithm, digest, self._at(key))
+        sidecar.check(told, algorithm, digest, self._at(key), key.rsplit("/", 1)[-1])
         return digest, read
 
     def _at(self, key: str) -> str:

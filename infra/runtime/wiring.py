@@ -1,8 +1,8 @@
 """Wiring: a function's parameters are filled by their types - the event, its typed data, ports.
 
 A function that asks for the ``ObjectStore`` may take long, so it runs outside the transaction and only reads its other ports.
-Every other function runs inside the transaction that also holds its inbox mark and its outgoing events. Of those that also
-ask for ``Stopping`` one runs at a time, so that they hold nobody up.
+Every other function runs inside the transaction that also holds its inbox mark and its outgoing events. Those that also
+ask for ``Stopping``, or are ``alone``, have a thread of their own each, so that they hold nobody up.
 """
 
 from __future__ import annotations
@@ -32,12 +32,17 @@ class WiringError(TypeError):
 
 @dataclass(frozen=True)
 class Wired:
-    """A handler with its parameters resolved."""
+    """A handler with its parameters resolved. ``long``: it may take minutes."""
 
     handler: Handler
     slow: bool
     fill: tuple[tuple[str, Getter], ...]
     long: bool = False
+
+    @property
+    def pool(self) -> str:
+        """Where it runs when it is slow: with the others, or in a thread that nobody else waits for."""
+        return f"only-{self.handler.name}" if self.long or self.handler.alone else "function"
 
     def invoke(self, event: Event, unit: Any) -> list[Event]:
         """Run the function to its end; what it yielded, with the ids and source that make a replay harmless."""

@@ -59,9 +59,10 @@ class Worker:
         self._jobs: list[Job] = []
         self._pools = {
             "function": (ThreadPoolExecutor(threads, "function"), threads * 4),
-            "long": (ThreadPoolExecutor(1, "long"), 1),
             "sink": (ThreadPoolExecutor(SINK_THREADS, "sink"), SINK_THREADS * 4),
         }
+        for each in {wired.pool for wired in functions.values()} - set(self._pools):
+            self._pools[each] = (ThreadPoolExecutor(1, each), 1)
         self._load = dict.fromkeys(self._pools, 0)
         self._client = httpx.Client()
         self._signal = threading.Event()
@@ -201,8 +202,8 @@ class Worker:
 
 
 def _kind(wired: Wired | None) -> str:
-    """Which pool a delivery runs in: that of functions, of functions that take minutes, or of sinks."""
-    return "sink" if wired is None else "long" if wired.long else "function"
+    """Which pool a delivery runs in: that of functions, of one that has a thread of its own, or of sinks."""
+    return "sink" if wired is None else wired.pool
 
 
 def _outcome(replies: list[Event], failure: Exception | None, _: Any) -> list[Event]:

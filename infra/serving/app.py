@@ -22,6 +22,7 @@ import msgspec
 
 from events.errors import Reject, SluiceError
 from events.ingress import read
+from functions.repository.layout import ALIASES, touched
 from functions.repository.sidecar import Unverified
 from infra.models.loader import Loader
 from infra.runtime.messages import Receive, Scope, Send, TooLarge, answer, body_of
@@ -38,6 +39,7 @@ MAX_BODY = 256 << 20
 LARGE = 64 << 10
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
 ANNOUNCED = ("dev.sluice.model.published.v1", "dev.sluice.model.promoted.v1")
+UPDATED = "dev.sluice.catalog.updated.v1"
 #: A model of this name belongs to the protocol's routes.
 INFER = "infer"
 
@@ -187,8 +189,17 @@ class Serving:
             ours = isinstance(data, dict) and data.get("repository") == self.repository.name
             if isinstance(data, dict) and ours and isinstance(data.get("name"), str):
                 self.follow(data["name"])
+        elif kind == UPDATED and isinstance(data, dict) and data.get("bucket") == self.repository.bucket:
+            self._changed(str(data.get("key", "")))
         if self.results is not None:
             self.results.told(kind, data)
+
+    def _changed(self, key: str) -> None:
+        """An object of the repository is other than it was: an alias was written now, or what was damaged is mended."""
+        prefix = self.repository.prefix
+        name = touched(key[len(prefix) :]) if key.startswith(prefix) else ""
+        if name and (name in self.shelf.faults or f"/{ALIASES}/" in key):
+            self.follow(name)
 
     def refresh(self) -> None:
         """Look everything up again; ready from then on."""

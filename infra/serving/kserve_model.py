@@ -33,7 +33,7 @@ from infra import config as configuration
 from infra.config import Config
 from infra.console.client import Client
 from infra.objects.s3 import S3Store
-from infra.serving import server
+from infra.serving import memory, server
 from infra.serving.app import Serving
 from infra.serving.batcher import Batcher, Closed
 from infra.serving.model import OnnxModel, Unable
@@ -196,6 +196,7 @@ def main() -> None:
     client = Client(wanted.lake, config.http.token) if wanted.lake else None
     threading.Thread(target=keep_up, args=(app, shown, client, stopping), daemon=True).start()
     narrow(config.serving.host)
+    memory.limit(config.serving.memory_gb)
     ModelServer(registered_models=shown, enable_latency_logging=False).start([])
     stopping.set()
 

@@ -62,6 +62,7 @@ class OnnxModel:
         options.log_severity_level = 3
         providers = [PROVIDERS[device] for device in devices]
         self.name, self.version, self.record = model.record.name, model.record.version, model.record
+        options.enable_cpu_mem_arena = self._steady()  # which keeps what one request once needed: of any size, for other models
         self._session = ort.InferenceSession(model.content, options, providers=providers)
         self._seconds = seconds
         self.inputs = {port.name: port for port in map(_port, self._session.get_inputs())}

@@ -13,10 +13,13 @@ from typing import Any, Protocol
 
 import uvicorn
 
+from events.event import Event
 from events.ports import ObjectStore, Repository
 from infra.config import Config, ConfigError
 from infra.models.loader import Loader
+from infra.serving import memory
 from infra.serving.app import Serving
+from infra.serving.faults import Faults
 from infra.serving.materialised import Materialised
 from infra.serving.model import OnnxModel
 from infra.serving.quick import Quick
@@ -32,11 +35,13 @@ LOOK_SECONDS = 30.0
 
 
 class Lake(Protocol):
-    """What is asked of a lake: its API, and the events behind a number as they come, until it stops."""
+    """What is asked of a lake: its API, the events behind a number as they come, until it stops, and to take one."""
 
     def get(self, path: str, **parameters: Any) -> Any: ...
 
     def follow(self, after: int) -> Iterator[dict[str, Any]]: ...
+
+    def send(self, event: Event) -> None: ...
 
 
 def repository_of(config: Config) -> Repository:
@@ -72,11 +77,12 @@ def follow(app: Serving, lake: Lake, stopping: threading.Event, changed: Callabl
 
     ``changed`` is called whenever something may be served that was not.
     """
-    after = -1
+    after, faults = -1, Faults(app, lake)
     while not stopping.is_set():
         try:
             app.refresh()
             changed()
+            faults.tell()
             if after < 0:
                 after = end(lake)
                 app.refresh()  # what came before that end, but after the first look
@@ -84,6 +90,7 @@ def follow(app: Serving, lake: Lake, stopping: threading.Event, changed: Callabl
                 after = line["seq"]
                 app.announced(line["event"]["type"], line["event"].get("data"))
                 changed()
+                faults.tell()
                 if stopping.is_set():
                     return
         except Exception as error:
@@ -128,6 +135,7 @@ def serve(app: Serving, config: Config, sockets: list[Any] | None = None) -> Non
     """Answer until SIGTERM; requests at hand are finished."""
     gc.freeze()
     wanted = config.serving
+    memory.limit(wanted.memory_gb)
     settings = uvicorn.Config(
         app,
         http=Quick,

@@ -152,7 +152,7 @@ def test_a_replay_is_tried_before_it_is_done(tmp_path: Path) -> None:
             ("catalog", "s3://counted/7", None)
         ]
         shown = call("replay", "--dry-run", "1")
-        assert "would yield 1 events and change 1 rows" in shown
+        assert "would yield 1 events and make 1 changes" in shown
         assert "adds s3://counted/7" in shown
         assert call.json("ls")["entries"] == []
         assert call.json("replay", "1") == {"replayed": [1]}

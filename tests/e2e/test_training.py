@@ -92,6 +92,7 @@ def test_an_agent_beats_the_shortest_way_though_its_training_was_killed_and_hold
     assert metrics["success"] > metrics["greedy"] + 0.02
     assert metrics["same_choices"] == 1.0
     store = lake.store()
+    eventually(lambda: not read(store, f"training/{run}/checkpoint"), 20, "the checkpoint to be removed")
     progress = json.loads(read(store, f"training/{run}/progress.json"))
     assert progress["state"] == "trained"
     assert ElementTree.fromstring(read(store, f"training/{run}/curve.svg"))
@@ -105,6 +106,8 @@ def test_a_training_that_cannot_be_is_a_dead_letter_with_its_reason(lake: Sluice
     causes = " ".join(each["cause"] for each in told(lake, "delivery.failed"))
     assert "s3://raw/nothing.txt is not there" in causes
     assert "no agent is called 'nobody'" in causes
+    assert cli(lake, "replay", "--dry-run", "--all").count("begin its work of minutes again, which is not tried") == 2
+    assert lake.settled()
 
 
 @pytest.mark.timeout(300)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import sys
@@ -186,10 +187,26 @@ def test_json_logs_tell_what_they_are_about() -> None:
 FUNCTIONS = """
 from events.errors import Reject
 from events.event import Event
-from events.ports import Catalog, Entry, Profiles
+from events.ports import Catalog, Entry, NotFound, ObjectStore, Profiles, Stopping
 from events.route import on
 
 MENDED = []
+
+@on("write")
+def write(event: Event, objects: ObjectStore):
+    if not MENDED:
+        raise Reject("broken")
+    old = objects.read("raw", "old", 0, 99)
+    made = objects.write("raw", "new", old + b"!")
+    objects.write("raw", "old", b"")
+    objects.delete("raw", "gone")
+    objects.delete("raw", "never")
+    yield event.reply({"etag": made.etag, "size": made.size}, type="written")
+
+@on("work")
+def work(event: Event, objects: ObjectStore, stopping: Stopping):
+    MENDED.append("worked")
+    raise Reject("broken")
 
 @on("mend")
 def mend(event: Event, catalog: Catalog, profiles: Profiles):
@@ -235,6 +252,30 @@ def test_a_tried_replay_shows_what_would_change_and_changes_nothing(mended: Lake
         assert connection.execute("SELECT count(*) FROM data_object").fetchone()[0] == 0
     with pytest.raises(Reject, match="no dead letter 99"):
         dry_run(mended, [99])
+
+
+def test_a_tried_replay_writes_no_object_and_does_not_begin_what_takes_minutes(mended: Lake, objects) -> None:
+    objects.ensure("raw")
+    for key in ("old", "gone"):
+        objects.write("raw", key, b"content")
+    mended.append([event(type="write")]).result()
+    eventually(lambda: mended.log.counts()["dead"] == 1)
+    seen = sys.modules["trial_functions"].MENDED
+    seen.append("mended")
+    (letter,) = mended.log.dead_letters()
+    (trial,) = dry_run(mended, [letter.id])
+    etag = hashlib.md5(b"content!").hexdigest()
+    assert (trial.error, [each["data"] for each in trial.events]) == ("", [{"etag": etag, "size": 8}])
+    told = [(each.key, (each.before or {}).get("size"), (each.after or {}).get("size")) for each in trial.changes]
+    assert told == [("s3://raw/new", None, 8), ("s3://raw/old", 7, 0), ("s3://raw/gone", 7, None)]
+    assert {info.key: info.size for info in objects.list("raw")} == {"gone": 7, "old": 7}
+    mended.append([event(id="long", type="work")]).result()
+    eventually(lambda: mended.log.counts()["dead"] == 2)
+    newest = max(each.id for each in mended.log.dead_letters())
+    before = list(seen)
+    (trial,) = dry_run(mended, [newest])
+    assert (trial.error, "is not tried" in trial.note) == ("", True)
+    assert seen == before == ["mended", "worked"]
 
 
 def test_the_worker_skips_what_expired_and_redeems_claims(mended: Lake) -> None:

@@ -50,7 +50,7 @@ class Bucket:
         made = sidecar.hasher("sha256")
         made.update(content)
         self.found[key] = content
-        self.found[sidecar.key(key, "sha256")] = sidecar.text(made.hexdigest(), "file")
+        self.found[sidecar.key(key, "sha256")] = sidecar.text(made.hexdigest(), key.rsplit("/", 1)[-1])
         return f"sha256:{made.hexdigest()}"
 
     def publish(self, name: str, version: int, content: bytes) -> None:

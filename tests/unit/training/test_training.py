@@ -14,7 +14,7 @@ import pytest
 
 from events.errors import Reject, Retry
 from functions.training import curve
-from functions.training.grid import FEATURES, Evacuations, drawn, generated, greedy, shortest, success
+from functions.training.grid import FEATURES, MOVES, Evacuations, drawn, generated, greedy, shortest, success
 from functions.training.process import Process
 from functions.training.settings import Evacuation, settings_of
 
@@ -105,6 +105,30 @@ def test_the_exported_model_chooses_as_the_network_and_tells_nothing_of_this_mac
     assert [axis.dim_param for axis in model.graph.input[0].type.tensor_type.shape.dim] == ["batch", ""]
     linear = [each for each in model.graph.node if each.op_type == "Gemm"]
     assert len(linear) == 6
+
+
+def test_networks_and_steps_of_learning_are_as_large_as_asked():
+    asked = {"layers": 2, "hidden": 24, "features": 12, "rate": 0.02, "batch": 32, "size": 8, "people": 16, "steps": 256}
+    learner = EvacuationLearner(msgspec.convert(asked, Evacuation), [])
+    layers = [each for each in learner.agent.modules() if isinstance(each, torch.nn.Linear)]
+    assert [tuple(each.weight.shape) for each in layers] == [(24, FEATURES), (12, 24), (24, 12), (len(MOVES) + 1, 24)]
+    sizes, rates = [], []
+    both, step = learner.agent.both, learner._optimiser.step
+
+    def seen(observation):
+        if observation.requires_grad or torch.is_grad_enabled():
+            sizes.append(len(observation))
+        return both(observation)
+
+    def stepped(*arguments):
+        rates.append(learner._optimiser.param_groups[0]["lr"])
+        return step(*arguments)
+
+    learner.agent.both, learner._optimiser.step = seen, stepped  # type: ignore[method-assign]
+    learned(learner)
+    assert set(sizes) == {32}
+    assert rates == [0.02] * len(rates)
+    assert rates
 
 
 class Drifting(torch.nn.Module):
