@@ -37,7 +37,7 @@ from infra.catalog.acl import SYSTEM, Caller
 from infra.catalog.bindings import StoredBindings
 from infra.catalog.database import Database
 from infra.catalog.entries import Entries
-from infra.catalog.home import Home, PostgresHome, SqliteHome, open_sqlite
+from infra.catalog.home import Home, SqliteHome, open_sqlite
 from infra.catalog.indexes import Indexes
 from infra.catalog.members import Members
 from infra.catalog.set_index import SetIndex
@@ -52,14 +52,12 @@ from infra.delivery.recorded import recorded
 from infra.delivery.tracing import Tracing
 from infra.log import sqlite as sqlite_log
 from infra.log.log import DeadLetter, Log
-from infra.log.redis import RedisLog
 from infra.log.sqlite import SqliteLog
 from infra.models import table as models
 from infra.models.announced import Announced
 from infra.models.table import StoredModels
 from infra.objects.providers import Providers
 from infra.profiles import sqlite as profiles
-from infra.profiles.redis import RedisProfiles
 from infra.profiles.sqlite import SqliteProfiles
 from infra.reasoner.checker import ReasonerProcess
 from infra.runtime.middleware import Middleware
@@ -144,6 +142,8 @@ class Lake:
     def _open_log(self) -> Log:
         if not self.config.log.url:
             return SqliteLog(self._writer, self.reading, self.targets)
+        from infra.log.redis import RedisLog  # the embedded profile does not wait for the clients of servers
+
         try:
             return RedisLog(self.config.log, self.catalog.writer, self.targets, self._load_subscriptions)
         except BaseException:
@@ -158,7 +158,11 @@ class Lake:
                 raise ConfigError(
                     "catalog.url is set, but log.url is not: a catalogue in PostgreSQL needs the event log in Redis"
                 )
-            return PostgresHome(url) if url else SqliteHome(self._path, self._writer, self.reading)
+            if not url:
+                return SqliteHome(self._path, self._writer, self.reading)
+            from infra.catalog.home_postgres import PostgresHome
+
+            return PostgresHome(url)
         except BaseException:
             self._close_database()
             raise
@@ -187,6 +191,8 @@ class Lake:
                 Ontologies: StoredOntologies,
                 Series: lambda database: PendingSeries(database, keep),
             }
+        from infra.profiles.redis import RedisProfiles
+
         return {
             Bindings: lambda unit: StoredBindings(unit.database),
             Catalog: lambda unit: Entries(unit.database),

@@ -22,6 +22,7 @@ import httpx
 import pytest
 import redis
 import uvicorn
+from hypothesis import HealthCheck, settings
 
 from infra.bench.postgres_process import PostgresProcess, program
 from infra.bench.virtuoso_process import VirtuosoProcess
@@ -35,6 +36,10 @@ from infra.models import table as models
 from infra.objects.door import Door
 from infra.objects.s3 import S3Store
 from infra.runtime.embedded import listen, url_of
+
+# Nothing is timed here: an example that takes long on a busy machine is none that fails.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 ACCESS, SECRET = "test-access", "test-secret"
 CEPH_SCRIPTS = Path(__file__).parent.parent / "infra" / "deploy" / "ceph"
@@ -174,7 +179,7 @@ class Sluice:
         command = [sys.executable, "-m", "infra.cli", "up"]
         with log:
             self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
-        eventually(self._up, 30, f"sluice to start (see {log.name})")
+        eventually(self._up, 60, f"sluice to start (see {log.name})")
         return self
 
     def _up(self) -> bool:
@@ -270,6 +275,16 @@ def free_port() -> int:
 def sluice(tmp_path: Path) -> Iterator[Sluice]:
     """A running ``sluice up`` on an empty folder."""
     made = Sluice(tmp_path / "data")
+    try:
+        yield made.start()
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="session")
+def standing_sluice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sluice]:
+    """A running ``sluice up`` that many tests share: for those that change nothing, or only what no other one looks at."""
+    made = Sluice(tmp_path_factory.mktemp("standing") / "data")
     try:
         yield made.start()
     finally:

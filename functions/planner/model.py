@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import nnls
 
 from events.types import Wave
 from functions.planner.change import unchanged
 from functions.planner.grid import Load, Vector, load_of
 from functions.planner.phases import Phases, lateness, measured_phases, slowdown
+from functions.planner.squares import non_negative
 
 #: After so many newer runs a run counts half.
 HALF_LIFE = 8
@@ -106,7 +106,7 @@ def fit(
     rows = rows / scale * np.sqrt(weights)[:, None]
     matrix = np.vstack([rows, np.diag(np.sqrt(pull))])
     target = np.concatenate([np.sqrt(weights), np.sqrt(pull) * centre * scale])
-    coefficients, _ = nnls(matrix, target)
+    coefficients = non_negative(matrix, target)
     residuals = rows @ coefficients - np.sqrt(weights)
     variance = (SIGMA_RUNS * SIGMA**2 + residuals @ residuals) / (SIGMA_RUNS + weights.sum())
     covariance = np.linalg.inv(rows.T @ rows + np.diag(pull * FIRMNESS))
@@ -200,7 +200,7 @@ def _memory_line(waves: Sequence[Wave], weights: Vector) -> tuple[Vector, float,
     rows = np.vstack(
         [np.column_stack([np.ones(len(size)), size]) * (heavy / peak)[:, None], np.column_stack([faint / idle, 0 * idle])]
     )
-    line, _ = nnls(rows, np.concatenate([heavy, faint]))
+    line = non_negative(rows, np.concatenate([heavy, faint]))
     slack = np.maximum(peak / (line[0] + line[1] * size) - 1, 0)
     largest = float(size[lived].max() if lived.any() else size.max()) * 1e6
     # What died is a bound and no measurement: it lifts the margin at most to itself.

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import nnls
 
 from events.types import Wave
 from functions.planner.grid import Load, Vector
+from functions.planner.squares import non_negative
 
 #: How little a curve of three slice sizes is believed: noise of a tenth looks like one.
 CURVE_PULL, FIXED_PULL = 0.5, 0.001
@@ -117,6 +117,6 @@ def _line(values: Vector, size: Vector, square: Vector, weights: Vector) -> tupl
     rows = np.column_stack([np.ones(len(values)), size, square]) / values[:, None] * np.sqrt(weights)[:, None]
     scale = np.maximum(np.abs(rows).max(axis=0), 1e-30)
     pull = np.diag(np.sqrt([FIXED_PULL, 0.0, CURVE_PULL]))
-    found, _ = nnls(np.vstack([rows / scale, pull]), np.concatenate([np.sqrt(weights), np.zeros(3)]))
+    found = non_negative(np.vstack([rows / scale, pull]), np.concatenate([np.sqrt(weights), np.zeros(3)]))
     fixed, rate, curve = found / scale
     return float(fixed), float(rate), float(curve)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from functions.reasoning.terms import NOTHING, RDF, THING, XSD, OntologyError, Triple, is_literal, owl, rdf, rdfs, short
 
@@ -40,23 +41,26 @@ class Data:
 
 
 @dataclass(frozen=True)
-class And:
+class _Joined:
+    """Of several classes."""
+
+    WORD: ClassVar[str]
+    parts: tuple[Expression, ...]
+
+    def __str__(self) -> str:
+        return "(" + f" {self.WORD} ".join(map(str, self.parts)) + ")"
+
+
+class And(_Joined):
     """In all of them."""
 
-    parts: tuple[Expression, ...]
-
-    def __str__(self) -> str:
-        return "(" + " and ".join(map(str, self.parts)) + ")"
+    WORD = "and"
 
 
-@dataclass(frozen=True)
-class Or:
+class Or(_Joined):
     """In at least one of them."""
 
-    parts: tuple[Expression, ...]
-
-    def __str__(self) -> str:
-        return "(" + " or ".join(map(str, self.parts)) + ")"
+    WORD = "or"
 
 
 @dataclass(frozen=True)
@@ -80,25 +84,27 @@ class OneOf:
 
 
 @dataclass(frozen=True)
-class Some:
+class _Quantified:
+    """Of the values of a property."""
+
+    WORD: ClassVar[str]
+    role: Role
+    filler: Expression
+
+    def __str__(self) -> str:
+        return f"({self.role} {self.WORD} {self.filler})"
+
+
+class Some(_Quantified):
     """Has a value in the filler."""
 
-    role: Role
-    filler: Expression
-
-    def __str__(self) -> str:
-        return f"({self.role} some {self.filler})"
+    WORD = "some"
 
 
-@dataclass(frozen=True)
-class All:
+class All(_Quantified):
     """All values are in the filler."""
 
-    role: Role
-    filler: Expression
-
-    def __str__(self) -> str:
-        return f"({self.role} only {self.filler})"
+    WORD = "only"
 
 
 @dataclass(frozen=True)
@@ -123,27 +129,28 @@ class Itself:
 
 
 @dataclass(frozen=True)
-class Min:
+class _Counted:
+    """Of how many values of a property are in the filler."""
+
+    WORD: ClassVar[str]
+    count: int
+    role: Role
+    filler: Expression
+
+    def __str__(self) -> str:
+        return f"({self.role} {self.WORD} {self.count} {self.filler})"
+
+
+class Min(_Counted):
     """Has at least so many values in the filler."""
 
-    count: int
-    role: Role
-    filler: Expression
-
-    def __str__(self) -> str:
-        return f"({self.role} min {self.count} {self.filler})"
+    WORD = "min"
 
 
-@dataclass(frozen=True)
-class Max:
+class Max(_Counted):
     """Has at most so many values in the filler."""
 
-    count: int
-    role: Role
-    filler: Expression
-
-    def __str__(self) -> str:
-        return f"({self.role} max {self.count} {self.filler})"
+    WORD = "max"
 
 
 Expression = Named | Data | And | Or | Not | OneOf | Some | All | Value | Itself | Min | Max

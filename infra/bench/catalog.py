@@ -28,7 +28,8 @@ from infra.bench.postgres_process import PostgresProcess, program
 from infra.bench.table import report
 from infra.catalog.acl import OPEN, SYSTEM, Acl, Caller
 from infra.catalog.database import Database
-from infra.catalog.home import Home, PostgresHome, SqliteHome, open_sqlite
+from infra.catalog.home import Home, SqliteHome, open_sqlite
+from infra.catalog.home_postgres import PostgresHome
 from infra.catalog.indexes import Indexes
 from infra.catalog.query import bind, fields_of, parse
 from infra.catalog.query.predicate_index import PredicateIndex

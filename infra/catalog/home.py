@@ -1,4 +1,4 @@
-"""Where the catalogue lives: in the lake's own SQLite database, or in PostgreSQL."""
+"""Where the catalogue lives: in the lake's own SQLite database, or elsewhere (``home_postgres``)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from psycopg import OperationalError
-
-from infra import postgres
 from infra import sqlite as files
 from infra.catalog.database import Database
 from infra.catalog.migrations import upgrade
 from infra.catalog.query.functions import install
-from infra.config import ConfigError
 from infra.writer import GroupWriter
 
 #: A million rows and their indexes do not fit into the 2 MB of memory that SQLite takes unless told; a commit appends to the
@@ -81,28 +77,3 @@ class SqliteHome(Home):
 
     def close(self) -> None:
         pass
-
-
-class PostgresHome(Home):
-    """A PostgreSQL database, which several lakes may share."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        try:
-            upgrade(self.connect)
-        except OperationalError as error:
-            raise ConfigError(f"catalog.url: the catalogue cannot be reached: {error}") from error
-        self.writer = postgres.PostgresWriter(url)
-        self._pool = postgres.Pool(url)
-
-    def connect(self) -> Any:
-        return postgres.connect(self._url)
-
-    @contextmanager
-    def reading(self) -> Iterator[Database]:
-        with self._pool.reading() as connection:
-            yield Database(connection)
-
-    def close(self) -> None:
-        self.writer.close()
-        self._pool.close()

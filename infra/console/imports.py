@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 
 from infra.console.client import Complaint
 from infra.console.session import Session, command
+from infra.scalar import scalar
 
 app = typer.Typer(help="The catalogue as a whole.", no_args_is_help=True)
 #: Lines in one request: what is lost of the progress when the lake stops.
@@ -75,18 +75,10 @@ def _document(row: dict[str, str]) -> dict[str, Any]:
             continue
         head, dot, rest = name.partition(".")
         if dot and head == "metadata":
-            made.setdefault("metadata", {})[rest] = _value(text)
+            made.setdefault("metadata", {})[rest] = scalar(text)
         else:
             made[name] = text.split(";") if name == "tags" else int(text) if name == "bytes" and text.isdigit() else text
     return made
-
-
-def _value(text: str) -> Any:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return value if isinstance(value, int | float | bool) else text
 
 
 app.command("import")(import_)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
-import numpy as np
 import typer
 from rich.table import Table
 
-from functions.planner.grid import load_of
 from functions.planner.history import History, read_history
-from functions.planner.model import learn, time_features
 from infra.console import text
 from infra.console.client import Complaint
 from infra.console.picture import Picture, Points
@@ -30,6 +25,8 @@ def profile(
     plot: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw it into this file.", show_default=False)] = None,
 ) -> None:
     """Show what maps taught about a task: the fitted curve, its error, and the runs it rests on."""
+    from infra.console.curve import describe  # numpy and scipy: no other command waits for them
+
     with session.api() as api:
         found = [read_history(document) for document in api.get("/profiles", prefix=task)["profiles"].values()]
     found = [history for history in found if not task or history.task == task]
@@ -51,34 +48,6 @@ def profile(
     if plot is not None:
         plot.write_text(picture(found[latest], told[latest]).svg())
         session.err.print(f"drawn into {plot}", markup=False)
-
-
-def describe(history: History) -> dict[str, Any]:
-    """A profile in values: its key, error, fitted curve over the workers (of its largest run's data), memory line and runs."""
-    known = learn(history.waves)
-    told: dict[str, Any] = {
-        "task": history.task, "code": history.code, "format": history.format, "backend": history.backend,
-        "image": history.image,
-        "median_error": history.median_error, "learnt_from": known.runs if known else 0,
-        "curve": [], "memory_mb": None, "runs": msgspec.to_builtins(history.runs),
-    }  # fmt: skip
-    if known is None:
-        return told
-    largest = max((wave for waves in history.waves for wave in waves if not wave.failed), key=lambda wave: wave.bytes)
-    workers = np.unique(np.round(np.geomspace(1, max(2 * largest.workers, 8), 16)))
-    one = load_of([largest])[np.zeros(len(workers), dtype=int)]
-    load = replace(one, workers=workers, slices=np.maximum(workers, one.slices))
-    load = replace(load, slice_bytes=load.bytes / load.slices)
-    features = time_features(load)
-    time = known.time.predict(features)
-    doubt = np.exp(1.645 * np.hypot(known.time.spread(features, time), known.stretch(load)))
-    told["bytes"] = largest.bytes
-    told["curve"] = [
-        {"workers": int(count), "time_s": float(value), "low": float(value / by), "high": float(value * by)}
-        for count, value, by in zip(workers, time, doubt, strict=True)
-    ]
-    told["memory_mb"] = {"base": float(known.memory[0]), "per_mb": float(known.memory[1])}
-    return told
 
 
 def picture(history: History, told: dict[str, Any]) -> Picture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,21 +35,20 @@ _CONDITION = re.compile(r"^\s*(.+?)\s*(==|!=|<=|>=|=|<|>|\bnot\s+in\b|\bin\b)\s*
 
 @dataclass(frozen=True)
 class Stage:
-    """A session with an executor, the API, and where the result goes."""
+    """An operation about to run: its executor and the API, the inputs' objects, where the result goes, and how to run."""
 
     session: Session
     executor: SluiceExecutor
     api: Client
+    objects: list[str]
     output: Output
+    plan: dict[str, Any]
 
-    def objects(self, inputs: list[str]) -> list[str]:
-        """The addresses of the inputs' objects."""
-        from infra.staging.inputs import objects_of
+    def run(self, name: str, *more: Any, **options: Any) -> None:
+        """Run one of ``infra.staging.operations``, and show what was made."""
+        from infra.staging import operations
 
-        return objects_of(self.api, inputs)
-
-    def done(self, staged: Staged) -> None:
-        """Show what was made."""
+        staged: Staged = getattr(operations, name)(self.executor, self.objects, *more, self.output, **options, **self.plan)
         objects = [msgspec.to_builtins(vars(one)) for one in staged.objects]
         if self.session.json:
             self.session.answer({"run": staged.run, "data-set": self.output.dataset, "objects": objects})
@@ -58,18 +58,38 @@ class Stage:
 
 
 @contextmanager
-def staging(session: Session, into: str, dataset: str, form: str) -> Iterator[Stage]:
-    """What an operation needs."""
+def staging(
+    session: Session, inputs: Inputs, into: Into, data_set: DataSet = "", form: Form = "parquet",
+    objective: Objective = "balanced", deadline: Deadline = None, slices: Slices = 0, workers: Workers = 0, memory: Memory = 0,
+) -> Iterator[Stage]:  # fmt: skip
+    """What every operation is given and needs."""
     from infra.runtime.lithops import SluiceExecutor
+    from infra.staging.inputs import objects_of
     from infra.staging.operations import Output
 
+    plan = {"objective": objective, "deadline": deadline, "slices": slices, "workers": workers, "memory": memory}
     file = str(session.config_file) if session.config_file else None
     shown = False if session.json else None
     with (
         session.api() as api,
         SluiceExecutor(sluice=session.config, config_file=file, url=session.endpoints.http, progress=shown) as executor,
     ):
-        yield Stage(session, executor, api, Output(into, dataset, form))
+        yield Stage(session, executor, api, objects_of(api, inputs), Output(into, data_set, form), plan)
+
+
+def operation(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a command of a function whose first parameter is the ``Stage``; the options of ``staging`` come before its own."""
+    common = inspect.signature(staging, eval_str=True).parameters.values()
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+
+    def run(session: Session, **given: Any) -> None:
+        mine = {each.name: given.pop(each.name) for each in own}
+        with staging(session, **given) as stage:
+            function(stage, **mine)
+
+    run.__signature__ = inspect.Signature([*common, *own])  # type: ignore[attr-defined]
+    run.__name__, run.__doc__ = function.__name__, function.__doc__
+    return command(run)
 
 
 def condition(text: str) -> tuple[str, str, Any]:
@@ -93,110 +113,75 @@ def bytes_of(size: str) -> int:
     return int(float(found[1]) * base ** " KMG".index((found[2] or " ").upper()))
 
 
-def _plan(objective: str, deadline: float | None, slices: int, workers: int, memory: int) -> dict[str, Any]:
-    return {"objective": objective, "deadline": deadline, "slices": slices, "workers": workers, "memory": memory}
-
-
-def _operation(name: str) -> Callable[..., Any]:
-    from infra.staging import operations
-
-    found: Callable[..., Any] = getattr(operations, name)
-    return found
-
-
 @app.command("filter")
-@command
+@operation
 def filter_(
-    session: Session, inputs: Inputs, into: Into, where: Condition = [],  # noqa: B006
+    stage: Stage,
+    *,
+    where: Condition = [],  # noqa: B006
     sql: Annotated[str, typer.Option(metavar="EXPRESSION", help="A condition in SQL.", show_default=False)] = "",
-    data_set: DataSet = "", form: Form = "parquet", objective: Objective = "balanced", deadline: Deadline = None,
-    slices: Slices = 0, workers: Workers = 0, memory: Memory = 0,
-) -> None:  # fmt: skip
+) -> None:
     """Keep the rows that meet all conditions."""
-    conditions = [condition(one) for one in where]
-    with staging(session, into, data_set, form) as stage:
-        plan = _plan(objective, deadline, slices, workers, memory)
-        stage.done(_operation("filter")(stage.executor, stage.objects(inputs), stage.output, where=conditions, sql=sql, **plan))
+    stage.run("filter", where=[condition(one) for one in where], sql=sql)
 
 
 @app.command("select")
-@command
+@operation
 def select(
-    session: Session, inputs: Inputs, into: Into,
+    stage: Stage,
+    *,
     column: Annotated[list[str], typer.Option(help="A column, or an SQL expression AS a name; in this order.")],
-    data_set: DataSet = "", form: Form = "parquet", objective: Objective = "balanced", deadline: Deadline = None,
-    slices: Slices = 0, workers: Workers = 0, memory: Memory = 0,
-) -> None:  # fmt: skip
+) -> None:
     """Keep or compute columns."""
-    with staging(session, into, data_set, form) as stage:
-        plan = _plan(objective, deadline, slices, workers, memory)
-        stage.done(_operation("select")(stage.executor, stage.objects(inputs), stage.output, columns=column, **plan))
+    stage.run("select", columns=column)
 
 
 @app.command("aggregate")
-@command
+@operation
 def aggregate(
-    session: Session, inputs: Inputs, into: Into,
+    stage: Stage,
+    *,
     value: Annotated[list[str], typer.Option(metavar="[NAME=]FUNCTION(COLUMN)", help="count, sum, min, max or avg.")],
     by: Annotated[list[str], typer.Option(metavar="COLUMN", help="Group by it.", show_default=False)] = [],  # noqa: B006
-    data_set: DataSet = "", form: Form = "parquet", objective: Objective = "balanced", deadline: Deadline = None,
-    slices: Slices = 0, workers: Workers = 0, memory: Memory = 0,
-) -> None:  # fmt: skip
+) -> None:
     """Aggregate rows, by groups; exact however the data are cut."""
     from functions.tables.aggregate import value_of
 
-    values = [value_of(one) for one in value]
-    with staging(session, into, data_set, form) as stage:
-        plan = _plan(objective, deadline, slices, workers, memory)
-        stage.done(_operation("aggregate")(stage.executor, stage.objects(inputs), stage.output, values=values, by=by, **plan))
+    stage.run("aggregate", values=[value_of(one) for one in value], by=by)
 
 
 @app.command("combine")
-@command
+@operation
 def combine(
-    session: Session, inputs: Inputs, into: Into,
+    stage: Stage,
+    *,
     join: Annotated[list[str], typer.Option(metavar="INPUT", help="Join with this: no union.", show_default=False)] = [],  # noqa: B006
     on: Annotated[list[str], typer.Option(metavar="COLUMN", help="Join where it is equal.", show_default=False)] = [],  # noqa: B006
     how: Annotated[str, typer.Option(help="inner, left, semi or anti.")] = "inner",
-    data_set: DataSet = "", form: Form = "parquet", objective: Objective = "balanced", deadline: Deadline = None,
-    slices: Slices = 0, workers: Workers = 0, memory: Memory = 0,
-) -> None:  # fmt: skip
+) -> None:
     """The rows of all inputs as one table, or joined with another table."""
-    from infra.staging.inputs import schema_of
+    from infra.staging.inputs import objects_of, schema_of
 
-    with staging(session, into, data_set, form) as stage:
-        plan, objects = _plan(objective, deadline, slices, workers, memory), stage.objects(inputs)
-        if join:
-            others = stage.objects(join)
-            stage.done(_operation("join")(stage.executor, objects, others, stage.output, on=on, how=how, **plan))
-        else:
-            schema = schema_of(stage.api, objects)
-            stage.done(_operation("union")(stage.executor, objects, stage.output, schema=schema, **plan))
+    if join:
+        stage.run("join", objects_of(stage.api, join), on=on, how=how)
+    else:
+        stage.run("union", schema=schema_of(stage.api, stage.objects))
 
 
 @app.command("convert")
-@command
-def convert(
-    session: Session, inputs: Inputs, into: Into, form: Form = "parquet", data_set: DataSet = "",
-    objective: Objective = "balanced", deadline: Deadline = None, slices: Slices = 0, workers: Workers = 0, memory: Memory = 0,
-) -> None:  # fmt: skip
+@operation
+def convert(stage: Stage) -> None:
     """The same rows in another form."""
-    with staging(session, into, data_set, form) as stage:
-        plan = _plan(objective, deadline, slices, workers, memory)
-        stage.done(_operation("convert")(stage.executor, stage.objects(inputs), stage.output, **plan))
+    stage.run("convert")
 
 
 @app.command("repartition")
-@command
+@operation
 def repartition(
-    session: Session, inputs: Inputs, into: Into,
+    stage: Stage,
+    *,
     parts: Annotated[int, typer.Option(min=0, help="So many objects.", show_default=False)] = 0,
     size: Annotated[str, typer.Option(help="Objects of about this size, such as 128MB.", show_default=False)] = "",
-    data_set: DataSet = "", form: Form = "parquet", objective: Objective = "balanced", deadline: Deadline = None,
-    workers: Workers = 0, memory: Memory = 0,
-) -> None:  # fmt: skip
+) -> None:
     """The same rows in another number of objects."""
-    with staging(session, into, data_set, form) as stage:
-        plan, objects = _plan(objective, deadline, 0, workers, memory), stage.objects(inputs)
-        wanted = bytes_of(size) if size else 0
-        stage.done(_operation("repartition")(stage.executor, objects, stage.output, parts=parts, size=wanted, **plan))
+    stage.run("repartition", parts=parts, size=bytes_of(size) if size else 0)

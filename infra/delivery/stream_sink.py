@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 import httpx
 import msgspec
-import redis
 
 from events.codec import to_json
 from events.errors import Reject
@@ -69,10 +68,14 @@ class StreamSink:
     def __init__(self, sink: str, settings: StreamSettings, credential: Credential | None = None) -> None:
         self._name, self._settings = f"the stream {settings.stream} of {address_of(sink)}", settings
         known = {"username": credential.identifier or None, "password": credential.secret} if credential else {}
+        import redis  # a lake without such a sink does not wait for it
+
         self._client = redis.Redis.from_url(sink, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, **known)
 
     def post(self, _: httpx.Client, event: Event) -> None:
         """Add one event, unless it was added before. Raises ``SinkError``, or ``Reject`` where there is something else."""
+        from redis import RedisError, ResponseError
+
         stream = self._settings.stream
         about = hashlib.sha256(f"{event.source}\0{event.id}".encode()).hexdigest()[:32]
         named = {"id": event.id, "source": event.source, "type": event.type, "subject": event.subject or ""}
@@ -81,9 +84,9 @@ class StreamSink:
             self._client.eval(
                 _ADD, 2, stream, f"{{{stream}}}:added:{about}", REMEMBERED, self._settings.most, *entry, "event", to_json(event)
             )
-        except redis.ResponseError as error:
+        except ResponseError as error:
             if "WRONGTYPE" in str(error):
                 raise Reject(f"{self._name} is no stream: something else has that name there") from error
             raise SinkError(f"{self._name} takes no events: {error}") from error
-        except redis.RedisError as error:
+        except RedisError as error:
             raise SinkError(f"{self._name} cannot be reached: {error or type(error).__name__}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -19,6 +18,7 @@ from infra.lake import Lake
 from infra.runtime.answers import number, reply
 from infra.runtime.negotiation import preferred
 from infra.runtime.operation import Handler, Operation, caller_of
+from infra.scalar import scalar
 
 T = TypeVar("T")
 JSON = "application/json"
@@ -82,7 +82,7 @@ def query_of(request: Request) -> Query:
         if found is None:
             raise HTTPException(400, f"where={condition!r} compares nothing: write where=PATH>=VALUE (or = != < > <=)")
         path, _, value = condition.partition(found)
-        where[path.strip() + ("" if found == "=" else found)] = _value(value.strip())
+        where[path.strip() + ("" if found == "=" else found)] = scalar(value.strip())
     texts = {name: request.query_params[name] for name in Query.__struct_fields__ if name in request.query_params}
     for name in ("where", "limit"):
         texts.pop(name, None)
@@ -92,12 +92,3 @@ def query_of(request: Request) -> Query:
             400, f"unknown parameters {', '.join(sorted(unknown))}; known: {', '.join(Query.__struct_fields__)}"
         )
     return Query(**texts, where=where, limit=number(request, "limit", 100))
-
-
-def _value(text: str) -> Any:
-    """``12``, ``1.5``, ``true`` as what they are, anything else as text."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return value if isinstance(value, int | float | bool) else text

@@ -11,8 +11,6 @@ import math
 import struct
 from collections.abc import Iterator
 
-import cramjam
-
 from events.errors import Reject
 from infra.series.batch import Batch, Bounds, Series, series
 
@@ -28,6 +26,8 @@ def parse(data: bytes, bounds: Bounds) -> tuple[Batch, list[str]]:
         Reject: what was sent is no write request.
 
     """
+    import cramjam  # who gets none waits for no codecs
+
     try:
         size, _ = _varint(data, 0)
         if size > MOST:

@@ -48,6 +48,7 @@ class Connection(urllib3.PoolManager):
         if "events=" in url and response.status == 200:
             self._response = response
             if self._cut:  # between the two, cut() saw the stream before
+                response.close()
                 raise Stopped
             self._connected()
         return response

@@ -8,7 +8,6 @@ from typing import Protocol
 from infra.config import Config
 from infra.lake import Lake
 from infra.objects.s3 import S3Store
-from infra.sources.minio import Listener
 from infra.sources.sqs import Poller
 from infra.sources.sweep import Sweeper
 
@@ -25,7 +24,7 @@ def start(config: Config, lake: Lake, objects: S3Store, sweeper: Sweeper) -> Cal
     """Begin the sources that ``config`` names, ``sweeper`` among them; returns the function that ends them, which waits."""
     running: list[Source] = [
         *(Poller(queue, lake) for queue in config.sources.queues),
-        *(Listener(address, objects, lake, sweeper.request) for address in config.sources.listen),
+        *_listeners(config, lake, objects, sweeper),
         sweeper,  # last: the listeners ask it for sweeps until they end
     ]
     for source in running:
@@ -36,3 +35,11 @@ def start(config: Config, lake: Lake, objects: S3Store, sweeper: Sweeper) -> Cal
             source.stop()
 
     return stop
+
+
+def _listeners(config: Config, lake: Lake, objects: S3Store, sweeper: Sweeper) -> list[Source]:
+    if not config.sources.listen:
+        return []
+    from infra.sources.minio import Listener  # who listens to no MinIO shall not wait for its client
+
+    return [Listener(address, objects, lake, sweeper.request) for address in config.sources.listen]

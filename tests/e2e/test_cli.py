@@ -11,9 +11,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import httpx
@@ -21,6 +20,7 @@ import pytest
 
 from infra.demo.inputs import models
 from tests.conftest import Sluice
+from tests.plain_http import Silent, answering
 
 ROWS = 1000
 TASKS = """
@@ -35,7 +35,7 @@ def fails(table):
 class Caller:
     """Runs ``sluice`` in one folder against one lake."""
 
-    def __init__(self, lake: Any, folder: Path) -> None:
+    def __init__(self, lake: Sluice, folder: Path) -> None:
         self.lake, self.folder = lake, folder
         names = {name: value for name, value in os.environ.items() if not name.startswith(("SLUICE_", "LITHOPS_", "AWS_"))}
         self.environment = {**names, "SLUICE_DATA": str(lake.folder)}
@@ -67,14 +67,23 @@ class Caller:
 
 
 @pytest.fixture
-def call(sluice: Any, tmp_path: Path) -> Caller:
+def call(sluice: Sluice, tmp_path: Path) -> Caller:
     """The command line, in a folder with two files and a module, against an empty lake."""
-    folder = tmp_path / "work"
+    return Caller(sluice, furnished(tmp_path / "work"))
+
+
+@pytest.fixture
+def standing_call(standing_sluice: Sluice, tmp_path: Path) -> Caller:
+    """The same against the lake that many share."""
+    return Caller(standing_sluice, furnished(tmp_path / "work"))
+
+
+def furnished(folder: Path) -> Path:
     (folder / "tables").mkdir(parents=True)
     (folder / "tables" / "numbers.csv").write_text("n,square\n" + "".join(f"{n},{n * n}\n" for n in range(ROWS)))
     (folder / "tables" / "empty.csv").write_bytes(b"")
     (folder / "cli_tasks.py").write_text(TASKS)
-    return Caller(sluice, folder)
+    return folder
 
 
 def test_an_object_from_put_to_replay(call: Caller) -> None:
@@ -164,19 +173,19 @@ def test_a_replay_is_tried_before_it_is_done(tmp_path: Path) -> None:
         lake.close()
 
 
-def test_keys_of_any_text(call: Caller) -> None:
+def test_keys_of_any_text(standing_call: Caller) -> None:
     key = "a b+c%20/ü/日本.csv"
-    call("put", "tables/numbers.csv", f"s3://lake/{key}")
-    call.settle()
-    assert call.json("show", f"s3://lake/{key}")["key"] == key
-    assert [entry["key"] for entry in call.json("ls", "s3://lake/a b+c%20/")["entries"]] == [key]
+    standing_call("put", "tables/numbers.csv", f"s3://lake/{key}")
+    standing_call.settle()
+    assert standing_call.json("show", f"s3://lake/{key}")["key"] == key
+    assert [entry["key"] for entry in standing_call.json("ls", "s3://lake/a b+c%20/")["entries"]] == [key]
 
 
-def test_large_files_are_sent_in_parts(call: Caller) -> None:
-    (call.folder / "large.bin").write_bytes(os.urandom(17 << 20))
-    call("put", "large.bin", "s3://lake/")
-    call.settle()
-    entry = call.json("show", "s3://lake/large.bin")
+def test_large_files_are_sent_in_parts(standing_call: Caller) -> None:
+    (standing_call.folder / "large.bin").write_bytes(os.urandom(17 << 20))
+    standing_call("put", "large.bin", "s3://lake/")
+    standing_call.settle()
+    entry = standing_call.json("show", "s3://lake/large.bin")
     assert entry["size"] == 17 << 20
     assert entry["etag"].endswith("-2")
 
@@ -240,7 +249,7 @@ def test_plan_and_map(call: Caller) -> None:
     assert data in call.errors
 
 
-class Sink(BaseHTTPRequestHandler):
+class Sink(Silent):
     """Keeps the types of the events it receives."""
 
     received: list[str]
@@ -251,51 +260,51 @@ class Sink(BaseHTTPRequestHandler):
         self.send_response(204)
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None: ...
-
 
 @pytest.fixture
 def sink() -> Iterator[tuple[str, list[str]]]:
     received: list[str] = []
-    server = HTTPServer(("127.0.0.1", 0), type("Kept", (Sink,), {"received": received}))
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/", received
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with answering(HTTPServer(("127.0.0.1", 0), type("Kept", (Sink,), {"received": received}))) as url:
+        yield url, received
 
 
-def test_subscriptions(call: Caller, sink: tuple[str, list[str]]) -> None:
+def test_subscriptions(standing_call: Caller, sink: tuple[str, list[str]]) -> None:
     url, received = sink
-    made = call.json("subscribe", url, "--type", "dev.sluice.catalog.*", "--prefix", "subject=lake/raw/", "--id", "mine")
+    made = standing_call.json(
+        "subscribe", url, "--type", "dev.sluice.catalog.*", "--prefix", "subject=lake/raw/", "--id", "mine"
+    )
     assert (made["id"], made["filters"]) == ("mine", [{"prefix": {"subject": "lake/raw/"}}])
-    assert call.json("subscriptions")["subscriptions"] == [made]
-    assert "prefix subject=lake/raw/" in call("subscriptions")
-    call("put", "tables/numbers.csv", "s3://lake/raw/")
-    call("put", "tables/numbers.csv", "s3://lake/other/")
-    call.settle()
+    assert standing_call.json("subscriptions")["subscriptions"] == [made]
+    assert "prefix subject=lake/raw/" in standing_call("subscriptions")
+    standing_call("put", "tables/numbers.csv", "s3://lake/raw/")
+    standing_call("put", "tables/numbers.csv", "s3://lake/other/")
+    standing_call.settle()
     assert received == ["dev.sluice.catalog.updated.v1"]
-    assert call.json("unsubscribe", "mine") == {"removed": "mine"}
-    assert call.json("subscriptions") == {"subscriptions": []}
-    call("unsubscribe", "mine", code=1)
-    assert call.errors == "sluice: there is no subscription mine\n"
+    assert standing_call.json("unsubscribe", "mine") == {"removed": "mine"}
+    assert standing_call.json("subscriptions") == {"subscriptions": []}
+    standing_call("unsubscribe", "mine", code=1)
+    assert standing_call.errors == "sluice: there is no subscription mine\n"
 
 
-def test_env_is_what_the_aws_tools_need(call: Caller) -> None:
-    names = call.json("env")
-    assert names["AWS_ENDPOINT_URL_S3"] == call.lake.endpoints["s3"]
+def test_env_is_what_the_aws_tools_need(standing_call: Caller) -> None:
+    names = standing_call.json("env")
+    assert names["AWS_ENDPOINT_URL_S3"] == standing_call.lake.endpoints["s3"]
     secret = Path(names["AWS_SHARED_CREDENTIALS_FILE"]).read_text().split()[-1]
-    printed = call("env")
+    printed = standing_call("env")
     assert secret not in printed
     script = printed + f"exec '{Path(sys.executable).parent}/aws' s3 cp tables/numbers.csv s3://lake/by-aws.csv\n"
-    call("put", "tables/numbers.csv", "s3://lake/")
+    standing_call("put", "tables/numbers.csv", "s3://lake/")
     done = subprocess.run(
-        ["bash", "-c", script], cwd=call.folder, env=call.environment, capture_output=True, text=True, timeout=60
+        ["bash", "-c", script],
+        cwd=standing_call.folder,
+        env=standing_call.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    call.settle()
-    assert call.json("show", "s3://lake/by-aws.csv")["state"] == "ready"
+    standing_call.settle()
+    assert standing_call.json("show", "s3://lake/by-aws.csv")["state"] == "ready"
 
 
 @pytest.mark.parametrize(
@@ -316,11 +325,11 @@ def test_env_is_what_the_aws_tools_need(call: Caller) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_goes_wrong_is_told_in_one_line(call: Caller, arguments: list[str], told: str) -> None:
-    assert call(*arguments, code=1) == ""
-    assert call.errors.startswith("sluice: ")
-    assert told in call.errors
-    assert call.errors.count("\n") == 1
+def test_what_goes_wrong_is_told_in_one_line(standing_call: Caller, arguments: list[str], told: str) -> None:
+    assert standing_call(*arguments, code=1) == ""
+    assert standing_call.errors.startswith("sluice: ")
+    assert told in standing_call.errors
+    assert standing_call.errors.count("\n") == 1
 
 
 def test_up_says_where_it_is_and_never_the_secret(tmp_path: Path) -> None:

@@ -6,14 +6,16 @@ import json
 import resource
 import signal
 import socket
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import subprocess
+import sys
+from http.server import ThreadingHTTPServer
 
 import httpx
 import pytest
 from blake3 import blake3
 
 from tests.conftest import Sluice, eventually
+from tests.plain_http import Silent, answering
 
 CSV = b"city,people\nVenice,250000\nChioggia,48000\n"
 
@@ -109,7 +111,7 @@ def test_broken_objects_are_dead_letters_with_causes_and_shown_as_failed(sluice)
     store.close()
 
 
-class Sink(BaseHTTPRequestHandler):
+class Sink(Silent):
     """An HTTP subscriber that fails as often as it is told, then takes events."""
 
     received: list[tuple[dict, dict]]
@@ -124,20 +126,12 @@ class Sink(BaseHTTPRequestHandler):
         self.send_header("content-length", "0")
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 @pytest.fixture
 def sink():
     Sink.received, Sink.failures = [], []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/hook"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with answering(ThreadingHTTPServer(("127.0.0.1", 0), Sink)) as url:
+        yield f"{url}/hook"
 
 
 def test_a_subscriber_gets_the_matching_events_despite_failures(sluice, sink):
@@ -177,8 +171,8 @@ def test_a_subscriber_gets_the_matching_events_despite_failures(sluice, sink):
         {"sink": "http://x", "sin": 1},
     ],
 )
-def test_a_subscription_that_makes_no_sense_is_refused(sluice, wanted):
-    answer = httpx.post(sluice.endpoints["http"] + "/subscriptions", json=wanted)
+def test_a_subscription_that_makes_no_sense_is_refused(standing_sluice, wanted):
+    answer = httpx.post(standing_sluice.endpoints["http"] + "/subscriptions", json=wanted)
     assert answer.status_code == 400
     assert answer.json()["error"]
 
@@ -219,22 +213,22 @@ GARBAGE = [
 
 
 @pytest.mark.parametrize("case", range(len(GARBAGE)))
-def test_garbage_gets_a_clear_answer_and_the_service_goes_on(sluice, case):
+def test_garbage_gets_a_clear_answer_and_the_service_goes_on(standing_sluice, case):
     headers, body = GARBAGE[case]
     try:
-        answer = httpx.post(sluice.endpoints["http"], headers=headers, content=body)
+        answer = httpx.post(standing_sluice.endpoints["http"], headers=headers, content=body)
     except httpx.TransportError:
         assert "content-length" in headers  # a request that is no HTTP may simply be cut off
     else:
         assert 400 <= answer.status_code < 500, answer.text
         assert "Traceback" not in answer.text
         assert answer.headers["content-type"].startswith(("application/json", "text/plain"))
-    assert sluice.get("/healthz") == {"status": "ok"}
-    assert sluice.get("/readyz") == {"status": "ready"}
+    assert standing_sluice.get("/healthz") == {"status": "ok"}
+    assert standing_sluice.get("/readyz") == {"status": "ready"}
 
 
-def test_broken_http_is_survived(sluice):
-    host, port = sluice.endpoints["http"].removeprefix("http://").split(":")
+def test_broken_http_is_survived(standing_sluice):
+    host, port = standing_sluice.endpoints["http"].removeprefix("http://").split(":")
     for data in (
         b"\r\n\r\n",
         b"GET",
@@ -244,12 +238,12 @@ def test_broken_http_is_survived(sluice):
     ):
         with socket.create_connection((host, int(port)), 5) as connection:
             connection.sendall(data)
-    assert sluice.get("/healthz") == {"status": "ok"}
+    assert standing_sluice.get("/healthz") == {"status": "ok"}
 
 
 @pytest.mark.parametrize("wanted", [{"ids": [2**64]}, {"ids": [-1]}, {"ids": ["x"]}, {"is": [1]}, [1]])
-def test_a_replay_that_makes_no_sense_is_refused(sluice, wanted):
-    answer = httpx.post(sluice.endpoints["http"] + "/dead-letters/replay", json=wanted)
+def test_a_replay_that_makes_no_sense_is_refused(standing_sluice, wanted):
+    answer = httpx.post(standing_sluice.endpoints["http"] + "/dead-letters/replay", json=wanted)
     assert answer.status_code == 400
     assert answer.json()["error"]
 
@@ -268,8 +262,8 @@ def test_a_replay_that_makes_no_sense_is_refused(sluice, wanted):
         "/catalog/b/k",
     ],
 )
-def test_wrong_questions_get_clear_answers(sluice, path):
-    answer = httpx.get(sluice.endpoints["http"] + path)
+def test_wrong_questions_get_clear_answers(standing_sluice, path):
+    answer = httpx.get(standing_sluice.endpoints["http"] + path)
     assert answer.status_code in (400, 404)
     assert answer.json()["error"]
 
@@ -278,8 +272,8 @@ def test_two_cannot_run_on_one_folder(sluice, tmp_path):
     other = Sluice(sluice.folder)
     log = tmp_path / "other.log"
     with log.open("wb") as out:
-        other.process = __import__("subprocess").Popen(
-            [__import__("sys").executable, "-m", "infra.cli", "up"], env=other.environment, stdout=out, stderr=out
+        other.process = subprocess.Popen(
+            [sys.executable, "-m", "infra.cli", "up"], env=other.environment, stdout=out, stderr=out
         )
         assert other.process.wait(30) == 1
     assert "another sluice is running" in " ".join(log.read_text().split())

@@ -7,19 +7,19 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import httpx
 import pytest
 
 from events.codec import decode, encode_binary, encode_structured
 from events.event import Event
+from tests.plain_http import Silent, answering
 
 MODULE = """
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def later(event: Event) -> None:
 """
 
 
-class Broker(BaseHTTPRequestHandler):
+class Broker(Silent):
     """What K_SINK names: keeps what it gets."""
 
     got: ClassVar[list[Event]] = []
@@ -61,8 +61,6 @@ class Broker(BaseHTTPRequestHandler):
         self.send_response(self.status)
         self.send_header("Content-Length", "0")
         self.end_headers()
-
-    def log_message(self, *_: Any) -> None: ...
 
 
 @contextmanager
@@ -95,13 +93,10 @@ def serving(folder: Path, **settings: str) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a container with a sink."""
-    broker = ThreadingHTTPServer(("127.0.0.1", 0), Broker)
-    threading.Thread(target=broker.serve_forever, daemon=True).start()
-    sink = {"K_SINK": f"http://127.0.0.1:{broker.server_port}/", "K_CE_OVERRIDES": '{"extensions":{"team":"radio"}}'}
-    with serving(tmp_path_factory.mktemp("knative"), **sink) as url:
-        yield url
-    broker.shutdown()
-    broker.server_close()
+    with answering(ThreadingHTTPServer(("127.0.0.1", 0), Broker)) as sink:
+        settings = {"K_SINK": sink, "K_CE_OVERRIDES": '{"extensions":{"team":"radio"}}'}
+        with serving(tmp_path_factory.mktemp("knative"), **settings) as url:
+            yield url
 
 
 def send(url: str, kind: str, *, reply: bool = False, structured: bool = False) -> httpx.Response:

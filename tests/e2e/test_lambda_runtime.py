@@ -10,11 +10,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.plain_http import Silent
 
 MODULE = """
 from cloudevents.http import CloudEvent
@@ -30,7 +32,7 @@ def answer(event: CloudEvent) -> CloudEvent:
 """
 
 
-class RuntimeApi(BaseHTTPRequestHandler):
+class RuntimeApi(Silent):
     """What Lambda offers its runtimes: the next invocation, and where its answer or error goes."""
 
     invocations: queue.Queue[Any] = queue.Queue()
@@ -57,8 +59,6 @@ class RuntimeApi(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None: ...
 
 
 @pytest.fixture(scope="module")

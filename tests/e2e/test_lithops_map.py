@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from infra.objects.s3 import S3Store
 from infra.runtime.lithops import SluiceExecutor
 from infra.runtime.planned_map import PlannedMap
 from infra.runtime.planner_client import Ports
-from tests.conftest import serving
+from tests.conftest import eventually, serving
 
 ROWS = 20_000
 CONTENT = b"a,b,c\n" + b"".join(b'%d,%d,"text, with\nlines %d"\n' % (row, row % 97, row) for row in range(ROWS))
@@ -280,7 +279,7 @@ def test_a_running_lake_plans_and_learns_over_http(sluice: Any) -> None:
     config = Config(data=str(sluice.folder), planner=LIMITS)
     with SluiceExecutor(sluice=config, config={}, progress=False) as executor:
         assert sum(executor.map(total, "s3://data/one.csv", slices=4).result()) == WHOLE
-        profiles = eventually(lambda: sluice.get("/profiles")["profiles"], what="the run to be learnt")
+        profiles: Any = eventually(lambda: sluice.get("/profiles")["profiles"], what="the run to be learnt")
         (profile,) = profiles.values()
         assert profile["task"] == "total"
         planned = executor.map(total, "s3://data/one.csv", deadline=0.001)
@@ -290,12 +289,3 @@ def test_a_running_lake_plans_and_learns_over_http(sluice: Any) -> None:
         assert sum(planned.result()) == WHOLE
         with pytest.raises(Reject, match="not in the catalogue"):
             executor.map(total, "s3://data/nothing")
-
-
-def eventually(check: Callable[[], Any], what: str) -> Any:
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        if answer := check():
-            return answer
-        time.sleep(0.05)
-    return pytest.fail(f"waited in vain for {what}")

@@ -72,7 +72,7 @@ def test_a_bad_line_is_told_and_the_others_are_taken(sluice):
     assert {each["metric"] for each in sluice.get("/series")["series"]} == {"m_x", "m_z"}
 
 
-def test_bodies_that_are_none(sluice):
+def test_bodies_that_are_none(standing_sluice):
     for path, content, headers, status in (
         ("/write?precision=years", "m x=1", {}, 400),
         ("/write", b"no gzip", {"content-encoding": "gzip"}, 400),
@@ -85,18 +85,18 @@ def test_bodies_that_are_none(sluice):
         ("/api/v1/write", b"", {}, 400),
         ("/api/v1/write", bytes(cramjam.snappy.compress_raw(b"\xff\xff\xff")), {}, 400),
     ):
-        answer = post(sluice, path, content, **headers)
+        answer = post(standing_sluice, path, content, **headers)
         assert answer.status_code == status, answer.text
         assert status == 204 or answer.json()["error"]
 
 
-def test_questions_that_make_no_sense(sluice):
+def test_questions_that_make_no_sense(standing_sluice):
     for asked in (
         "", "metric=m&fn=magic", "metric=m&tag=novalue", "metric=m&fn=raw&start=yesterday", "metric=m&x=1",
         "metric=m&fn=avg&interval=0s", "metric=m&fn=avg&interval=1ms&start=-7d", "metric=m&fn=avg&start=-1h&end=-2h",
         "metric=m&fn=last&interval=1m&by=a", "metric=m&fn=rate&interval=five", "metric=m&fn=raw&start=2020-01-01T00:00:00",
     ):  # fmt: skip
-        answer = httpx.get(f"{sluice.endpoints['http']}/series/query?{asked}")
+        answer = httpx.get(f"{standing_sluice.endpoints['http']}/series/query?{asked}")
         assert answer.status_code == 400, (asked, answer.text)
         assert answer.json()["error"]
 
@@ -114,7 +114,7 @@ def varint(value: int) -> bytes:
     return bytes([*out, value])
 
 
-def test_prometheus_remote_write(sluice):
+def test_prometheus_remote_write(standing_sluice):
     labels = b"".join(field(1, field(1, name) + field(2, value)) for name, value in ((b"__name__", b"up"), (b"job", b"x")))
     stale = struct.unpack("<d", struct.pack("<Q", 0x7FF0000000000002))[0]
     samples = b"".join(
@@ -122,10 +122,10 @@ def test_prometheus_remote_write(sluice):
         for at, value in ((NOW - 5, 1.0), (NOW, 0.5), (NOW + 1, stale))
     )
     body = bytes(cramjam.snappy.compress_raw(field(1, labels + samples)))
-    assert post(sluice, "/api/v1/write", body).status_code == 204
-    assert points(sluice, "up", end=NOW + 10) == [[NOW - 5, 1.0], [NOW, 0.5]]
+    assert post(standing_sluice, "/api/v1/write", body).status_code == 204
+    assert points(standing_sluice, "up", end=NOW + 10) == [[NOW - 5, 1.0], [NOW, 0.5]]
     old = field(1, labels + field(2, b"\x09" + struct.pack("<d", 1.0) + b"\x10" + varint(5)))
-    answer = post(sluice, "/api/v1/write", bytes(cramjam.snappy.compress_raw(old)))
+    answer = post(standing_sluice, "/api/v1/write", bytes(cramjam.snappy.compress_raw(old)))
     assert answer.status_code == 400
     assert "too old" in answer.json()["error"]
 
@@ -172,11 +172,11 @@ def test_what_was_answered_is_there_after_kill_9(sluice):
     assert points(sluice, "m_x", end=NOW + 1000) == [[NOW + number, float(number)] for number in range(40)]
 
 
-def test_the_command_line_lists_and_asks(sluice):
-    post(sluice, "/write?precision=ms", f"m,host=a x=1.5 {NOW}")
+def test_the_command_line_lists_and_asks(standing_sluice):
+    post(standing_sluice, "/write?precision=ms", f"m,host=a x=1.5 {NOW}")
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "infra.cli", "series", *arguments, "--data", str(sluice.folder)]
+        command = [sys.executable, "-m", "infra.cli", "series", *arguments, "--data", str(standing_sluice.folder)]
         return subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), timeout=60)
 
     assert "host=a" in run("ls").stdout

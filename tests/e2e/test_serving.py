@@ -18,6 +18,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.conftest import Sluice, eventually, free_port, need
+from tests.onnx_models import linear
 
 ROOT = Path(__file__).parents[2]
 #: Where ``scripts/bench serving`` keeps KServe's packages, if it was ever run.
@@ -31,19 +32,6 @@ def kserve_python() -> str:
     if not KSERVE.exists():
         pytest.skip("needs KServe in build/peers (run scripts/bench serving once)")
     return str(KSERVE)
-
-
-def linear(weight: float) -> bytes:
-    """``y = weight * x`` over rows of three."""
-    graph = helper.make_graph(
-        [helper.make_node("Mul", ["x", "w"], ["y"])],
-        "linear",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
-        [helper.make_tensor("w", TensorProto.FLOAT, [3], np.full(3, weight, "f4"))],
-    )
-    made: bytes = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
-    return made
 
 
 def counting() -> bytes:

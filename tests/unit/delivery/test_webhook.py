@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any, NamedTuple
 
 import httpx
@@ -19,6 +18,7 @@ from events.event import Event
 from infra.delivery.credential import Credential
 from infra.delivery.rate import Rate
 from infra.delivery.webhook import Gone, HttpSettings, SinkError, Webhook, address_of, seconds_of, settings_of
+from tests.plain_http import Silent, answering
 
 EVENT = Event(id="1", source="/s", type="t", subject="a", datacontenttype="application/json", data={"n": 1})
 
@@ -39,7 +39,7 @@ class Receiver:
         self.body = b""
         receiver = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Silent):
             protocol_version = "HTTP/1.1"
 
             def _answer(self) -> None:
@@ -57,9 +57,6 @@ class Receiver:
 
             do_POST = do_PUT = do_OPTIONS = do_GET = _answer
 
-            def log_message(self, *_: object) -> None:
-                pass
-
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
@@ -76,12 +73,8 @@ class Receiver:
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     made = Receiver()
-    thread = threading.Thread(target=made.server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield made
-    made.server.shutdown()
-    thread.join()
-    made.server.server_close()
+    with answering(made.server):
+        yield made
 
 
 @pytest.fixture

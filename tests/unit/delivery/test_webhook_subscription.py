@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from infra.runtime.api import Api
 from infra.runtime.asgi import Endpoint
 from infra.sources.token import callback_url
 from tests.conftest import eventually, serving
+from tests.plain_http import Silent, answering
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ class Sink:
         self.asked: list[str | None] = []
         sink = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Silent):
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["content-length"]))
                 sink.types.append(self.headers["ce-type"])
@@ -64,9 +64,6 @@ class Sink:
                 self.send_response(204)
                 self.end_headers()
 
-            def log_message(self, *_: object) -> None:
-                pass
-
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
 
@@ -74,12 +71,8 @@ class Sink:
 @pytest.fixture
 def sink() -> Iterator[Sink]:
     made = Sink()
-    thread = threading.Thread(target=made.server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield made
-    made.server.shutdown()
-    thread.join()
-    made.server.server_close()
+    with answering(made.server):
+        yield made
 
 
 def event(kind: str = "t", number: int = 1, source: str = "/s") -> Event:

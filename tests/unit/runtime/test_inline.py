@@ -60,7 +60,7 @@ class Echo:
 def echo() -> Iterator[tuple[Echo, int, uvicorn.Server]]:
     """A server of ``Echo`` in a thread, and its port."""
     app = Echo()
-    config = uvicorn.Config(app, http=Inline, port=0, lifespan="off", ws="none", log_config=None, timeout_keep_alive=1)
+    config = uvicorn.Config(app, http=Inline, port=0, lifespan="off", ws="none", log_config=None, timeout_keep_alive=2)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -207,12 +207,11 @@ def test_an_idle_connection_is_closed(echo) -> None:
 
 def test_a_connection_in_use_stays_open(echo) -> None:
     _, port, _ = echo
-    parts = [post(b"quick"), post(b"slow"), post(b"quick"), post(b"END")]
     with socket.create_connection(("127.0.0.1", port), 10) as connection:
-        for part in parts:
-            connection.sendall(part)
+        for number, body in enumerate((b"quick", b"slow", b"quick", b"END")):
+            time.sleep(0.8 if number else 0)  # together longer than an idle connection lives
+            connection.sendall(post(body))
             assert connection.recv(4096)
-            time.sleep(0.6)
 
 
 def test_a_server_ends_although_a_request_has_only_begun(echo) -> None:

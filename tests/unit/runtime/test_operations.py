@@ -6,9 +6,8 @@ import hashlib
 import json
 import logging
 import sys
-import threading
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import msgspec
@@ -27,6 +26,7 @@ from infra.delivery.tracing import Tracing, traced
 from infra.lake import Lake
 from infra.runtime.logs import JsonFormatter
 from tests.conftest import eventually
+from tests.plain_http import Silent, answering
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -149,25 +149,20 @@ def test_spans_are_exported_below_the_events_trace(monkeypatch) -> None:
     pytest.importorskip("opentelemetry.sdk")
     bodies: list[bytes] = []
 
-    class Collector(BaseHTTPRequestHandler):
+    class Collector(Silent):
         def do_POST(self) -> None:
             bodies.append(self.rfile.read(int(self.headers["content-length"])))
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, *_) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
-    tracing = Tracing()
-    with tracing.span(event(extensions={"traceparent": TRACE}), "ingest"):
-        pass
-    tracing.close()
-    server.shutdown()
-    server.server_close()
+    with answering(ThreadingHTTPServer(("127.0.0.1", 0), Collector)) as url:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
+        tracing = Tracing()
+        with tracing.span(event(extensions={"traceparent": TRACE}), "ingest"):
+            pass
+        tracing.close()
     (body,) = bodies
     assert bytes.fromhex(TRACE.split("-")[1]) in body
     assert bytes.fromhex(TRACE.split("-")[2]) in body

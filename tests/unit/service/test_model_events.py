@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 
 import httpx
 import msgspec
@@ -27,6 +26,7 @@ from infra.runtime.api import Api
 from infra.runtime.asgi import Endpoint
 from tests.conftest import ACCESS, SECRET, eventually, serving
 from tests.onnx_models import linear
+from tests.plain_http import Silent, answering
 
 PUBLISHED, PROMOTED = "dev.sluice.model.published.v1", "dev.sluice.model.promoted.v1"
 
@@ -198,24 +198,19 @@ def test_a_url_that_comes_late_is_fresh_and_one_that_is_off_is_not_there(lake, o
     assert lake.subscriptions.completed(msgspec.structs.replace(event, type="a.b")).data == event.data
 
 
-class Hook(BaseHTTPRequestHandler):
+class Hook(Silent):
     def do_POST(self) -> None:
         self.server.got.append((self.headers["ce-type"], json.loads(self.rfile.read(int(self.headers["content-length"])))))  # type: ignore[attr-defined]
         self.send_response(204)
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 def test_webhooks_of_one_model(lake, objects, api):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
     server.got = []  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with answering(server) as url:
         wanted = {
-            "sink": f"http://127.0.0.1:{server.server_port}/",
+            "sink": url,
             "types": ["dev.sluice.model.published.v1"],
             "filters": [{"exact": {"subject": "models/digits"}}],
         }
@@ -226,10 +221,6 @@ def test_webhooks_of_one_model(lake, objects, api):
         ((kind, data),) = server.got  # type: ignore[attr-defined]
         assert (kind, data["name"]) == (PUBLISHED, "digits")
         check({"data": data}, content)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.mark.server

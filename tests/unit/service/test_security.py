@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import ThreadingHTTPServer
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +14,7 @@ from events.event import Event, now
 from events.ports import Entry
 from infra.catalog.entries import Entries
 from tests.conftest import eventually
+from tests.plain_http import Silent, answering
 
 WORD = "zanzibar"
 RIGHTS = ("owners", "view", "edit", "manage", "delete")
@@ -140,7 +140,7 @@ def test_the_right_to_see_is_not_the_right_to_change(service) -> None:
     assert eve.delete(path).status_code == 403
 
 
-class Sink(BaseHTTPRequestHandler):
+class Sink(Silent):
     """Keeps what it is sent."""
 
     received: list[str]
@@ -150,20 +150,16 @@ class Sink(BaseHTTPRequestHandler):
         self.send_response(204)
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None: ...
-
 
 def test_a_subscription_acts_with_the_rights_of_its_maker(service) -> None:
     received: dict[str, list[str]] = {"ann": [], "eve": []}
-    servers = {}
-    for name in received:
-        server = servers[name] = ThreadingHTTPServer(("127.0.0.1", 0), type("Kept", (Sink,), {"received": received[name]}))
-        Thread(target=server.serve_forever, daemon=True).start()
+    kept = [type("Kept", (Sink,), {"received": received[name]}) for name in received]
+    sinks = {name: service.stack.enter_context(answering(ThreadingHTTPServer(("127.0.0.1", 0), one)))
+             for name, one in zip(received, kept, strict=True)}  # fmt: skip
     clients = {name: service.as_(name) for name in received}
     made = {}
     for name, client in clients.items():
-        sink = f"http://127.0.0.1:{servers[name].server_port}/"
-        made[name] = client.post("/subscriptions", json={"sink": sink}).json()
+        made[name] = client.post("/subscriptions", json={"sink": sinks[name]}).json()
         assert "maker" not in made[name]
     ann, eve = clients["ann"], clients["eve"]
     assert [each["id"] for each in eve.get("/subscriptions").json()["subscriptions"]] == [made["eve"]["id"]]
@@ -181,6 +177,3 @@ def test_a_subscription_acts_with_the_rights_of_its_maker(service) -> None:
     assert "record.updated" in received["eve"][0]
     follow = eve.get("/events", params={"limit": 10}).json()["events"]
     assert json.dumps(follow).count("dev.sluice.") == 1
-    for server in servers.values():
-        server.shutdown()
-        server.server_close()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -18,6 +17,7 @@ from infra.cli import app as cli
 from infra.config import ConfigError, Kubernetes, Objects
 from infra.serving.kubernetes import Cluster
 from infra.serving.manifest import Wanted, check, manifests, shown
+from tests.plain_http import Silent, answering
 
 OBJECTS = Objects(endpoint="https://rgw.example:7443", access_key="the-access", secret_key="the-secret", region="north")
 REPOSITORY = Repository(name="models", bucket="lake", prefix="models/")
@@ -96,7 +96,7 @@ def test_names_and_unknown_fields_are_refused():
             check(wrong)
 
 
-class Fake(BaseHTTPRequestHandler):
+class Fake(Silent):
     """An API server that keeps what is applied, and refuses who may not."""
 
     def do_PATCH(self) -> None:
@@ -111,20 +111,13 @@ class Fake(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 @pytest.fixture
 def api():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Fake)
     server.asked, server.kserve = [], True  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join(5)
+    with answering(server):
+        yield server
 
 
 def test_it_is_applied_by_server_side_apply(api, monkeypatch, tmp_path):

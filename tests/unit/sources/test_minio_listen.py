@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +15,7 @@ from minio.error import S3Error
 from infra.objects.s3 import S3Store
 from infra.sources.minio import Listener
 from tests.conftest import ACCESS, SECRET, eventually
+from tests.plain_http import Silent, answering
 
 CSV = b"a,b\n1,2\n"
 
@@ -70,7 +71,7 @@ def test_an_unknown_event_is_refused(quiet):
         next(iter(lines))
 
 
-class StandIn(BaseHTTPRequestHandler):
+class StandIn(Silent):
     """Speaks MinIO's listen protocol: each connection gets one record, keep-alives, and then the end."""
 
     protocol_version = "HTTP/1.1"
@@ -96,17 +97,12 @@ class StandIn(BaseHTTPRequestHandler):
             return
         self.wfile.write(b"0\r\n\r\n")
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 def test_a_stream_that_breaks_is_taken_up_again_with_a_sweep_each_time(lake):
     payload = json.loads((Path(__file__).parents[2] / "payloads" / "minio-listen.json").read_text())
     handler = type("Handler", (StandIn,), {"given": 0, "record": payload["Records"][0]})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        store = S3Store(f"http://127.0.0.1:{server.server_port}", ACCESS, SECRET)
+    with answering(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as url:
+        store = S3Store(url, ACCESS, SECRET)
         sweeps: list[tuple[str, str]] = []
         listener = Listener("s3://bucket", store, lake, lambda *place: sweeps.append(place))
         listener.start()
@@ -116,5 +112,3 @@ def test_a_stream_that_breaks_is_taken_up_again_with_a_sweep_each_time(lake):
         finally:
             listener.stop()
             store.close()
-            server.shutdown()
-            thread.join()

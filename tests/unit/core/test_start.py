@@ -1,0 +1,24 @@
+"""What a program loads when it starts: the libraries that all its users need, and none that only some do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+FITTING = {"scipy", "pandas", "torch", "astropy", "onnx", "onnxruntime", "casacore", "dp3"}
+CLIENTS = {"psycopg", "redis", "minio", "cramjam", "alembic"}
+SERVING = {"sqlalchemy", "boto3", "numpy", "pyarrow", "duckdb", "rdflib", "uvicorn", "starlette", "lithops"}
+LAKE = "import infra.runtime.embedded, functions, infra.runtime.wiring as wiring; wiring.load(functions.FUNCTIONS)"
+
+
+@pytest.mark.parametrize(
+    ("start", "needless"),
+    [("import infra.cli", FITTING | CLIENTS | SERVING), (LAKE, FITTING | CLIENTS)],
+    ids=["the command line", "a lake"],
+)
+def test_a_start_loads_no_library_that_only_some_need(start: str, needless: set[str]) -> None:
+    program = f"import sys\n{start}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert needless & set(done.stdout.split()) == set()
