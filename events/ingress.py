@@ -84,6 +84,7 @@ def _read_notification(content_type: str, headers: Headers, body: bytes) -> Rece
     if received is None:
         raise BadEvent(
             "the body is neither a CloudEvent nor a bucket notification; a CloudEvent in JSON has the content type "
-            "application/cloudevents+json, one in binary mode has the headers ce-specversion, ce-id, ce-source and ce-type"
+            "application/cloudevents+json, one in binary mode has the headers ce-specversion, ce-id, ce-source and ce-type; "
+            "a bucket notification has Records, or the form of one of the stores in docs/events.md"
         )
     return received

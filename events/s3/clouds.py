@@ -13,8 +13,7 @@ import msgspec
 
 from events.errors import BadEvent
 from events.event import Event
-from events.s3.record import to_event
-from events.s3.stores import RAW_KEYS
+from events.s3.changes import change
 
 _GOOGLE = {
     "finalized": "ObjectCreated:Put",
@@ -51,7 +50,7 @@ def google(event: Event, data: dict[str, Any]) -> Event:
             entity["eTag"] = b64decode(found.md5_hash, validate=True).hex()
     except (msgspec.ValidationError, ValueError) as error:
         raise BadEvent(f"the event of Google Cloud Storage cannot be read: {error}") from error
-    return _event(event, "google:storage", "", name, found.bucket, entity)
+    return change(name, event.time or "", found.bucket, entity, source="google:storage", id=event.id)
 
 
 def azure(event: Event, data: dict[str, Any]) -> Event:
@@ -59,28 +58,18 @@ def azure(event: Event, data: dict[str, Any]) -> Event:
     name = _named(_AZURE, event.type.rpartition(".")[2])
     start, _, path = (event.subject or "").partition("/containers/")
     container, _, key = path.partition("/blobs/")
-    if not start.startswith("/blobServices/"):
+    if not start.removeprefix("/").startswith("blobServices/"):
         raise BadEvent(f"the subject {event.subject!r} names no blob")
     try:
         found = msgspec.convert(data, _AzureBlob)
     except msgspec.ValidationError as error:
         raise BadEvent(f"the event of Azure Blob Storage cannot be read: {error}") from error
     entity = {"key": key, "size": found.content_length, "sequencer": found.sequencer}
-    return _event(event, "azure:blob", event.source.rpartition("/")[2], name, container, entity)
+    place = event.source.rpartition("/")[2]
+    return change(name, event.time or "", container, entity, source="azure:blob", place=place, id=event.id)
 
 
 def _named(names: dict[str, str], kind: str) -> str:
     if kind not in names:
         raise BadEvent(f"{kind[:60]!r} is no change of an object's content")
     return names[kind]
-
-
-def _event(event: Event, source: str, place: str, name: str, bucket: str, entity: dict[str, Any]) -> Event:
-    record = {
-        "eventSource": source,
-        "awsRegion": place,
-        "eventTime": event.time or "",
-        "eventName": name,
-        "s3": {"bucket": {"name": bucket}, "object": entity},
-    }
-    return to_event(record, "$", RAW_KEYS, base_id=event.id)

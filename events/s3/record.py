@@ -1,8 +1,9 @@
 """One S3 record as an event, by the CloudEvents adapter for S3, for every store alike.
 
 Source: CloudEvents ``adapters/aws-s3.md``. The data are the record in one normal form, which ``event.read(S3Record)`` takes:
-``s3.object.key`` is plain text, ``eventName`` has no ``s3:`` prefix, ``eventTime`` is RFC 3339, ``eTag`` has no quotes, and a
-member of ``s3.object`` that was ``null`` is left out. Everything else stays as the store sent it.
+``s3.object.key`` is plain text, ``eventName`` is written as AWS does, without ``s3:``, ``eventTime`` is RFC 3339, ``eTag`` is
+called so and has no quotes, ``size`` is a number, and a member of ``s3.object`` that was ``null`` is left out. Everything else
+stays as the store sent it.
 
 Two things go beyond the adapter. Its id, ``request-id.id-2``, is the same for every key of one batch delete, so a digest of
 what tells the records apart follows it. A control character in a key stands percent-encoded in ``subject`` and
@@ -26,6 +27,16 @@ from events.types import S3Record
 
 TYPE_PREFIX = "com.amazonaws.s3."
 _OFFSET = re.compile(r"(?<=[0-9])([+-][0-9]{2})([0-9]{2})\Z")
+#: The names of what this lake acts upon, by their form in small letters.
+_NAMES = {
+    name.lower(): name
+    for group, kinds in {
+        "ObjectCreated": ("Put", "Post", "Copy", "CompleteMultipartUpload"),
+        "ObjectRemoved": ("Delete", "DeleteMarkerCreated"),
+        "LifecycleExpiration": ("Delete", "DeleteMarkerCreated"),
+    }.items()
+    for name in (f"{group}:{kind}" for kind in kinds)
+}
 _URI_CHARACTERS = "!$&'()*+,;=:@/-._~"
 
 
@@ -56,12 +67,16 @@ def _to_event(record: Any, store: Store | None, base_id: str) -> Event:
     store = store or store_of(source)
     thing = {name: value for name, value in record["s3"]["object"].items() if value is not None}
     thing["key"] = store.key(thing["key"])
+    if "eTag" not in thing and "etag" in thing:
+        thing["eTag"] = thing.pop("etag")
     if isinstance(thing.get("eTag"), str):
         thing["eTag"] = thing["eTag"].strip('"')
+    if isinstance(thing.get("size"), str) and thing["size"].isdecimal():
+        thing["size"] = int(thing["size"])
     store.tidy(thing)
     normal = {
         **record,
-        "eventName": record["eventName"].removeprefix("s3:"),
+        "eventName": _named(record["eventName"]),
         "eventTime": _rfc3339(record["eventTime"]),
         "s3": {**record["s3"], "object": thing},
     }
@@ -85,6 +100,11 @@ def _to_event(record: Any, store: Store | None, base_id: str) -> Event:
     for attribute in ("id", "source", "type"):
         check(attribute, getattr(event, attribute))
     return event
+
+
+def _named(name: str) -> str:
+    """An event name as AWS writes it: stores that imitate it are not always strict with capitals."""
+    return _NAMES.get(name.lower().removeprefix("s3:"), name.removeprefix("s3:"))
 
 
 def _rfc3339(time: str) -> str:

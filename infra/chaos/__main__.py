@@ -45,17 +45,15 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(f"no fault is called {options.only!r}; there are: {names}")
         folder.rmdir()
         return 2
+    totals: dict[str, Verdict] = {}
+    counts: Counter[str] = Counter()
     try:
         with rounds:
-            totals, counts = _run(rounds, options, console)
+            _run(rounds, options, console, totals, counts)
     except KeyboardInterrupt:
-        shutil.rmtree(folder, ignore_errors=True)
+        _clear(folder, totals, console)
         raise
-    good = all(verdict.good for verdict in totals.values())
-    if good:
-        shutil.rmtree(folder, ignore_errors=True)
-    else:
-        console.print(f"databases and logs are kept in {folder}", soft_wrap=True)
+    good = _clear(folder, totals, console)
     _tell(console, totals, counts)
     lost, doubled, wrong = (sum(len(getattr(each, name)) for each in totals.values()) for name in ("lost", "doubled", "wrong"))
     print(json.dumps({"rounds": sum(counts.values()), "lost": lost, "doubled": doubled, "wrong": wrong}))
@@ -77,9 +75,9 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _run(rounds: Rounds, options: argparse.Namespace, console: Console) -> tuple[dict[str, Verdict], Counter[str]]:
-    totals: dict[str, Verdict] = {}
-    counts: Counter[str] = Counter()
+def _run(
+    rounds: Rounds, options: argparse.Namespace, console: Console, totals: dict[str, Verdict], counts: Counter[str]
+) -> None:
     with Progress("rounds", options.rounds, console, unit="rounds") as progress:
         for fault, seed, verdict in rounds.run(options.rounds, options.seed, options.only):
             totals.setdefault(fault.full_name, Verdict()).add(verdict)
@@ -91,7 +89,16 @@ def _run(rounds: Rounds, options: argparse.Namespace, console: Console) -> tuple
                 console.print(f"{fault.full_name} failed: {again}", soft_wrap=True)
                 for text in [*verdict.lost, *verdict.doubled, *verdict.wrong][:SHOWN]:
                     console.print(f"  {text}", markup=False, soft_wrap=True)
-    return totals, counts
+
+
+def _clear(folder: Path, totals: dict[str, Verdict], console: Console) -> bool:
+    """Remove what nobody has to look at; whether all was good."""
+    good = all(verdict.good for verdict in totals.values())
+    if good:
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        console.print(f"databases and logs are kept in {folder}", soft_wrap=True)
+    return good
 
 
 def _tell(console: Console, totals: dict[str, Verdict], counts: Counter[str]) -> None:

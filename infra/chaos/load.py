@@ -22,10 +22,11 @@ from infra.chaos.world import SHUFFLED, World
 EVENTS, UPLOADS, SUBJECTS, UPLOADERS = 8, 5, 4, 2
 #: How many events of every other subject are of the other kind.
 OTHERS = 3
-#: Between two of one sender once it has sent what it must, but the fault has not happened yet.
-PAUSE = 0.03
+#: Between two of one sender once it has sent what it must, but the fault has not happened yet; longer after each ``MANY``: a
+#: server may take minutes to come back, and all that was sent must be worked on.
+PAUSE, MANY = 0.03, 20
 #: How long a round's fault may take to happen.
-ROUND_SECONDS = 60.0
+ROUND_SECONDS = PATIENCE
 JSON = {"content-type": "application/cloudevents+json"}
 RECORDS = {"content-type": "application/json"}
 
@@ -93,7 +94,7 @@ class Load:
 
     def _events(self, subject: str, enough: Callable[[], bool]) -> None:
         sent = self.sent[subject]
-        while len(sent) < EVENTS or self._more(enough):
+        while len(sent) < EVENTS or self._more(enough, len(sent)):
             id = f"r{self.number}-{subject}-{len(sent)}"
             other = self.how.kind != "plain" and subject in ("s1", "s3") and len(sent) < OTHERS
             kind = self.how.kind if other else "plain"
@@ -130,7 +131,7 @@ class Load:
     def _uploads(self, sender: int, enough: Callable[[], bool]) -> None:
         choose = random.Random(f"{self.seed}/{sender}")
         count = 0
-        while count < UPLOADS or self._more(enough):
+        while count < UPLOADS or self._more(enough, count):
             bucket = SHUFFLED if self.how.shuffled else self.world.buckets[count % len(self.world.buckets)]
             place = bucket, f"r{self.number}/{sender}/ü {count}.csv"
             first = count == 0  # is always overwritten and removed in between
@@ -175,9 +176,9 @@ class Load:
                 self._until_taken(partial(self._post, part, RECORDS), "a notification")
             until(self.world.idle, "the lake to be done with the first notifications")
 
-    def _more(self, enough: Callable[[], bool]) -> bool:
+    def _more(self, enough: Callable[[], bool], sent: int) -> bool:
         """Whether the fault still has to happen."""
-        time.sleep(PAUSE)
+        time.sleep(PAUSE * (1 + sent // MANY))
         return not enough() and time.monotonic() < self._stop
 
     def _until_taken(self, attempt: Callable[[int], bool], what: str) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import shutil
 import socket
 import subprocess
-import sys
+import threading
 import time
 from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,12 @@ import redis
 ROOT = Path(__file__).parents[2]
 CEPH_SCRIPTS = ROOT / "infra" / "deploy" / "ceph"
 ACCESS, SECRET = "chaos-access", "chaos-secret"
-PATIENCE = 60.0
+#: How long anything may take: nothing is timed here, and other programs may have the processors for minutes.
+PATIENCE = 300.0
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["infra.chaos.victim"])
+#: The standard library looks after all children whenever one is started, and lanes start and end them at once.
+_CHILDREN = threading.Lock()
 
 
 class Stuck(Exception):
@@ -47,39 +54,44 @@ def port() -> int:
 
 
 class Victim:
-    """One process of a lake: ``arguments`` are those of ``infra.chaos.victim``; descriptors in ``pass_fds`` are handed over."""
+    """One process of a lake: ``arguments`` are those of ``infra.chaos.victim``; ``held`` is a socket that it listens on."""
 
     def __init__(
-        self, name: str, arguments: list[str], environment: dict[str, str], log: Path, pass_fds: tuple[int, ...]
+        self, name: str, armed: Path, arguments: list[str], environment: dict[str, str], log: Path, held: socket.socket | None
     ) -> None:
         self.name = name
-        self._arguments, self._environment, self._log, self._pass_fds = arguments, environment, log, pass_fds
-        self._process: subprocess.Popen[bytes] | None = None
+        self._given = armed, arguments, environment, log, held
+        self._process: ForkServerProcess | None = None
         #: Not to be started again until this time (``time.monotonic``).
         self.away_until = 0.0
 
     def start(self) -> None:
         """Start it; does not wait until it is ready."""
         self.end()
-        command = [sys.executable, "-m", "infra.chaos.victim", *self._arguments]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, env=self._environment, stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=self._pass_fds
-            )
+        with _CHILDREN:
+            self._process = _FORKS.Process(target=_run, args=self._given)
+            self._process.start()
 
     @property
     def alive(self) -> bool:
         """Whether it runs."""
-        return self._process is not None and self._process.poll() is None
+        with _CHILDREN:
+            return self._process is not None and self._process.is_alive()
 
     def end(self) -> None:
         """Kill -9, if it runs."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(20)
-            if self._process.stdin:
-                self._process.stdin.close()
-            self._process = None
+        with _CHILDREN:
+            if self._process is not None:
+                self._process.kill()
+                self._process.join()
+                self._process.close()
+                self._process = None
+
+
+def _run(*given: Any) -> None:
+    from infra.chaos.victim import run  # here: only the process that victims are forked from needs all of the lake
+
+    run(*given)
 
 
 class Redis:

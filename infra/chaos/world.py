@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from uuid import uuid4
 import httpx
 
 from infra.chaos.effects import SENT
-from infra.chaos.processes import ACCESS, ROOT, SECRET, Ceph, Redis, Stuck, Victim, port, until
+from infra.chaos.processes import ACCESS, PATIENCE, ROOT, SECRET, Ceph, Redis, Stuck, Victim, port, until
 from infra.chaos.sink import Sink
 from infra.chaos.steps import Trap
 from infra.config import Config
@@ -30,8 +31,10 @@ WORLDS = {"embedded": (), "redis": ("redis",), "ceph": ("redis", "ceph")}
 #: A bucket whose notifications go to ``Sink.records``, one whose notifications go to the second process that accepts, and one
 #: whose arrive when Ceph's queue gets to it: checked at the end.
 SHUFFLED, PUSHED, QUEUED = "shuffled", "pushed", "queued"
-QUIET_SECONDS = 90.0
 SINK_ATTEMPTS = 5
+#: How long a dead worker keeps its shards. Where other programs have the processors, a living one loses them too, and whoever
+#: takes them cannot tell: a delivery may be lost so many times, in one round, before it counts as what kills its workers.
+LEASE_S, LOSSES = 2.0, 20
 
 
 class World:
@@ -43,8 +46,6 @@ class World:
         (folder / "armed").mkdir(parents=True)
         self.trap, self.sink, self.client = Trap(folder / "armed"), Sink(), httpx.Client(timeout=10.0)
         self._held = socket.create_server(("127.0.0.1", 0), backlog=512) if self.ceph else None
-        if self._held:
-            self._held.set_inheritable(True)
         http, door = self._held.getsockname()[1] if self._held else port(), port()
         self.fronts = [f"http://127.0.0.1:{http}", *([f"http://127.0.0.1:{port()}"] if self.several else [])]
         self.endpoint = servers["ceph"].url if self.ceph else f"http://127.0.0.1:{door}"
@@ -52,6 +53,8 @@ class World:
         self._environment = self._settings(http, door)
         self.victims = {each.name: each for each in self._victims()}
         self.mark, self.letters = 0, set[int]()
+        #: Set by another thread: give up, soon.
+        self.stopping = threading.Event()
         #: What the catalogue must hold of ``QUEUED`` in the end: key -> ETag, ``None`` for what was removed.
         self.owed: dict[str, str | None] = {}
 
@@ -63,8 +66,8 @@ class World:
             "DATA": self.folder / "data", "HTTP_PORT": http, "DOOR_PORT": door, "DOOR_ENABLED": not self.ceph,
             "DOOR_ACCESS_KEY": ACCESS, "DOOR_SECRET_KEY": SECRET, "DOOR_TARGETS": targets,
             "OBJECTS_ENDPOINT": self.endpoint, "OBJECTS_ACCESS_KEY": ACCESS, "OBJECTS_SECRET_KEY": SECRET,
-            "FUNCTIONS": ["infra.chaos.effects"], "DELIVERY_LEASE_S": 1.0, "DELIVERY_BACKOFF_S": 0.1,
-            "DELIVERY_BACKOFF_MAX_S": 0.5, "DELIVERY_SINK_ATTEMPTS": SINK_ATTEMPTS,
+            "FUNCTIONS": ["infra.chaos.effects"], "DELIVERY_LEASE_S": LEASE_S, "DELIVERY_ATTEMPTS": LOSSES,
+            "DELIVERY_BACKOFF_S": 0.05, "DELIVERY_BACKOFF_MAX_S": 0.2, "DELIVERY_SINK_ATTEMPTS": SINK_ATTEMPTS,
         }  # fmt: skip
         if "redis" in self.servers:
             settings |= {"LOG_URL": self.servers["redis"].url, "LOG_PREFIX": f"{self.name}-{uuid4().hex[:8]}"}
@@ -72,13 +75,12 @@ class World:
         return {**kept, "PYTHONPATH": str(ROOT), **{f"SLUICE_{name}": str(value) for name, value in settings.items()}}
 
     def _victims(self) -> list[Victim]:
-        held = (self._held.fileno(),) if self._held else ()
-        roles = {"up": ["up", *(text for number in held for text in ("--fd", str(number)))]}
+        roles = {"up": ["up"]}
         if self.several:
             roles |= {"worker": ["worker"], "ingress": ["ingress", self.fronts[1].rpartition(":")[2]]}
-        armed = str(self.folder / "armed")
+        armed, environment = self.folder / "armed", self._environment
         return [
-            Victim(name, [armed, *role], self._environment, self.folder / f"{name}.log", held if name == "up" else ())
+            Victim(name, armed, role, environment, self.folder / f"{name}.log", self._held if name == "up" else None)
             for name, role in roles.items()
         ]
 
@@ -120,14 +122,16 @@ class World:
             return False
 
     def nurse(self) -> None:
-        """Start again what has died, unless it is kept away."""
+        """Start again what has died, unless it is kept away. Raises ``Stuck`` when all shall stop."""
+        if self.stopping.is_set():
+            raise Stuck("stopped")
         for victim in self.victims.values():
             if not victim.alive and time.monotonic() >= victim.away_until:
                 victim.start()
 
     def get(self, path: str, **parameters: Any) -> Any:
         """The JSON answer of the lake's API, once it gives one. Raises ``Stuck``."""
-        end = time.monotonic() + QUIET_SECONDS
+        end = time.monotonic() + PATIENCE
         while True:
             self.nurse()
             try:
@@ -140,7 +144,7 @@ class World:
     def quiet(self) -> None:
         """Wait until nothing is under way: seen twice, because a notification may move between two looks."""
         before = None
-        end = time.monotonic() + QUIET_SECONDS
+        end = time.monotonic() + PATIENCE
         while True:
             status = self.get("/status")
             now = status["log"]["events"], status["log"]["waiting"], status.get("door", {"outbox": 0})["outbox"]

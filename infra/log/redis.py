@@ -148,8 +148,7 @@ class RedisLog:
         self._hand.release()
 
     def ready(self, limit: int, free: Callable[[Lane], bool]) -> list[Delivery]:
-        behind = self._hand.fill(VISIBLE_MS)
-        if behind:
+        if behind := self._hand.fill(VISIBLE_MS):
             self._settlements.park(behind)
         return self._hand.ready(limit, free)
 

@@ -74,22 +74,32 @@ class Hand:
         self._draining: set[int] = set()
         self.blocked: dict[Lane, int] = {}
         self._suspect: Kept | None = None
+        self._doubtful: set[int] = set()
 
     def lease(self, seconds: float) -> None:
         """Renew the shards, drop what was lost, prepare what was won, let go of more than a fair share once it is done."""
         giving = sorted(shard for shard in self._draining if not self._size.get(shard))
         held, share, taken = self._server.call("lease", self._owner, round(seconds * 1000), SHARDS, giving)
-        for shard in self.shards - set(held):
+        for shard in self.shards.difference(held):
             self.drop(shard)
         for shard, pending, blocked in taken:
-            self.drop(shard)
-            if pending:
-                self._recovering.add(shard)
-            for name in blocked:
-                target, _, partition = name.decode().partition("\n")
-                self.blocked[target, partition] = shard
-        self.shards = set(held)
+            self._own(shard, bool(pending), blocked)
+        for shard in sorted(set(held) - self.shards):  # what an answer that never came had won
+            self._adopt(shard)
         self._draining = set(sorted(self.shards)[share:])
+
+    def _adopt(self, shard: int) -> None:
+        """It is ours, and all that is known of it is on the server: what is pending, and which lanes are blocked."""
+        self._own(shard, True, self._server.run("ZRANGE", self._server.key("retry", shard), 0, -1))
+
+    def _own(self, shard: int, pending: bool, blocked: Iterable[bytes]) -> None:
+        self.drop(shard)
+        self.shards.add(shard)
+        if pending:
+            self._recovering.add(shard)
+        for name in blocked:
+            target, _, partition = name.decode().partition("\n")
+            self.blocked[target, partition] = shard
 
     def drop(self, shard: int) -> None:
         """The shard is not ours (any more): nothing of it is in hand."""
@@ -102,26 +112,46 @@ class Hand:
         if self._suspect and self._suspect.shard == shard:
             self._suspect = None
 
+    def doubt(self, shards: Iterable[int]) -> None:
+        """A call about these has failed: with its answer may be lost what it gave us, or that it blocked a lane."""
+        self._doubtful.update(shards)
+
     def fill(self, visible_ms: int) -> list[Kept]:
         """Take in what is due; returns what was read behind a blocked lane's first one and must be parked there."""
         behind: list[Kept] = []
+        try:
+            self._fill(visible_ms, behind)
+        except BaseException:
+            self.doubt(each.shard for each in behind)
+            raise
+        return behind
+
+    def _fill(self, visible_ms: int, behind: list[Kept]) -> None:
+        for shard in sorted(self._doubtful):
+            if shard in self.shards:
+                self._adopt(shard)
+            self._doubtful.discard(shard)
         if self._suspect is not None:
-            return behind
+            return
         for shard in sorted(self._recovering):
             if not self._size.get(shard):
                 behind += self._recover(shard)
                 if self._suspect is not None:
-                    return behind
+                    return
         if sum(self._size.values()) >= MOST:
-            return behind
+            return
         calm = sorted(self.shards - self._recovering - self._draining)
         blocked = sorted(set(self.blocked.values()))
         if blocked:
             for shard, name, given, forms in self._server.call("due", self._owner, blocked, LANES, visible_ms):
                 self._take_parked(shard, name.decode(), given, forms)
-        for stream, entries in self._read(calm):
+        try:
+            found = self._read(calm)
+        except BaseException:
+            self.doubt(calm)
+            raise
+        for stream, entries in found:
             behind += self._take(int(stream.rpartition(b":")[2]), entries, 1)
-        return behind
 
     def _read(self, shards: list[int]) -> Any:
         """New deliveries of these shards, by stream. Nothing is read unless all are ours: a new worker must find everything."""

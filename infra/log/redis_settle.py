@@ -153,12 +153,18 @@ class Settlements:
 
     def _end(self, stamp: str, done: Sequence[Settlement]) -> None:
         """Tell the script, and the hand what became of each."""
-        batch = _together(stamp, done)
-        if batch is not None and self._told(stamp, done, lambda: {**batch, "events": _packed(done)}):
-            self._hand.all_done(each.kept for each in done)
-            self._published += [each.mark for each in done if each.mark]
-        elif done:
-            self._end_each(done, self._told(stamp, done, lambda: [each.item() for each in done]))
+        if not done:
+            return
+        try:
+            batch = _together(stamp, done)
+            if batch is not None and self._told(stamp, done, lambda: {**batch, "events": _packed(done)}):
+                self._hand.all_done(each.kept for each in done)
+                self._published += [each.mark for each in done if each.mark]
+            else:
+                self._end_each(done, self._told(stamp, done, lambda: [each.item() for each in done]))
+        except BaseException:
+            self._hand.doubt(each.kept.shard for each in done)
+            raise
 
     def _told(self, stamp: str, done: Sequence[Settlement], items: Callable[[], Any]) -> Any:
         """The script's answer."""

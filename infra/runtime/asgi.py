@@ -1,9 +1,9 @@
 """The event endpoint: CloudEvents and bucket notifications in by HTTP, accepted once they are on disk.
 
 ``POST /`` (also ``/events``) answers 202 after the commit, 400 or 415 with the reason for what is no event, 413 or 431 for
-what is too large, 401 or 403 without a credential for it. Records that a store sent but nobody can read are kept as dead
-letters and answered 202, because a store would send them again for ever. ``OPTIONS`` answers the handshake of the Web Hooks
-specification. Every other path is the API's (``infra/runtime/api.py``).
+what is too large, 401 or 403 without a credential for it, and another method 405. Records that a store sent but nobody can read
+are kept as dead letters and answered 202, because a store would send them again for ever. ``OPTIONS`` answers the handshake of
+the Web Hooks specification. Every other path is the API's (``infra/runtime/api.py``).
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from infra.runtime.messages import ASGI, Receive, Scope, Send, TooLarge, answer,
 logger = logging.getLogger("sluice.http")
 MAX_HEADERS = 64 << 10
 EVENT_PATHS = ("/", "/events")
+#: What else there is at ``/events``: the log.
+READ = ("GET", "HEAD")
 OPEN_PATHS = ("/healthz", "/readyz")
 #: How long a refusal is held back: a store that is refused at once asks again at once.
 REFUSAL_SECONDS = 1.0
@@ -62,6 +64,9 @@ class Endpoint:
             await answer(send, 431, {"error": f"the headers are larger than {MAX_HEADERS} bytes"})
         elif scope["method"] == "OPTIONS" and event_path:
             await answer(send, 200, {}, *self._consent.answer(headers))
+        elif event_path and scope["method"] not in (methods := _methods(scope["path"])):
+            refusal = {"error": f"{scope['method']} is not possible here; events are sent with POST"}
+            await answer(send, 405, refusal, (b"allow", ", ".join(methods).encode()))
         elif scope["path"] in OPEN_PATHS or scope["path"].startswith(CALLBACKS):
             await self._api(scope, receive, send)
         else:
@@ -155,6 +160,11 @@ class Endpoint:
         if size > LIMIT:
             events = await asyncio.to_thread(lambda: [self._lake.claims.deposit(event) for event in events])
         return events
+
+
+def _methods(path: str) -> tuple[str, ...]:
+    """What can be done at a path that takes events."""
+    return (*(READ if path == "/events" else ()), "POST", "OPTIONS")
 
 
 async def _deny(send: Send, error: Denied) -> None:

@@ -33,6 +33,9 @@ class Push:
         self._trouble = Complaint(logger, "notifications cannot be stored, their store is answered 503")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "OPTIONS" and scope["path"].startswith("/events/"):
+            await self._app({**scope, "path": "/events"}, receive, send)  # the handshake needs no token, and tells of none
+            return
         allowed = self._allowed(scope) if scope["type"] == "http" and scope["method"] == "POST" else None
         if allowed is None:
             await self._app(scope, receive, send)

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from functools import partial
 
+import msgspec
 import pytest
 import redis
 
@@ -16,7 +17,8 @@ from events.event import Event
 from infra.config import ConfigError
 from infra.delivery import outbox
 from infra.log.log import Failure, Job
-from infra.log.redis_hand import InHand
+from infra.log.redis_hand import Hand, InHand
+from infra.log.redis_server import RedisServer
 from tests.conftest import eventually
 from tests.contract import redis_log_workers as shared
 from tests.contract.redis_log_workers import (
@@ -87,6 +89,45 @@ def test_an_event_that_kills_its_workers_becomes_a_dead_letter_and_its_neighbour
         assert [letter.event.id for letter in letters if letter.event] == ["die"]
         assert "died" in letters[0].cause
         assert sender.profiles() == {str(n): {"ids": [str(n)]} for n in range(40)}
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("seed", range(3))
+def test_answers_that_never_come_lose_nothing_and_keep_the_order(tmp_path, redis_server, monkeypatch, seed):
+    """The server does what the worker asks, and answers are lost. No lease ends, so nobody else makes up for it."""
+    choose, lost = random.Random(seed), Counter[str]()
+    often = {"lease": 0.1, "read": 0.3, "settle": 0.3, "XCLAIM": 0.3}
+    whole = RedisServer.run
+
+    def lossy(self, *command):
+        answer = whole(self, *command)
+        name = command[4] if command[0] == "EVALSHA" else command[0]
+        if threading.current_thread().name == "worker" and choose.random() < often.get(name, 0.01):
+            lost[name] += 1
+            raise Retry("the answer was lost")
+        return answer
+
+    monkeypatch.setattr(RedisServer, "run", lossy)
+    monkeypatch.setattr("infra.runtime.worker.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("infra.log.redis.VISIBLE_MS", 50)
+    monkeypatch.setattr(shared, "QUICK", msgspec.structs.replace(shared.QUICK, lease_s=0.3))
+    monkeypatch.setattr(Hand, "lease", _for_an_hour(Hand.lease))
+    with lake(tmp_path / "data", redis_server.url) as made:
+        events = [work(number) for number in range(200)]
+        made.worker.start()
+        for part in range(0, len(events), 20):
+            made.append(events[part : part + 20]).result()
+            eventually(lambda: settled(made), 60, "the worker to finish")
+        for subject, found in made.profiles().items():
+            assert found["ids"] == [event.id for event in events if event.subject == subject]
+        assert sum(len(found["ids"]) for found in made.profiles().values()) == len(events)
+    assert lost["read"]
+    assert lost["settle"]
+
+
+def _for_an_hour(lease):
+    """Renewed often, as one of a third of a second is, but it ends much later."""
+    return lambda self, seconds: lease(self, 3600.0)
 
 
 def test_being_in_hand_often_is_no_crime(tmp_path, redis_server):

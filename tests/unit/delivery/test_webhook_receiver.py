@@ -66,6 +66,20 @@ def test_the_handshake_needs_no_token_and_reveals_nothing(endpoint):
 
 
 @pytest.mark.parametrize(
+    ("path", "methods", "allowed"),
+    [("/", ("GET", "HEAD", "PUT", "PATCH", "DELETE"), "POST, OPTIONS"),
+     ("/events", ("PUT", "PATCH", "DELETE"), "GET, HEAD, POST, OPTIONS")],
+)  # fmt: skip
+def test_another_method_is_told_which_there_are(endpoint, path, methods, allowed):
+    url = endpoint(token="hush")
+    for method in methods:
+        answer = httpx.request(method, url + path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, allowed), method
+    for method in allowed.split(", "):
+        assert httpx.request(method, url + path, headers={"authorization": "Bearer hush"}).status_code != 405, method
+
+
+@pytest.mark.parametrize(
     ("rate", "asked", "told"),
     [
         (0, None, "*"), (0, "9", "*"), (60, None, "60"), (60, "9", "9"), (60, "600", "60"),

@@ -12,6 +12,10 @@ from events.s3.stores import nanoseconds
 from events.types import S3Record
 
 PAYLOADS = Path(__file__).parents[2] / "payloads"
+#: Taken, and nothing to do.
+NOTHING = (
+    "aws-test-event", "aws-sns-confirmation", "b2-test-event", "google-pubsub-metadata", "seaweedfs-folder",
+)  # fmt: skip
 
 
 def payload(name):
@@ -87,7 +91,7 @@ def test_every_payload_gives_legal_events_that_travel(file):
     body = payload(file.stem)
     received = take(json.dumps(body))
     assert received.rejects == []
-    assert received.events or file.stem in ("aws-test-event", "aws-sns-confirmation")
+    assert received.events or file.stem in NOTHING
     for event in received.events:
         assert from_json(to_json(event)) == event
         assert decode(*encode_binary(event)) == [event]
@@ -178,6 +182,44 @@ def test_times_are_ordered_whatever_their_form():
     assert found == sorted(found)
     assert nanoseconds("2026-11-22T16:44:13.500+01:00") == nanoseconds("2026-11-22T15:44:13.5Z")
     assert nanoseconds("1970-01-01T00:00:01Z") == f"{10**9:016X}"
+
+
+# Stores that are almost like S3
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("s3:ObjectCreated:Put", "ObjectCreated:Put"),
+        ("objectcreated:put", "ObjectCreated:Put"),
+        ("S3:OBJECTREMOVED:DELETEMARKERCREATED", "ObjectRemoved:DeleteMarkerCreated"),
+        ("ObjectCreated:PutTagging", "ObjectCreated:PutTagging"),
+        ("s3:Own:Thing", "Own:Thing"),
+    ],
+)
+def test_capitals_of_event_names(name, read):
+    record = {**payload("aws-records")["Records"][0], "eventName": name}
+    (event,) = take({"Records": [record]}).events
+    assert (event.type, event.data["eventName"]) == (f"com.amazonaws.s3.{read}", read)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "etag", "size"),
+    [
+        ({"etag": '"e"', "eTag": None}, "e", 1024),
+        ({"etag": "no", "eTag": "e"}, "e", 1024),
+        ({"eTag": None}, "", 1024),
+        ({"size": "7"}, "d41d8cd98f00b204e9800998ecf8427e", 7),
+        ({"size": None, "sequencer": None, "versionId": None}, "d41d8cd98f00b204e9800998ecf8427e", 0),
+    ],
+)
+def test_members_that_are_missing_null_or_of_another_type(wrong, etag, size):
+    record = copy.deepcopy(payload("aws-records")["Records"][0])
+    record["s3"]["object"] |= wrong
+    for body in ({"Records": [record]}, [record], record):
+        (event,) = take(body).events
+        read = event.read(S3Record).s3.object
+        assert (read.eTag, read.size) == (etag, size)
 
 
 # AWS's envelopes

@@ -49,6 +49,21 @@ def test_the_token_may_stand_in_the_path_or_the_query(url, lake, where):
     assert (answer.status_code, answer.json()["new"]) == (202, 1)
 
 
+@pytest.mark.parametrize("where", ["/events/a/secret+token", "/events/wrong", "/events?token=wrong"])
+def test_the_handshake_is_answered_at_the_push_address_and_tells_nothing_of_the_token(url, where):
+    """Event Grid asks for consent at the very address that it will push to."""
+    answer = httpx.options(url + where, headers={"WebHook-Request-Origin": "eventgrid.azure.net"})
+    assert (answer.status_code, answer.headers["webhook-allowed-origin"]) == (200, "eventgrid.azure.net")
+
+
+@pytest.mark.parametrize("name", ["r2-put", "seaweedfs-create", "tigris", "oracle-create"])
+def test_stores_with_words_of_their_own(url, name):
+    headers = {"content-type": "application/json", "authorization": f"Bearer {TOKEN}"}
+    answer = httpx.post(f"{url}/events", content=(PAYLOADS / f"{name}.json").read_bytes(), headers=headers)
+    assert (answer.status_code, answer.json()["rejected"]) == (202, 0)
+    assert answer.json()["new"] >= 1
+
+
 @pytest.mark.parametrize("name", ["minio-webhook", "minio-webhook-delete"])
 def test_minio_sends_it_as_a_bearer_token(url, lake, name):
     answer = httpx.post(f"{url}/events", content=body(name), headers={"authorization": f"Bearer {TOKEN}"})
