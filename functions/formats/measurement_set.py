@@ -39,8 +39,10 @@ from functions.formats.zip_members import Member
 #: Storage managers whose files are small enough for the skeleton, and engines that only compute on other columns.
 PLAIN = ("StandardStMan", "IncrementalStMan", "StManAipsIO", "CompressFloat", "CompressComplex", "CompressComplexSD")
 ENGINES = ("MappedArrayEngine", "ScaledArrayEngine", "ScaledComplexData", "RetypedArrayEngine", "BitFlagsEngine")
-#: Managers that put a column's data into a file that casacore alone cannot read in parts.
-WHOLE = (b"DyscoStMan", b"LofarStMan", b"Adios2StMan", b"SisCoStMan")
+#: Managers that put a column's data into a file that casacore alone cannot read in parts, or into another table.
+WHOLE = (b"DyscoStMan", b"LofarStMan", b"Adios2StMan", b"SisCoStMan", b"ForwardColumnEngine", b"ForwardColumnIndexedRowEngine")
+#: Tables without data of their own: their description begins with their kind.
+VIRTUAL = (b"RefTable", b"ConcatTable")
 LARGE = 64 << 20  # bytes of untiled files that are always fine in a skeleton; beyond, at most a tenth of the object
 EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 
@@ -215,6 +217,9 @@ def _refusal(source: Source, root: str, files: dict[str, Member]) -> str:
     table = b"".join(parts)
     if not table.startswith(MAGIC):
         raise Broken(f"{source} has a {root}table.dat that is no casacore table")
+    for kind in VIRTUAL:
+        if kind in table[:64]:
+            return f"it is a {kind.decode()}, which only refers to other tables: copy it with casacore's deep=True first"
     for manager in WHOLE:
         if manager in table:
             return f"it has columns stored by {manager.decode()}"

@@ -15,8 +15,9 @@ from infra.config import Planner, cores
 PER_MAP = {"k8s", "knative", "aws_lambda", "code_engine", "gcp_functions", "gcp_cloudrun", "ibm_cf", "openwhisk", "oracle_f"}
 #: A vCPU on AWS Lambda comes with so much memory.
 LAMBDA_MB = 1769
-#: Most calls of one job on Kubernetes: they travel in one environment variable, which Linux limits to 128 KiB (about 3500).
-MOST_CALLS = {"k8s": 3000}
+#: Most calls of one job on Kubernetes: they travel with Lithops' configuration in one environment variable, which Linux limits
+#: to 128 KiB. That is 3500 calls at best, and less than 3100 when their slices are a hundred megabytes of text.
+MOST_CALLS = {"k8s": 2000}
 
 
 def heeds_memory(backend: str) -> bool:

@@ -1,19 +1,30 @@
 """What the workers of a map tell while they run, as small objects in Lithops' own storage: who began, and each slice's outcome.
 
-A worker that dies takes nothing along that it had finished, and whoever waits sees every slice as it ends. Keys are
-``PREFIX/WORKER-NUMBER``: number 0 says that the worker began, every other one is an outcome.
+A worker that dies takes at most the last moment's answers along, and whoever waits sees every slice soon after it ends. What
+falls into one moment is one object, ``PREFIX/WORKER-NUMBER``, which is gone once it is read: so a look at the journal costs
+what has happened since the one before, however many slices there are.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 Place = tuple[int, ...]
+#: Objects of a journal that are read at once.
+READERS = 16
+#: An object that lies in the journal as long as the map runs: Lithops' local storage removes folders that become empty, even
+#: under the hands of a worker that is just about to write there.
+MARK = "map"
 
 
 @dataclass(frozen=True)
@@ -79,35 +90,95 @@ class Outcome:
             return RuntimeError(self.trace.strip().rsplit("\n", 1)[-1])
 
 
+Entry = Began | Outcome
+
+
 class Journal:
     """The journal of one map, below ``prefix`` of ``bucket``; ``storage`` is Lithops' own, in the client or a worker."""
 
     def __init__(self, storage: Any, bucket: str, prefix: str) -> None:
         self._storage, self._bucket, self._prefix = storage, bucket, prefix
-        self._seen: set[str] = set()
+        self._read: set[str] = set()
 
-    def write(self, worker: int, number: int, entry: Began | Outcome) -> None:
-        """Tell it, as this worker's ``number``-th."""
-        self._storage.put_object(self._bucket, f"{self._prefix}/{worker:06}-{number:06}", pickle.dumps(entry))
+    def begin(self) -> None:
+        """Make it, before the first worker is asked for."""
+        self._storage.put_object(self._bucket, f"{self._prefix}/{MARK}", b"")
 
-    def news(self) -> list[Began | Outcome]:
+    def writer(self, worker: int, every: float) -> Writer:
+        """Where a worker tells; at most ``every`` seconds after, it can be read, and with 0 before ``tell`` returns."""
+
+        def put(number: int, entries: list[Entry]) -> None:
+            self._storage.put_object(self._bucket, f"{self._prefix}/{worker:06}-{number:06}", pickle.dumps(entries))
+
+        return Writer(put, every)
+
+    def news(self) -> list[Entry]:
         """What has been written since the last call."""
-        found: list[Began | Outcome] = []
-        for key in self._storage.list_keys(self._bucket, f"{self._prefix}/"):
-            if key in self._seen:
-                continue
-            try:
-                entry = pickle.loads(self._storage.get_object(self._bucket, key))  # noqa: S301 - from our own worker
-            except (EOFError, pickle.UnpicklingError):
-                continue  # a local file that is just being written
-            self._seen.add(key)
-            found.append(entry)
-        return found
+        mark = f"{self._prefix}/{MARK}"
+        keys = sorted(
+            key for key in self._storage.list_keys(self._bucket, f"{self._prefix}/") if key != mark and key not in self._read
+        )
+        if len(keys) > 1:
+            with ThreadPoolExecutor(min(len(keys), READERS)) as pool:
+                batches = list(pool.map(self._batch, keys))
+        else:
+            batches = [self._batch(key) for key in keys]
+        whole = [key for key, batch in zip(keys, batches, strict=True) if batch]
+        if whole:
+            self._storage.delete_objects(self._bucket, whole)
+            self._read.update(whole)
+        return [entry for batch in batches for entry in batch]
+
+    def _batch(self, key: str) -> list[Entry]:
+        try:
+            return pickle.loads(self._storage.get_object(self._bucket, key))  # type: ignore[no-any-return]  # noqa: S301 - from our own worker
+        except (EOFError, pickle.UnpicklingError):
+            return []  # a local file that is just being written
 
     def remove(self) -> None:
         """Forget it all."""
         if keys := self._storage.list_keys(self._bucket, f"{self._prefix}/"):
             self._storage.delete_objects(self._bucket, keys)
+
+
+class Writer:
+    """One worker's way to tell. What it is told within ``every`` seconds of the last object waits, to be one together."""
+
+    def __init__(self, put: Callable[[int, list[Entry]], None], every: float) -> None:
+        self._put, self._every = put, every
+        self._waiting: list[Entry] = []
+        self._number, self._last = 0, -math.inf
+        self._lock, self._closed = threading.Lock(), threading.Event()
+        self._thread = threading.Thread(target=self._flushes, name="journal", daemon=True)
+
+    def __enter__(self) -> Writer:
+        if self._every:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        if self._every:
+            self._thread.join()
+        self._flush()
+
+    def tell(self, entry: Entry) -> None:
+        """Tell it: at once after a silence, else a little later."""
+        self._waiting.append(entry)
+        if time.monotonic() - self._last >= self._every:
+            self._flush()
+
+    def _flushes(self) -> None:
+        while not self._closed.wait(self._every):
+            with suppress(Exception):  # it is tried again, in the end by the worker itself
+                self._flush()
+
+    def _flush(self) -> None:
+        with self._lock:
+            if told := self._waiting[:]:
+                self._put(self._number, told)
+                del self._waiting[: len(told)]  # more may have come behind them
+                self._number, self._last = self._number + 1, time.monotonic()
 
 
 def began(worker: int) -> Began:

@@ -39,7 +39,7 @@ class Lanes:
     def __init__(self, own: Any, another: Callable[[], Any], environment: dict[str, str]) -> None:
         self._own, self._another, self._environment = own, another, environment
         self.local = own.mode == "localhost"
-        #: Seconds between two looks at what has happened.
+        #: Seconds between two looks at what has happened, and between two objects of a worker's answers.
         self.pause = 0.05 if own.config["lithops"]["storage"] == "localhost" else 1.0
         self._lanes: list[Any] = [own]
         self._calls: list[tuple[Any, Any]] = []
@@ -49,8 +49,10 @@ class Lanes:
         return self._own.storage.bucket, f"{JOBS_PREFIX}/{self._own.executor_id}/{run}"
 
     def journal(self, run: str) -> Journal:
-        """The journal of a map."""
-        return Journal(self._own.storage, *self.place(run))
+        """A new journal, of a map."""
+        journal = Journal(self._own.storage, *self.place(run))
+        journal.begin()
+        return journal
 
     def submit(self, work: Any, calls: Sequence[tuple[Any, ...]], options: Options, memory: int | None) -> list[Any]:
         """Start a worker for each call."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from events.types import PlanReady, Wave, WorkerRan
+from functions.formats.format import Slice
 from infra.runtime.dealing import Placed
 from infra.runtime.journal import Began, Measured, Outcome, Place
 
@@ -16,7 +18,11 @@ MOST_TOLD = 1000
 
 @dataclass
 class Worker:
-    """One call that Lithops was asked for. ``sign`` is when it was last heard of, ``lost`` that it died or was given up."""
+    """One call that Lithops was asked for.
+
+    ``sign`` is when it was last heard of, ``lost`` that it died or was given up, ``open`` are the slices that it has not
+    answered yet, in its order.
+    """
 
     number: int
     wave: int
@@ -26,12 +32,10 @@ class Worker:
     sign: float = 0.0
     ended: bool = False
     lost: bool = False
-    seen: set[Place] = field(default_factory=set)
+    open: dict[Place, Slice] = field(init=False)
 
-    @property
-    def open(self) -> list[Placed]:
-        """The slices that it has not answered yet, in its order."""
-        return [one for one in self.part if one[0] not in self.seen]
+    def __post_init__(self) -> None:
+        self.open = dict(self.part)
 
 
 @dataclass
@@ -43,6 +47,12 @@ class Submitted:
     at: float
     failed: int = 0
     out_of_memory: int = 0
+
+    def silent(self, seconds: float) -> bool:
+        """Whether some have not begun, though for so long no other has been at work that they might have to wait for."""
+        waiting = any(worker.began is None and not worker.ended for worker in self.workers)
+        busy = any(worker.began is not None and not worker.ended and worker.open for worker in self.workers)
+        return waiting and not busy and time.time() - max(worker.sign for worker in self.workers) > seconds
 
 
 def waves(

@@ -19,6 +19,7 @@ from events.types import PlanReady, PlanRequested, TaskExecuted
 from functions.formats.format import Slice
 from functions.planner.probe import probe_parts
 from infra.runtime import measure
+from infra.runtime.board import Board
 from infra.runtime.dealing import Placed, partition, split
 from infra.runtime.failure import FINAL, killed, noted
 from infra.runtime.journal import Began, Journal, Outcome, Place, alive
@@ -26,16 +27,16 @@ from infra.runtime.lanes import Options
 from infra.runtime.measure import Submitted, Worker
 from infra.runtime.probe import Work
 from infra.runtime.progress import Progress, seconds_left
-from infra.runtime.straggler import late
+from infra.runtime.straggler import Paces
 
 if TYPE_CHECKING:
     from infra.runtime.lithops import SluiceExecutor
 
 #: How often a slice may fail before its map does.
 TRIES = 2
-#: Seconds after which a worker whose process is gone is taken to be dead, and a wave of which nothing began to be lost.
+#: Seconds after which a worker whose process is gone is taken to be dead, and one that does not begin to be lost.
 GONE_S, START_S = 2.0, 300.0
-#: Pauses between two looks are so much longer than a look takes: it lists all answers, and many slices have many.
+#: Pauses between two looks are so much longer than a look takes: one at many answers takes a while.
 PATIENCE = 3.0
 
 
@@ -71,49 +72,46 @@ class PlannedMap:
         self._executor, self.work, self.request, self.options = executor, work, request, options
         self._progress = progress
         self._journal: Journal = executor.lanes.journal(run)
-        self._parts: dict[Place, Slice] = {(number,): part for number, part in enumerate(slices)}
-        self._outcomes: dict[Place, Outcome] = {}
+        self._board = Board(slices)
         self._waves: list[Submitted] = []
         self._workers: list[Worker] = []
         self._tried, self._asked = Counter[Place](), Counter[Place]()
         self._again: list[Place] = []
         self._doubled: set[Place] = set()
-        self._paces: list[tuple[int, float]] = []
+        self._paces = Paces()
         self._gone: dict[int, float] = {}
         self._results: Any = None
         self._error: BaseException | None = None
         self._ended = False
         self._began = time.time()
         self._steps = self._drive()
-        first = self._probe() if plan.basis == "none" else list(self._parts)
+        first = self._probe() if plan.basis == "none" else self._board.order
         probed = set(first)
-        self._rest = [place for place in self._parts if place not in probed]
+        self._rest = [place for place in self._board.order if place not in probed]
         self._submit(first)
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return len(self._board)
 
     def __iter__(self) -> Iterator[Any]:
         """The results in the order of the slices, each as soon as it and those before it are there."""
-        told: set[Place] = set()
-        while True:
-            for place in sorted(self._parts):
-                if place in told:
-                    continue
-                if place not in self._outcomes or self._outcomes[place].error:
-                    break
-                told.add(place)
+        last: Place = ()
+        while (place := self._board.after(last)) is not None:
+            if (outcome := self._board.outcomes.get(place)) and not outcome.error:
                 yield self._result(place)
-            if self._ended:
+                last = place
+            elif self._ended:
                 break
-            next(self._steps, None)
+            else:
+                next(self._steps, None)
+        self.wait()
         if self._error is not None:
             raise self._error
 
     @property
     def slices(self) -> list[Slice]:
         """The slices, in the order of the results. A slice that ran out of memory is replaced by its pieces."""
-        return [self._parts[place] for place in sorted(self._parts)]
+        return [self._board.parts[place] for place in self._board.order]
 
     @property
     def done(self) -> bool:
@@ -122,10 +120,10 @@ class PlannedMap:
 
     def as_completed(self) -> Iterator[tuple[Slice, Any]]:
         """Each slice and its result, as they end. Raises what ``result`` raises, after those that ended before."""
-        for place in [place for place, outcome in self._outcomes.items() if not outcome.error]:
-            yield self._parts[place], self._result(place)
+        for place in [place for place, outcome in self._board.outcomes.items() if not outcome.error]:
+            yield self._board.parts[place], self._result(place)
         for place in self._steps:
-            yield self._parts[place], self._result(place)
+            yield self._board.parts[place], self._result(place)
         if self._error is not None:
             raise self._error
 
@@ -142,7 +140,7 @@ class PlannedMap:
         if self._error is not None:
             raise self._error
         if self._results is None:
-            results = [self._result(place) for place in sorted(self._parts)]
+            results = [self._result(place) for place in self._board.order]
             for then in self.then:
                 results = then(results, self.slices)
             self._results = results
@@ -156,7 +154,7 @@ class PlannedMap:
             pass
 
     def _result(self, place: Place) -> Any:
-        outcome = self._outcomes[place]
+        outcome = self._board.outcomes[place]
         return outcome.written or pickle.loads(outcome.result)  # noqa: S301 - from our own worker
 
     # The run.
@@ -165,18 +163,18 @@ class PlannedMap:
         """Run it to its end; yields each slice that is answered."""
         try:
             with Progress(self._progress, self.plan.task) as progress:
-                while self._error is None and (len(self._outcomes) < len(self._parts)):
+                while self._error is None and not self._board.complete:
                     looked = time.monotonic()
                     answered = self._step()
                     pause = max(self._executor.lanes.pause, PATIENCE * (time.monotonic() - looked))
                     if answered:
-                        progress.update(len(self._outcomes), len(self._parts), self._left())
+                        progress.update(len(self._board.outcomes), len(self._board), self._left())
                     yield from answered
-                    if self._error is None and self._rest and len(self._outcomes) + len(self._rest) == len(self._parts):
+                    if self._error is None and self._rest and len(self._board.outcomes) + len(self._rest) == len(self._board):
                         rest, self._rest = self._rest, []
                         self._replan(rest)
                         self._submit(rest)
-                    elif len(self._outcomes) < len(self._parts):
+                    elif not self._board.complete:
                         time.sleep(pause)
         finally:
             self._end()
@@ -186,15 +184,20 @@ class PlannedMap:
         running = [worker for worker in self._workers if not worker.ended]
         stopped = self._executor.lanes.poll([worker.future for worker in running])
         answered = [place for entry in self._journal.news() if (place := self._heard(entry)) is not None]
+        silent = {number for number, wave in enumerate(self._waves) if wave.silent(START_S)}
         for worker in running:
             if id(worker.future) in stopped:
                 self._stopped(worker, stopped[id(worker.future)])
+            elif worker.began is None and worker.wave in silent:
+                self._stopped(
+                    worker, RuntimeError(f"a worker has not begun for {START_S:.0f} s: is there room for it, and its image?")
+                )
             elif self._vanished(worker):
                 self._stopped(worker, MemoryError("the worker's process is gone: it was killed, perhaps for want of memory"))
         self._double()
         if self._again and self._error is None:
             again, self._again = list(dict.fromkeys(self._again)), []
-            self._submit([place for place in again if place in self._parts and place not in self._outcomes])
+            self._submit([place for place in again if self._board.waits(place)], every=0.0)
         return answered
 
     def _heard(self, entry: Began | Outcome) -> Place | None:
@@ -205,16 +208,16 @@ class PlannedMap:
             worker.began = entry
             return None
         place = entry.place
-        worker.seen.add(place)
-        if place not in self._parts or place in self._outcomes:
+        worker.open.pop(place, None)
+        if not self._board.waits(place):
             return None
         if entry.error:
             self._waves[worker.wave].failed += 1
             self._tried[place] += 1
             self._failing(worker, place, entry.raised(), entry)
             return None
-        self._outcomes[place] = entry
-        self._paces.append((self._parts[place].bytes, entry.measured.ended - entry.measured.started))
+        self._board.answer(place, entry)
+        self._paces.add(self._board.parts[place].bytes, entry.measured.ended - entry.measured.started)
         return place
 
     def _failing(self, worker: Worker, place: Place, error: BaseException, outcome: Outcome) -> None:
@@ -227,16 +230,16 @@ class PlannedMap:
             self._waves[worker.wave].out_of_memory += 1
             return
         if isinstance(error, FINAL) or self._tried[place] >= TRIES:
-            number = sorted(self._parts).index(place)
-            self._outcomes[place] = outcome
-            self._error = noted(error, outcome, self._parts[place], f"in slice {number} of {len(self._parts)}")
+            which = f"in slice {self._board.order.index(place)} of {len(self._board)}"
+            self._board.answer(place, outcome)
+            self._error = noted(error, outcome, self._board.parts[place], which)
             return
         self._again.append(place)
 
     def _stopped(self, worker: Worker, error: BaseException | None) -> None:
         """A call has ended: what it has not answered goes to others. The slice it was at may have been why."""
         worker.ended = True
-        left = [place for place, _ in worker.open if place in self._parts and place not in self._outcomes]
+        left = list(filter(self._board.waits, worker.open))
         if not left or self._error is not None:
             return
         worker.lost = True
@@ -250,12 +253,9 @@ class PlannedMap:
         self._again += left[len(blamed) :]
 
     def _vanished(self, worker: Worker) -> bool:
-        """Whether the process of a worker on this machine has been gone for some seconds, or its wave never began."""
+        """Whether the process of a worker on this machine has been gone for some seconds."""
         moment = time.time()
-        if worker.began is None:
-            silent = not any(each.began for each in self._workers if each.wave == worker.wave)
-            return silent and moment - self._waves[worker.wave].at > START_S
-        if not self._executor.lanes.local or alive(worker.began):
+        if worker.began is None or not self._executor.lanes.local or alive(worker.began):
             return False
         return moment - self._gone.setdefault(worker.number, moment) > GONE_S
 
@@ -268,20 +268,20 @@ class PlannedMap:
             if free <= 0 or worker.began is None:
                 continue
             waited = time.time() - worker.sign
-            if late(waited, self._paces, worker.open[0][1].bytes, prior):
-                left = [place for place, _ in worker.open if place in self._parts and place not in self._outcomes]
+            if self._paces.late(waited, next(iter(worker.open.values())).bytes, prior):
+                left = list(filter(self._board.waits, worker.open))
                 self._again += [place for place in left if place not in self._doubled]
                 self._doubled.update(left)
                 free -= 1
 
     def _shrink(self, place: Place) -> bool:
         """Cut a slice that ran out of memory and let workers be larger, as far as the caller left that open."""
-        part, executor = self._parts[place], self._executor
+        part, executor = self._board.parts[place], self._executor
         pieces = [part] if self.request.slices else split(part, executor.index(part))
         larger = 0 if self.options.runtime_memory else executor.larger(self.plan.memory_mb)
         if len(pieces) == 1 and not larger:
             return False
-        self._again += self._replace(place, pieces)
+        self._again += self._board.replace(place, pieces)
         what = f"cut into {len(pieces)}" if len(pieces) > 1 else "is tried again"
         text = f"{self.plan.explanation} A slice ran out of memory and {what}{f', with {larger} MB' if larger else ''}."
         self.plan = msgspec.structs.replace(self.plan, explanation=text, memory_mb=larger or self.plan.memory_mb)
@@ -291,34 +291,32 @@ class PlannedMap:
     def _probe(self) -> list[Place]:
         """The slices to measure first: real ones of several sizes, spread over the data; all where there are few."""
         sizes = probe_parts(max(self.plan.workers, 1), fixed=bool(self.request.slices))
-        whole = list(self._parts)
+        whole = self._board.order
         if len(whole) <= len(sizes):
             return whole
         chosen: list[Place] = []
         for number, pieces in enumerate(sizes):
             place = whole[len(whole) * number // len(sizes)]
-            cut = split(self._parts[place], self._executor.index(self._parts[place]), pieces) if pieces > 1 else []
+            part = self._board.parts[place]
+            cut = split(part, self._executor.index(part), pieces) if pieces > 1 else []
             if len(cut) > 1:
-                self._replace(place, cut)
-                place = (*place, 0)
+                place = self._board.replace(place, cut)[0]
             chosen.append(place)
         return chosen
 
-    def _replace(self, place: Place, pieces: Sequence[Slice]) -> list[Place]:
-        """Put the pieces of a slice in its place."""
-        del self._parts[place]
-        made = {(*place, number): piece for number, piece in enumerate(pieces)}
-        self._parts |= made
-        return list(made)
+    def _submit(self, places: Sequence[Place], every: float | None = None) -> None:
+        """Start a wave; its workers tell ``every`` so many seconds, by default as often as somebody looks.
 
-    def _submit(self, places: Sequence[Place]) -> None:
-        placed: list[Placed] = [(place, self._parts[place]) for place in sorted(places)]
+        What is tried again is told slice by slice: so it is known for sure in the end which of them kills workers.
+        """
+        placed: list[Placed] = [(place, self._board.parts[place]) for place in sorted(places)]
         if not placed:
             return
+        every = self._executor.lanes.pause if every is None else every
         parts = partition(placed, self.plan.workers, self.options.chunksize)
         memory = self.options.runtime_memory or self.plan.memory_mb
         first, at = len(self._workers), time.time()
-        calls = [(first + number, msgspec.json.encode(part)) for number, part in enumerate(parts)]
+        calls = [(first + number, msgspec.json.encode(part), every) for number, part in enumerate(parts)]
         futures = self._executor.lanes.submit(self.work, calls, self.options, memory)
         workers = [
             Worker(first + number, len(self._waves), part, future, sign=at)
@@ -330,14 +328,12 @@ class PlannedMap:
 
     def _replan(self, rest: Sequence[Place]) -> None:
         """Plan what is left by what has been measured; on no answer, go on as planned."""
-        volume = sum(part.bytes for part in self._parts.values())
-        done = 1 - sum(self._parts[place].bytes for place in rest) / volume if volume else 0.0
         deadline = self.request.deadline_s
         left = max(deadline - (time.time() - self._began), 0.001) if deadline else None
         request = msgspec.structs.replace(
             self.request,
             measured=self._measured(),
-            done=min(max(done, 0.0), 0.999999),
+            done=min(self._board.share, 0.999999),
             slices=len(rest),
             deadline_s=left,
         )
@@ -347,13 +343,11 @@ class PlannedMap:
             self._executor.plan = self.plan
 
     def _left(self) -> float | None:
-        volume = sum(part.bytes for part in self._parts.values()) or 1
-        part = sum(self._parts[place].bytes for place in self._outcomes) / volume
-        return seconds_left(part, time.time() - self._began, self.plan.time_s.value if self.plan.time_s else None)
+        return seconds_left(self._board.share, time.time() - self._began, self.plan.time_s.value if self.plan.time_s else None)
 
     def _measured(self) -> list[Any]:
-        sizes = {place: part.bytes for place, part in self._parts.items()}
-        return measure.waves(self._waves, self._outcomes, sizes, self._executor.cores)
+        sizes = {place: part.bytes for place, part in self._board.parts.items()}
+        return measure.waves(self._waves, self._board.outcomes, sizes, self._executor.cores)
 
     # The end.
 
@@ -368,7 +362,7 @@ class PlannedMap:
         for worker in open_:
             worker.lost = True
         self._journal.remove()
-        complete = len(self._outcomes) == len(self._parts) and self._error is None
+        complete = self._board.complete and self._error is None
         if not complete and self.work.into is not None:  # half a data set is of no use to anybody
             self._executor.discard(self.work.into)
         if complete or self._error is not None:  # and not broken off by the caller
@@ -377,7 +371,7 @@ class PlannedMap:
 
     def _executed(self) -> TaskExecuted:
         waves, plan, settings = self._measured(), self.plan, self._executor.settings
-        ends = [outcome.measured.ended for outcome in self._outcomes.values()]
+        ends = [outcome.measured.ended for outcome in self._board.outcomes.values()]
         before, well = sum(wave.seconds for wave in waves[:-1]), self._error is None
         paid = [wave.busy_s * wave.memory_mb / 1000 * settings.price_per_gb_s for wave in waves]
         return TaskExecuted(
@@ -394,5 +388,5 @@ class PlannedMap:
             cost=sum(paid) + len(self._workers) * settings.price_per_request,
             predicted_cost=plan.cost.value if plan.cost and well and not before else 0.0,
             error=f"{type(self._error).__name__}: {self._error}"[:500] if self._error else "",
-            ran=measure.workers(self._waves, self._outcomes, self._asked),
+            ran=measure.workers(self._waves, self._board.outcomes, self._asked),
         )

@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,8 @@ class MeteredStore:
 
 @dataclass(frozen=True)
 class Work:
-    """A task, ready to be sent: called in a worker with its number and its part, the JSON of (place, slice) pairs.
+    """A task, ready to be sent: called in a worker with its number, its part, the JSON of (place, slice)
+    pairs, and how often to tell of them.
 
     Attributes:
         function: the user's function, pickled by cloudpickle.
@@ -122,19 +123,20 @@ class Work:
     where: tuple[tuple[str, str, Any], ...] = ()
     into: Target | None = None
 
-    def __call__(self, worker: int, part: bytes, storage: Any) -> int:
-        """How many slices it worked on. ``storage`` is Lithops' own, which it hands to a parameter of this name."""
+    def __call__(self, worker: int, part: bytes, every: float, storage: Any) -> int:
+        """How many slices it worked on, telling of them ``every`` so many seconds.
+
+        ``storage`` is Lithops' own, which it hands to a parameter of this name.
+        """
         sys.path.extend(entry for entry in self.path if entry not in sys.path)
-        journal = Journal(storage, *self.journal)
-        journal.write(worker, 0, began(worker))
-        slices = msgspec.json.decode(part, type=list[tuple[Place, Slice]])
-        function = self._loaded()
-        store = S3Store(**{name: os.environ.get(variable, "") for name, variable in ENVIRONMENT.items()})
-        try:
-            for number, (place, one) in enumerate(slices, 1):
-                journal.write(worker, number, self._measured(function, worker, place, one, MeteredStore(store)))
-        finally:
-            store.close()
+        with Journal(storage, *self.journal).writer(worker, every) as journal:
+            journal.tell(began(worker))
+            slices = msgspec.json.decode(part, type=list[tuple[Place, Slice]])
+            function = self._loaded()
+            store = S3Store(**{name: os.environ.get(variable, "") for name, variable in ENVIRONMENT.items()})
+            with closing(store):
+                for place, one in slices:
+                    journal.tell(self._measured(function, worker, place, one, MeteredStore(store)))
         return len(slices)
 
     def opened(self, place: Place, part: Slice, store: MeteredStore) -> AbstractContextManager[Any]:

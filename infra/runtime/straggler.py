@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
-from statistics import median
 
 #: A slice is late after so many times what is expected of it, and so many seconds.
 TIMES, SECONDS = 3.0, 2.0
 
 
-def expected(done: Sequence[tuple[int, float]], size: int, prior: float = 0.0) -> float:
-    """Seconds that a slice of ``size`` bytes should take at most.
+class Paces:
+    """How long those slices took that have ended."""
 
-    Args:
-        done: (bytes, seconds) of the slices that have ended.
-        size: of the slice in question.
-        prior: what the plan says, 0 for nothing.
+    def __init__(self, done: Sequence[tuple[int, float]] = ()) -> None:
+        self._seconds: list[float] = []
+        self._rates: list[float] = []
+        for size, seconds in done:
+            self.add(size, seconds)
 
-    Returns:
-        0 where nothing is known.
+    def add(self, size: int, seconds: float) -> None:
+        """One of ``size`` bytes has ended."""
+        insort(self._seconds, seconds)
+        insort(self._rates, seconds / max(size, 1))
 
-    """
-    if not done:
-        return prior
-    pace = median(seconds / max(bytes, 1) for bytes, seconds in done)
-    return max(median(seconds for _, seconds in done), pace * size)
+    def expected(self, size: int, prior: float = 0.0) -> float:
+        """Seconds that a slice of ``size`` bytes should take at most; where none has ended, the plan's (``prior``, or 0)."""
+        return max(_median(self._seconds), _median(self._rates) * size) if self._seconds else prior
+
+    def late(self, waited: float, size: int, prior: float = 0.0) -> bool:
+        """Whether a slice that has been worked on for ``waited`` seconds should be given to another worker too."""
+        usual = self.expected(size, prior)
+        return usual > 0 and waited > TIMES * usual + SECONDS
 
 
-def late(waited: float, done: Sequence[tuple[int, float]], size: int, prior: float = 0.0) -> bool:
-    """Whether a slice that has been worked on for ``waited`` seconds should be given to another worker too."""
-    usual = expected(done, size, prior)
-    return usual > 0 and waited > TIMES * usual + SECONDS
+def _median(ordered: Sequence[float]) -> float:
+    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2

@@ -12,6 +12,7 @@ import pytest
 
 from infra.objects.s3 import S3Store
 from infra.runtime.lithops import SluiceExecutor
+from infra.runtime.planner_client import Ports
 from tests.conftest import eventually
 from tests.e2e.test_lithops_map import ROWS, WHOLE, catalog, configured, executor, known, objects, profiles, started, total
 
@@ -112,11 +113,39 @@ def test_a_straggler_is_overtaken_and_ended(executor: SluiceExecutor, tmp_path: 
     assert len(results) == 4
     assert sum(results) == WHOLE
     process = int((tmp_path / "hung").read_text())
-    eventually(lambda: not Path(f"/proc/{process}").exists() or _zombie(process), what="the straggler to be gone")
+    eventually(lambda: _gone(process), what="the straggler to be gone")
 
 
-def _zombie(process: int) -> bool:
-    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+def sleeps(table: Any, folder: str) -> None:
+    import os
+    import time
+    from pathlib import Path
+
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(600)
+
+
+def test_a_map_that_is_given_up_leaves_nobody_at_work_and_nothing_behind(
+    objects: S3Store, catalog: Any, profiles: Any, tmp_path: Path
+) -> None:
+    config, folder = configured(objects, tmp_path / "lake"), tmp_path / "at-work"
+    folder.mkdir()
+    ports = Ports(catalog, profiles, objects, config.settings)
+    with SluiceExecutor(sluice=config, config={}, ports=ports, progress=False) as executor:
+        executor.map(sleeps, "s3://data/one.csv", slices=2, workers=2, extra_args=[str(folder)], into="s3://made/given-up")
+        eventually(lambda: len(list(folder.iterdir())) == 2, what="both workers to be at work")
+        storage, bucket = executor.storage, executor.storage.bucket
+    processes = [int(file.name) for file in folder.iterdir()]
+    eventually(lambda: all(map(_gone, processes)), what="the workers to be gone")
+    assert not [key for key in storage.list_keys(bucket, "lithops.jobs") if executor.executor_id in key]
+
+
+def _gone(process: int) -> bool:
+    """Whether it has ended, if only as a zombie."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
 
 
 def waits(table: Any, folder: str) -> int:

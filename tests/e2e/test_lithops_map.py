@@ -195,6 +195,8 @@ def test_results_stand_in_the_order_of_slices_and_objects(executor: SluiceExecut
 
 def test_a_query_names_the_objects(executor: SluiceExecutor) -> None:
     planned = executor.map(total, Query(bucket="data", prefix="more/"), slices=2)
+    assert sum(planned) == WHOLE
+    assert planned.statistics is not None, "who has iterated over all results is at its end"
     assert sum(planned.result()) == WHOLE
     assert [part.key for part in planned.plan.objects] == ["more/two.csv"]
 
@@ -241,6 +243,22 @@ def test_plain_lithops_arguments_pass_through(executor: SluiceExecutor) -> None:
     assert executor.get_result(futures) == [2, 12]
     with pytest.raises(TypeError, match="objective"):
         executor.map(total, [1], objective="cost")
+
+
+def test_lithops_own_arguments_are_constraints(executor: SluiceExecutor) -> None:
+    def greeting(table: Any) -> str | None:
+        import os
+
+        return os.environ.get("GREETING")
+
+    assert len(executor.map(total, "s3://data/one.csv", obj_chunk_number=3).result()) == 3
+    assert len(executor.map(total, "s3://data/one.csv", obj_chunk_size=len(CONTENT) // 4 + 1).result()) == 4
+    own: dict[str, Any] = {"chunksize": 2, "extra_env": {"GREETING": "hello"}, "runtime_memory": 1024}
+    planned = executor.map(greeting, "s3://data/one.csv", slices=5, workers=1, **own)
+    assert planned.result() == ["hello"] * 5
+    assert planned.plan.memory_mb == 1024
+    assert planned.statistics is not None
+    assert max(ran.slices for ran in planned.statistics.ran) == 2
 
 
 def test_an_unknown_object_is_an_error_that_says_so(executor: SluiceExecutor) -> None:

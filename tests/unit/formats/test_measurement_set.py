@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,37 +21,9 @@ from functions.formats.casacore_table import BadHeader, parse
 from functions.formats.format import Broken, decode_index
 from functions.formats.isolated import CASACORE, Failed
 from infra.demo.measurement_set import LAYOUTS, Observation, pack, write
+from tests.unit.formats.measurement_set_compare import Comparer
 
 FORMAT = by_name("measurementset")
-#: Compares a slice with casacore's own selection in a process of its own; prints the number of rows.
-COMPARE = """
-import os, sys
-from casacore.tables import table
-out = os.dup(1); os.dup2(2, 1)
-whole, part, first, rows = table(sys.argv[1], ack=False), table(sys.argv[2], ack=False), int(sys.argv[3]), int(sys.argv[4])
-chosen = whole.selectrows(list(range(first, first + rows)))
-assert part.nrows() == rows and part.colnames() == whole.colnames()
-def same(a, b):
-    return (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
-for name in whole.colnames():
-    for row in range(rows):
-        if chosen.iscelldefined(name, row):
-            assert part.iscelldefined(name, row), (name, row)
-            a, b = chosen.getcell(name, row), part.getcell(name, row)
-            assert a == b if not hasattr(a, "tobytes") else same(a, b), (name, row)
-        else:
-            assert not part.iscelldefined(name, row), (name, row)
-for sub in whole.keywordnames():
-    if isinstance(whole.getkeyword(sub), str) and whole.getkeyword(sub).startswith("Table: "):
-        a, b = table(whole.getkeyword(sub), ack=False), table(part.getkeyword(sub), ack=False)
-        assert a.nrows() == b.nrows() and sorted(a.colnames()) == sorted(b.colnames()), sub
-        for name in a.colnames():
-            for row in range(a.nrows()):
-                if a.iscelldefined(name, row):
-                    x, y = a.getcell(name, row), b.getcell(name, row)
-                    assert x == y if not hasattr(x, "tobytes") else same(x, y), (sub, name)
-os.write(out, str(rows).encode())
-"""
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +38,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return found
 
 
+@pytest.fixture(scope="module")
+def comparer() -> Iterator[Comparer]:
+    made = Comparer()
+    yield made
+    made.close()
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("count", [1, 3, 9])
-def test_slices_are_what_casacore_selects(lake: Any, made: Any, layout: str, count: int) -> None:
+def test_slices_are_what_casacore_selects(lake: Any, made: Any, comparer: Comparer, layout: str, count: int) -> None:
     folder, archive = made[layout]
     source = lake.put("a.ms.zip", archive)
     parts = lake.cut("measurementset", source, count)
@@ -77,10 +57,7 @@ def test_slices_are_what_casacore_selects(lake: Any, made: Any, layout: str, cou
         rows = part.data["rows"][1] - part.data["rows"][0]
         assert part.data["rows"][0] == first
         with part.open(lake) as path:
-            done = subprocess.run(
-                [sys.executable, "-c", COMPARE, str(folder), path, str(first), str(rows)], capture_output=True, text=True
-            )
-        assert done.stdout == str(rows), done.stderr
+            assert comparer.differs(folder, path, first, rows) == ""
         first += rows
     assert sum(part.units for part in parts) == 13
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,11 +18,13 @@ from functions.formats.format import Index, Slice, cut
 from functions.formats.parquet import Parquet
 from infra.config import Planner, cores
 from infra.runtime import capacity, measure
+from infra.runtime.board import Board
 from infra.runtime.dealing import partition, split
 from infra.runtime.journal import Began, Journal, Measured, Outcome, alive, began
 from infra.runtime.measure import Submitted, Worker
 from infra.runtime.progress import Progress, seconds_left
-from infra.runtime.straggler import late
+from infra.runtime.straggler import Paces
+from tests.conftest import eventually
 
 
 def test_capacities_of_the_back_ends() -> None:
@@ -75,12 +78,12 @@ def test_slices_are_dealt_by_size_and_no_worker_gets_more_than_it_may() -> None:
 
 
 def test_a_slice_is_late_by_those_that_ended_or_by_the_plan() -> None:
-    done = [(100, 1.0), (100, 1.2), (200, 2.0)]
-    assert not late(5.0, done, 100)
-    assert late(5.7, done, 100)
-    assert not late(20.0, done, 1000), "a larger slice may take longer"
-    assert not late(1e9, [], 100), "nothing is known"
-    assert late(40.0, [], 100, prior=10.0)
+    done = Paces([(100, 1.2), (200, 2.0), (100, 1.0)])
+    assert not done.late(5.0, 100)
+    assert done.late(5.7, 100)
+    assert not done.late(20.0, 1000), "a larger slice may take longer"
+    assert not Paces().late(1e9, 100), "nothing is known"
+    assert Paces().late(40.0, 100, prior=10.0)
 
 
 def test_the_time_left_goes_from_the_prediction_to_what_was_measured(capsys: Any) -> None:
@@ -99,39 +102,124 @@ def test_the_time_left_goes_from_the_prediction_to_what_was_measured(capsys: Any
 
 
 class Files:
-    """Lithops' storage as far as the journal needs it."""
+    """Lithops' storage as far as the journal needs it, and how much was asked of it."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+        self.asked = Counter[str]()
 
     def put_object(self, bucket: str, key: str, body: bytes) -> None:
+        self.asked["put"] += 1
         self.objects[key] = body
 
     def get_object(self, bucket: str, key: str) -> bytes:
+        self.asked["get"] += 1
         return self.objects[key]
 
     def list_keys(self, bucket: str, prefix: str) -> list[str]:
-        return sorted(key for key in self.objects if key.startswith(prefix))
+        found = sorted(key for key in self.objects if key.startswith(prefix))
+        self.asked["listed"] += len(found)
+        return found
 
     def delete_objects(self, bucket: str, keys: list[str]) -> None:
+        self.asked["deleted"] += len(keys)
         for key in keys:
             del self.objects[key]
+
+
+def outcome(number: int) -> Outcome:
+    return Outcome(0, (number,), result=b"r")
 
 
 def test_the_journal_tells_each_entry_once_and_not_before_it_is_whole() -> None:
     files = Files()
     journal = Journal(files, "b", "p")
-    journal.write(0, 0, began(0))
-    journal.write(0, 1, Outcome(0, (3,), result=b"r"))
-    whole = files.objects["p/000000-000001"]
-    files.objects["p/000000-000001"] = whole[: len(whole) // 2]
-    (first,) = journal.news()
-    assert isinstance(first, Began)
-    files.objects["p/000000-000001"] = whole
-    assert journal.news() == [Outcome(0, (3,), result=b"r")]
-    assert journal.news() == []
+    journal.begin()
+    with journal.writer(0, 0.0) as worker:
+        worker.tell(began(0))
+        worker.tell(outcome(3))
+        whole = files.objects["p/000000-000001"]
+        files.objects["p/000000-000001"] = whole[: len(whole) // 2]
+        (first,) = journal.news()
+        assert isinstance(first, Began)
+        files.objects["p/000000-000001"] = whole
+        assert journal.news() == [outcome(3)]
+        assert journal.news() == []
     journal.remove()
     assert not files.objects
+
+
+@pytest.mark.parametrize("count", [100, 1000])
+def test_a_journal_that_is_looked_at_often_costs_the_same_for_each_slice(count: int) -> None:
+    files = Files()
+    journal = Journal(files, "b", "p")
+    journal.begin()
+    told: list[Any] = []
+    with journal.writer(0, 0.0) as worker:  # nothing waits for another: the most objects that there can be
+        for number in range(count):
+            worker.tell(outcome(number))
+            told += journal.news()
+    assert told == [outcome(number) for number in range(count)]
+    assert files.asked == {"put": count + 1, "get": count, "deleted": count, "listed": count * 2}, "each time with the mark"
+
+
+def test_what_is_told_in_one_moment_is_one_object() -> None:
+    files = Files()
+    journal = Journal(files, "b", "p")
+    with journal.writer(0, 3600.0) as worker:
+        worker.tell(began(0))
+        assert len(journal.news()) == 1, "after a silence it is told at once"
+        for number in range(500):
+            worker.tell(outcome(number))
+        assert journal.news() == []
+    assert journal.news() == [outcome(number) for number in range(500)]
+    assert files.asked["put"] == 2
+
+
+def test_what_waits_is_told_though_the_worker_is_busy() -> None:
+    files = Files()
+    journal = Journal(files, "b", "p")
+    with journal.writer(0, 0.02) as worker:
+        for number in range(3):
+            worker.tell(outcome(number))
+        found = list[Any]()
+
+        def told() -> bool:
+            found.extend(journal.news())
+            return len(found) == 3
+
+        eventually(told, what="the answers to be told")
+    assert found == [outcome(number) for number in range(3)]
+
+
+def test_an_answer_that_could_not_be_stored_is_stored_with_the_next() -> None:
+    files = Files()
+    journal = Journal(files, "b", "p")
+    put = files.put_object
+    with journal.writer(0, 0.0) as worker:
+        files.put_object = lambda *_: (_ for _ in ()).throw(OSError("no network"))  # type: ignore[method-assign]
+        with pytest.raises(OSError, match="no network"):
+            worker.tell(outcome(1))
+        files.put_object = put  # type: ignore[method-assign]
+        worker.tell(outcome(2))
+    assert journal.news() == [outcome(1), outcome(2)]
+
+
+def test_a_board_keeps_the_order_when_slices_are_cut() -> None:
+    parts, _ = pieces(3, 9)
+    board = Board(parts)
+    assert [board.after(()), board.after((0,)), board.after((2,))] == [(0,), (1,), None]
+    board.answer((0,), outcome(0))
+    assert board.share == pytest.approx(1 / 3)
+    assert board.replace((1,), pieces(2, 3)[0]) == [(1, 0), (1, 1)]
+    assert board.order == [(0,), (1, 0), (1, 1), (2,)]
+    assert board.after((0,)) == (1, 0)
+    assert [board.waits(place) for place in ((0,), (1,), (1, 0), (2,))] == [False, False, True, True]
+    for place in ((1, 0), (1, 1), (2,)):
+        assert not board.complete
+        board.answer(place, outcome(0))
+    assert board.complete
+    assert board.share == 1.0
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not tell of processes")
