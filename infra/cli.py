@@ -86,6 +86,7 @@ for name, group in {
     "object": data_objects.app,
     "record": resources.record,
     "set": resources.set_,
+    "provider": resources.provider,
     "catalog": imports.app,
     "key": keys.app,
     "stage": stage.app,

@@ -67,11 +67,16 @@ class Objects(Section, frozen=True, kw_only=True):
     secret_key: str = ""
 
 
-class Provider(Section, frozen=True, kw_only=True):
-    """A further object store, whose buckets are written ``NAME:BUCKET``.
+class Credential(Section, frozen=True, kw_only=True):
+    """Keys of an object store, for providers that name it."""
 
-    ``source`` is how the sources of its notifications read (``*`` matches any text), such as ``ceph:s3.zone1.*``.
-    """
+    name: str
+    access_key: str
+    secret_key: str
+
+
+class Provider(Section, frozen=True, kw_only=True):
+    """A store whose buckets are written ``NAME:BUCKET``; ``source`` is how its notifications read: ``ceph:s3.zone1.*``."""
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     endpoint: str
@@ -177,10 +182,7 @@ class EventLog(Section, frozen=True, kw_only=True):
 
 
 class CatalogStore(Section, frozen=True, kw_only=True):
-    """The catalogue: in the lake's own SQLite database without ``url``, else in PostgreSQL at ``postgresql://user@host/database``.
-
-    Then the event log must be in Redis.
-    """
+    """The catalogue: in the lake's own SQLite database without ``url``, else in PostgreSQL (and the event log in Redis)."""
 
     url: str = ""
 
@@ -298,6 +300,7 @@ class Config(Section, frozen=True, kw_only=True):
     door: Door = Door()
     objects: Objects = Objects()
     providers: list[Provider] = []
+    credentials: list[Credential] = []
     access: Access = Access()
     sources: Sources = Sources()
     reconcile: Reconcile = Reconcile()

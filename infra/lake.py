@@ -40,6 +40,7 @@ from infra.catalog.entries import Entries
 from infra.catalog.home import Home, SqliteHome, open_sqlite
 from infra.catalog.indexes import Indexes
 from infra.catalog.members import Members
+from infra.catalog.providers import Registered
 from infra.catalog.set_index import SetIndex
 from infra.config import Config, ConfigError
 from infra.delivery import outbox, reconcile
@@ -120,6 +121,8 @@ class Lake:
         self.routes = load((*FUNCTIONS, *config.functions))
         self.functions = {name: self._wire(name) for name in self.routes.by_name}
         self.catalog = self._open_catalog()
+        if isinstance(objects, Providers):
+            objects.learn(Registered(self.database, config.credentials))
         self.subscriptions = subscriptions.Subscriptions(lambda name: callback_url(config, name))
         self.subscriptions.ended, self.subscriptions.reload = self._retire, self._load_subscriptions
         self.subscriptions.visible = Visible(self.database, config.bucket).event
@@ -250,6 +253,11 @@ class Lake:
     def index_keys(self) -> Future[int]:
         """Bring the indexes to what the registered keys ask for, beside everything else: after a key has been changed."""
         return self._indexing.submit(self._indexes.step)
+
+    def find_providers(self) -> None:
+        """Know the object stores that are registered now: after one has been changed."""
+        if isinstance(self.objects, Providers):
+            self.objects.refresh()
 
     def call(self, name: str, event: Event, caller: Caller = SYSTEM) -> list[Event]:
         """Run a function at once, for an answer, outside the log; what it would write is refused. It sees what ``caller`` may.

@@ -65,6 +65,7 @@ def connect(url: str) -> Connection:
     for kind in (dict, list):
         connection.adapters.register_dumper(kind, _Jsonb)
     set_json_loads(msgspec.json.decode, connection)
+    connection.execute("SET jit = off")  # to compile a question takes longer than to answer it
     return connection
 
 

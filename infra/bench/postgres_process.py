@@ -1,4 +1,4 @@
-"""A PostgreSQL server of its own for benchmarks and tests: in a temporary folder, on loopback."""
+"""A PostgreSQL server of its own for benchmarks and tests: in a temporary folder, or one that is kept, on loopback."""
 
 from __future__ import annotations
 
@@ -24,10 +24,15 @@ def program(name: str) -> str | None:
 
 
 class PostgresProcess:
-    """A server that may be killed and started again on the same data. PostgreSQL does not run as root: then as ``postgres``."""
+    """A server that may be killed and started again on the same data. PostgreSQL does not run as root: then as ``postgres``.
 
-    def __init__(self, *options: str) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="sluice-pg-"))
+    Its folder is temporary unless one is given, whose data are kept.
+    """
+
+    def __init__(self, *options: str, folder: Path | None = None) -> None:
+        self._kept = folder is not None
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="sluice-pg-"))
+        self.folder.mkdir(parents=True, exist_ok=True)
         with listen("127.0.0.1", 0) as bound:
             self.port: int = bound.getsockname()[1]
         self._as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
@@ -36,7 +41,8 @@ class PostgresProcess:
         self._options = [f"-c{option}" for option in options]
         self._data = self.folder / "data"
         self.process: subprocess.Popen[bytes] | None = None
-        self._run("initdb", "-D", str(self._data), "-U", "sluice", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+        if not self._data.exists():
+            self._run("initdb", "-D", str(self._data), "-U", "sluice", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
 
     def _run(self, name: str, *arguments: str) -> None:
         done = subprocess.run([*self._as, str(program(name)), *arguments], capture_output=True, text=True, cwd="/", timeout=100)
@@ -69,9 +75,9 @@ class PostgresProcess:
         """Where one of its databases is."""
         return f"postgresql://sluice@127.0.0.1:{self.port}/{database}"
 
-    def new(self, template: str = "template0") -> str:
+    def new(self, template: str = "template0", name: str = "") -> str:
         """The URL of a new database."""
-        name = f"t{uuid.uuid4().hex[:12]}"
+        name = name or f"t{uuid.uuid4().hex[:12]}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
         return self.url(name)
@@ -82,10 +88,12 @@ class PostgresProcess:
             return
         number = int((self._data / "postmaster.pid").read_text().split()[0])
         os.kill(number, how)
-        self.process.wait(30)
+        self.process.wait(120)  # a clean stop writes down what is in memory
 
     def close(self) -> None:
-        """End it and remove its folder."""
-        self.stop()
+        """End it and remove its folder, unless that is kept."""
+        self.stop(signal.SIGINT if self._kept else signal.SIGQUIT)
+        if self._kept:
+            return
         time.sleep(0.05)
         shutil.rmtree(self.folder, ignore_errors=True)

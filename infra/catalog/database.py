@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import msgspec
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ClauseElement
@@ -38,10 +39,14 @@ def compiled(statement: ClauseElement, dialect: str) -> tuple[str, dict[str, Any
 
 
 @lru_cache(256)
-def _insertion(table: Table, names: tuple[str, ...], rows: int, dialect: str) -> str:
+def _insertion(table: Table, names: tuple[str, ...], rows: int) -> str:
+    """How SQLite takes so many rows, or PostgreSQL (0) as many as there are in one JSON array."""
     quoted = ", ".join(f'"{name}"' for name in names)
-    row = f"({', '.join(['?' if dialect == 'sqlite' else '%s'] * len(names))})"
-    return f"INSERT INTO {table.name} ({quoted}) VALUES {', '.join([row] * rows)} ON CONFLICT DO NOTHING"  # noqa: S608 - names of our own
+    row = f"({', '.join('?' * len(names))})"
+    given = f"VALUES {', '.join([row] * rows)}"
+    if not rows:
+        given = f"SELECT {quoted} FROM json_populate_recordset(NULL::{table.name}, %s::json)"  # noqa: S608 - names of our own
+    return f"INSERT INTO {table.name} ({quoted}) {given} ON CONFLICT DO NOTHING"
 
 
 class Upsert:
@@ -92,19 +97,18 @@ class Database:
     def add(self, table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
         """Insert rows with these columns, but for those that are there already; how many were new.
 
-        In SQLite many rows are one statement, and so one journal of the pages that its triggers change; PostgreSQL is given
-        them one by one without waiting for each answer, for which it needs less than half the time.
+        In SQLite many rows are one statement, and so one journal of the pages that its triggers change. PostgreSQL is given
+        all as one JSON array, which for both sides is less work than a statement for each row.
         """
         if self.dialect == "postgresql":
-            cursor = self.connection.cursor()
-            cursor.executemany(_insertion(table, tuple(names), 1, self.dialect), rows)
-            new: int = cursor.rowcount
+            array = msgspec.json.encode([dict(zip(names, row, strict=True)) for row in rows]).decode()
+            new: int = self.connection.execute(_insertion(table, tuple(names), 0), (array,)).rowcount
         else:
             new = 0
             for start in range(0, len(rows), TOGETHER):
                 some = rows[start : start + TOGETHER]
                 values = [value for row in some for value in row]
-                new += self.connection.execute(_insertion(table, tuple(names), len(some), self.dialect), values).rowcount
+                new += self.connection.execute(_insertion(table, tuple(names), len(some)), values).rowcount
         self.changes += new
         return new
 
@@ -114,9 +118,9 @@ class Database:
             self.connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (name,))
 
     def _run(self, statement: Statement, values: Mapping[str, Any]) -> Any:
+        if type(statement) is str:  # without values psycopg takes a per cent sign as it is
+            return self.connection.execute(statement, values) if values else self.connection.execute(statement)
         text, known = self._text(statement)
-        if text is statement and not values:
-            return self.connection.execute(text)  # psycopg takes a per cent sign as it is only so
         return self.connection.execute(text, {**known, **values} if known else values)
 
     def _text(self, statement: Statement) -> tuple[str, Mapping[str, Any]]:

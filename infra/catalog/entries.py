@@ -15,6 +15,7 @@ from infra.catalog import lists, times
 from infra.catalog.acl import OPEN, SYSTEM, Caller
 from infra.catalog.database import Database, Upsert
 from infra.catalog.query import bind, fields_of
+from infra.catalog.query.numbers import storable
 from infra.catalog.query.sql import Writer
 from infra.catalog.resources import object_id
 from infra.catalog.schema import acl_view, data_object
@@ -107,6 +108,7 @@ class Entries:
 
     def _row(self, entry: Entry) -> dict[str, Any]:
         row: dict[str, Any] = {name: getattr(entry, name) for name in _SAME}
+        row["metadata"] = storable(entry.metadata)
         present = time.time_ns() // 1_000_000
         moment = times.ms(entry.modified)
         provider, colon, _ = entry.bucket.partition(":")

@@ -38,7 +38,8 @@ SELECT CASE WHEN blocks_total > 0 THEN blocks_done::float8 / blocks_total
 
 def name_of(kind: str, path: str, type_: str) -> str:
     """An index's name: the same for the same key, and short enough for both databases."""
-    return f"{PREFIX}{hashlib.blake2b(f'{kind}/{path}/{type_}'.encode(), digest_size=10).hexdigest()}"
+    made = f"{type_}, exact" if type_ == "number" else type_  # they were of doubles once
+    return f"{PREFIX}{hashlib.blake2b(f'{kind}/{path}/{made}'.encode(), digest_size=10).hexdigest()}"
 
 
 class Indexes:
@@ -59,7 +60,7 @@ class Indexes:
                 self._alone(lambda database, name=name: database.connection.execute(f"DROP INDEX IF EXISTS {name}"), name)
             done = len(there - wanted)
             for id, path, kind, type_, queryable, index in keys:
-                if queryable and index != "ready":
+                if queryable and (index != "ready" or name_of(kind, path, type_) not in there):
                     done += self._bring(id, path, kind, type_)
                 elif not queryable and index != "none":
                     self._tell(id, "none")

@@ -10,7 +10,8 @@ from sqlalchemy import bindparam, select
 
 from events.errors import Reject
 from infra.catalog.database import Database
-from infra.catalog.query.fields import KEY_TYPES, Type
+from infra.catalog.query.fields import KEY_TYPES, Fields, Type, fields_of
+from infra.catalog.query.numbers import fits
 from infra.catalog.resources import Key
 from infra.catalog.schema import key, prefix
 from infra.catalog.times import ms
@@ -27,18 +28,30 @@ class Registry:
         self._database = database
         self._prefixes: set[str] | None = None
         self._keys: dict[str, dict[str, tuple[Type, bool]]] = {}
+        self._fields: dict[str, Fields] = {}
 
     def forget(self, kind: str) -> None:
         """A resource of this kind changes: what was read of it may be out of date."""
         if kind in ("prefix", "key"):
-            self._prefixes, self._keys = None, {}
+            self._prefixes, self._keys, self._fields = None, {}, {}
 
     def declared(self, kind: str) -> dict[str, Type]:
         """The paths that have an index, with their types."""
         return {name: type_ for name, (type_, ready) in self._of(kind).items() if ready}
 
+    def fields(self, kind: str) -> Fields:
+        """The names of a kind, with those that are declared."""
+        found = self._fields.get(kind)
+        if found is None:
+            found = self._fields[kind] = fields_of(kind, self.declared(kind))
+        return found
+
     def check(self, kind: str, metadata: dict[str, Any]) -> None:
-        """Raises ``Reject`` for a name with a prefix nobody registered, or a value that is not of its key's type."""
+        """Raises ``Reject`` for a name with a prefix nobody registered, a value that is not of its key's type, or an integer
+        that no database here can compare exactly.
+        """
+        if (large := _large(metadata)) is not None:
+            raise Reject(f"metadata: {str(large)[:40]} is an integer of more than 64 bits: write it as a text")
         for name in _prefixed(metadata):
             start = name.partition(":")[0]
             if start not in self._known():
@@ -75,6 +88,17 @@ def _prefixed(value: Any) -> Iterator[str]:
             yield from _prefixed(inner)
     if isinstance(value, dict):
         yield from (name for name in value if ":" in name)
+
+
+def _large(value: Any) -> int | None:
+    """An integer that has more than 64 bits, at any depth."""
+    if isinstance(value, int):
+        return None if fits(value) else value
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            if (found := _large(inner)) is not None:
+                return found
+    return None
 
 
 def _at(metadata: Any, path: str) -> Any:

@@ -128,15 +128,36 @@ class Key(Resource, kw_only=True, rename="kebab", tag_field="resource-type", tag
     index: Literal["none", "building", "ready", "failed"] = "none"
 
 
+class Provider(Resource, kw_only=True, rename="kebab", tag_field="resource-type", tag="provider"):
+    """An object store, whose buckets are written ``PROVIDER:BUCKET``; who may view it may make objects there.
+
+    ``credential`` names the keys to it in each machine's configuration (``sluice.credentials``): the catalogue has none.
+    ``source`` is how the sources of its notifications read (``*`` matches any text). One that is ``configured`` is what
+    ``sluice.providers`` says; ``default`` is the lake's own store.
+    """
+
+    provider: str = ""
+    endpoint: str = ""
+    region: str = "us-east-1"
+    credential: str = ""
+    source: str = ""
+    configured: bool = False
+
+
 KINDS: dict[str, type[Resource]] = {
     "data-object": DataObject, "data-record": DataRecord, "data-set": DataSet, "binding": Binding,
-    "prefix": Prefix, "key": Key,
+    "prefix": Prefix, "key": Key, "provider": Provider,
 }  # fmt: skip
 
 
 def object_id(bucket: str, key: str) -> str:
     """The id of an object: the same for everybody who names it, so that a notification and an upload meet on one row."""
     return f"data-object/{uuid.uuid5(_NAMESPACE, bucket + '/' + key)}"
+
+
+def provider_id(name: str) -> str:
+    """The id of a provider."""
+    return f"provider/{uuid.uuid5(uuid.NAMESPACE_URL, '/' + name)}"
 
 
 def kind_of(id: str) -> str:

@@ -11,6 +11,7 @@ from infra.catalog import schema, times
 from infra.catalog.acl import Acl
 from infra.catalog.query import parse
 from infra.catalog.query.geometry import shape
+from infra.catalog.query.numbers import storable
 from infra.catalog.resources import KINDS, Completeness, DataObject, DataSet, Described, Resource
 from infra.catalog.words import indexed
 
@@ -24,6 +25,7 @@ def values(kind: str, resource: Resource, created: int) -> dict[str, Any]:
     """The columns of a resource. Raises ``Reject`` for a time or geometry that is none."""
     row: dict[str, Any] = {name: getattr(resource, name) for name in SAME[kind]}
     if isinstance(resource, Described):
+        row["metadata"] = storable(resource.metadata)
         row["told"] = times.needed_ms("timestamp", resource.timestamp)
         row["t_end"] = times.needed_ms("timestamp-end", resource.timestamp_end)
         if row["t_end"] is not None and (row["told"] is None or row["t_end"] < row["told"]):
@@ -73,7 +75,7 @@ def resource(kind: str, row: Any, acl: Acl) -> Resource:
         fields.update(modified=row["modified"], expires=times.text(row["expires"]))
     if kind == "data-set" and fields["complete"] is not None:
         fields["complete"] = msgspec.convert(fields["complete"], Completeness)
-    for name in ("enabled", "queryable"):
+    for name in ("enabled", "queryable", "configured"):
         if name in fields:
             fields[name] = bool(fields[name])
     return KINDS[kind](**fields)

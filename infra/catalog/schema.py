@@ -158,10 +158,19 @@ key = _resource(
     Column("queryable", Boolean, nullable=False),
     _text("index"),
 )
+provider = _resource(
+    "provider",
+    _text("provider"),
+    _text("endpoint"),
+    _text("region"),
+    _text("credential"),
+    _text("source"),
+    Column("configured", Boolean, nullable=False),
+)
 #: kind -> its table
 KINDS = {
     "data-object": data_object, "data-record": data_record, "data-set": data_set, "binding": binding,
-    "prefix": prefix, "key": key,
+    "prefix": prefix, "key": key, "provider": provider,
 }  # fmt: skip
 
 #: The distinct access lists, and for each principal those by which it may view. Lists are never changed, only replaced.

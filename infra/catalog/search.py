@@ -7,9 +7,10 @@ Access lists are part of every statement: rows that the caller may not view are 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from decimal import Decimal
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import msgspec
@@ -21,15 +22,18 @@ from infra.catalog import lists, rows, schema, times
 from infra.catalog.acl import Caller
 from infra.catalog.database import DIALECTS, Database
 from infra.catalog.query.aggregate import Aggregation, aggregation
-from infra.catalog.query.fields import Field, Fields, Type, fields_of
-from infra.catalog.query.filter import Filter, bind_values
-from infra.catalog.query.sql import Writer
+from infra.catalog.query.fields import Field, Fields, Type
+from infra.catalog.query.filter import Filter, recognised
+from infra.catalog.query.numbers import plain
+from infra.catalog.query.sql import Writer, bound
 
 MOST = 10_000
 #: Most compiled statements that are kept.
 KEPT = 2_000
 _EVERYTHING: dict[str, Any] = {"op": "=", "args": [1, 1]}
-_DEFAULT = {True: [("time", True)], False: []}
+_NEWEST: tuple[tuple[str, bool], ...] = (("time", True),)
+_ALL: tuple[None, Sequence[Any]] = None, ()
+_UNORDERED: tuple[tuple[str, bool], ...] = ()
 
 
 class Search(msgspec.Struct, kw_only=True, rename="kebab"):
@@ -59,21 +63,22 @@ class Page(msgspec.Struct):
 
 @dataclass(frozen=True)
 class _Sort:
-    """One key of an order: its expression, and whether it may be NULL (which then comes last)."""
+    """One key of an order: its expression, and whether it may be NULL (which then comes last) and is an open number."""
 
     expression: Any
     descending: bool
     nullable: bool
+    number: bool = False
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """A compiled question: its text, what each column becomes, and how many sort keys follow."""
+    """A compiled question: its text, what each column becomes, and of the sort keys that follow, which are open numbers."""
 
     text: str
     fixed: dict[str, Any]
     out: list[tuple[str, Callable[[Any], Any] | None]]
-    sorts: int
+    sorts: tuple[bool, ...]
 
     @cached_property
     def items(self) -> Callable[[list[Any]], list[dict[str, Any]]]:
@@ -102,15 +107,20 @@ def visible(table: Any, dialect: str, principals: int) -> Any:
     return literal_column(f"+{table.name}.acl", sa.Integer).in_(seen)  # the plus: no index on lists, they part too little
 
 
-def search(database: Database, kind: str, wanted: Search, caller: Caller, declared: Mapping[str, Type]) -> Page:
+@lru_cache(1000)
+def _principals(caller: Caller) -> dict[str, str]:
+    """What ``visible`` is bound to: nothing for who may view everything, a name that nobody has for who is nobody."""
+    return {} if caller.admin else {f"p{i}": name for i, name in enumerate(sorted(caller.principals) or [""])}
+
+
+def search(database: Database, kind: str, wanted: Search, caller: Caller, fields: Fields) -> Page:
     """A page. Raises ``Reject`` for a filter, a name, a limit or a cursor that makes no sense."""
     if not 1 <= wanted.limit <= MOST:
         raise Reject(f"limit must lie between 1 and {MOST}, not {wanted.limit}; continue with after=NEXT")
-    fields = fields_of(kind, declared)
-    found = None if wanted.filter is None else bind_values(wanted.filter, fields)
+    found, literals = recognised(wanted.filter, fields) if wanted.filter is not None else _ALL
     order = _order(wanted.orderby, fields)
     after = _cursor(wanted.after, order) if wanted.after else None
-    principals = () if caller.admin else tuple(sorted(caller.principals))
+    principals = _principals(caller)
     shape = (
         kind, database.dialect, found and found.shape, order, tuple(wanted.select), len(principals), caller.admin,
         after and tuple(value is None for value in after),
@@ -122,14 +132,11 @@ def search(database: Database, kind: str, wanted: Search, caller: Caller, declar
         plan = _plans[shape] = _compiled(
             database.dialect, fields, found, order, wanted.select, after, caller.admin, len(principals)
         )
-    values = dict(plan.fixed)
+    values = {**plan.fixed, **principals, "limit": wanted.limit + 1}
     if found is not None:
-        values.update(found.values(database.dialect))
-    for i, name in enumerate(principals):
-        values[f"p{i}"] = name
+        values.update(found.values(database.dialect, literals))
     for i, value in enumerate(after or ()):
-        values[f"a{i}"] = value
-    values["limit"] = wanted.limit + 1
+        values[f"a{i}"] = bound("number", value, database.dialect) if plan.sorts[i] and value is not None else value
     rows_ = database.rows(plan.text, values)
     more = len(rows_) > wanted.limit
     if more:
@@ -138,19 +145,18 @@ def search(database: Database, kind: str, wanted: Search, caller: Caller, declar
     start = len(plan.out)
     return Page(
         _items(database, plan, rows_),
-        _token(order, [last[start + i] for i in range(plan.sorts)]) if last is not None else "",
+        _token(order, [last[start + i] for i in range(len(plan.sorts))]) if last is not None else "",
         found.scans if found is not None and database.dialect == "sqlite" else [],
     )
 
 
-def aggregate(database: Database, kind: str, wanted: Search, caller: Caller, declared: Mapping[str, Type]) -> dict[str, Any]:
+def aggregate(database: Database, kind: str, wanted: Search, caller: Caller, fields: Fields) -> dict[str, Any]:
     """``{"count": N, "aggregations": {"avg:bytes": ...}}`` over all that matches and the caller may view."""
-    fields = fields_of(kind, declared)
-    found = None if wanted.filter is None else bind_values(wanted.filter, fields)
-    principals = () if caller.admin else tuple(sorted(caller.principals))
-    values = {f"p{i}": name for i, name in enumerate(principals)}
+    found, literals = recognised(wanted.filter, fields) if wanted.filter is not None else _ALL
+    principals = _principals(caller)
+    values: dict[str, Any] = dict(principals)
     if found is not None:
-        values.update(found.values(database.dialect))
+        values.update(found.values(database.dialect, literals))
     question = kind, database.dialect, found and found.shape, caller.admin, len(principals)
 
     def answer(algorithm: str, path: str) -> Any:
@@ -202,7 +208,7 @@ def _compiled(
         .limit(bindparam("limit", type_=sa.Integer))
     )
     text, fixed = _text(statement, dialect)
-    return _Plan(text, fixed, out, len(sorts))
+    return _Plan(text, fixed, out, tuple(sort.number for sort in sorts))
 
 
 def _text(statement: Any, dialect: str) -> tuple[str, dict[str, Any]]:
@@ -211,7 +217,9 @@ def _text(statement: Any, dialect: str) -> tuple[str, dict[str, Any]]:
 
 
 def _order(wanted: Sequence[tuple[str, bool]], fields: Fields) -> tuple[tuple[str, bool], ...]:
-    return tuple((name, descending) for name, descending in wanted or _DEFAULT["time" in fields.known])
+    if not wanted:
+        return _NEWEST if "time" in fields.known else _UNORDERED
+    return tuple((name, descending) for name, descending in wanted)
 
 
 def _sorts(name: str, descending: bool, fields: Fields, dialect: str) -> list[_Sort]:
@@ -223,7 +231,10 @@ def _sorts(name: str, descending: bool, fields: Fields, dialect: str) -> list[_S
     types: tuple[Type, ...] = ("number", "text") if field.type == "any" else (field.type,)
     column = fields.table.c[field.columns[0]]
     nullable = bool(field.path) or (bool(column.nullable) and len(field.columns) == 1)
-    return [_Sort(column if _plain(field) else writer.read(field, type_), descending, nullable) for type_ in types]
+    return [
+        _Sort(column if _plain(field) else writer.read(field, type_), descending, nullable, type_ == "number")
+        for type_ in types
+    ]
 
 
 def _plain(field: Field) -> bool:
@@ -234,24 +245,24 @@ def _behind(sorts: list[_Sort], after: list[Any]) -> Any:
     """Behind the row whose sort keys are ``a0``, ``a1`` ...: the first key that differs decides."""
     ways, same = [], []
     for i, (sort, value) in enumerate(zip(sorts, after, strict=True)):
-        bound = bindparam(f"a{i}", type_=sort.expression.type)
+        mark = bindparam(f"a{i}", type_=sort.expression.type)
         if value is None:
             same.append(sort.expression.is_(None))
             continue
-        later = sort.expression < bound if sort.descending else sort.expression > bound
+        later = sort.expression < mark if sort.descending else sort.expression > mark
         ways.append(and_(*same, or_(later, sort.expression.is_(None)) if sort.nullable else later))
-        same.append(sort.expression == bound)
+        same.append(sort.expression == mark)
     behind = or_(*ways)
     first = sorts[0]
     if after[0] is None or first.nullable or len(sorts) == 1:
         return behind
-    bound = bindparam("a0", type_=first.expression.type)
-    return and_(first.expression <= bound if first.descending else first.expression >= bound, behind)
+    mark = bindparam("a0", type_=first.expression.type)
+    return and_(first.expression <= mark if first.descending else first.expression >= mark, behind)
 
 
 def _token(order: tuple[tuple[str, bool], ...], keys: list[Any]) -> str:
-    plain = [None if key is None else key if isinstance(key, int | float | str) else str(key) for key in keys]
-    return base64.urlsafe_b64encode(msgspec.msgpack.encode([[*map(list, order)], plain])).decode().rstrip("=")
+    told = [plain(key) if isinstance(key, Decimal) else key for key in keys]
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode([order, told])).decode().rstrip("=")
 
 
 def _cursor(token: str, order: tuple[tuple[str, bool], ...]) -> list[Any]:

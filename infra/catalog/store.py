@@ -18,12 +18,12 @@ from sqlalchemy.sql import ClauseElement
 
 from events.errors import Reject
 from events.ports import NotFound
-from infra.catalog import groups, lists, rows, schema, tombstones
+from infra.catalog import groups, lists, providers, rows, schema, tombstones
 from infra.catalog.acl import ADMIN, OPEN, Acl, Caller, Forbidden, Right
 from infra.catalog.database import Database
-from infra.catalog.query import bind, fields_of, parse
+from infra.catalog.query import bind, parse
 from infra.catalog.registry import Registry
-from infra.catalog.resources import Binding, DataObject, DataSet, Described, Key, Resource, kind_of, object_id
+from infra.catalog.resources import Binding, DataObject, DataSet, Described, Key, Provider, Resource, kind_of, object_id
 from infra.catalog.search import Page, Search, aggregate, search
 
 #: action -> the states it may begin in, and the one it ends in
@@ -43,6 +43,7 @@ EDITABLE: dict[str, frozenset[str]] = {
     "binding": _COMMON | {"content-types", "formats", "prefix", "function", "parameters", "enabled", "filter"},
     "prefix": _COMMON | {"uri"},
     "key": _COMMON | {"unit", "queryable"},
+    "provider": _COMMON | {"endpoint", "region", "credential", "source"},
 }
 PORTION = 500
 NO_LIST = Acl()
@@ -110,6 +111,8 @@ class Store:
         self._check(kind, resource)
         present = _present()
         row = rows.values(kind, resource, present)
+        if kind == "provider":
+            row["configured"] = False
         row.update(id=id, created=present, updated=present, revision=1, acl=self._list(resource.acl, caller))
         if kind == "data-object":
             row["state"] = "NEW"
@@ -145,6 +148,10 @@ class Store:
         except msgspec.ValidationError as error:
             raise Reject(str(error)) from error
         self._check(kind, wanted)
+        if isinstance(found, Provider) and found.configured:
+            raise Conflict(providers.CONFIGURED.format(found.provider))
+        if isinstance(wanted, Provider) and not caller.admin and providers.moved(found, wanted):
+            raise Forbidden(f"only {ADMIN} may change where a provider is and which keys it takes")
         after = rows.values(kind, wanted, row["created"])
         after["acl"] = self._list(wanted.acl, caller) if "acl" in changes else row["acl"]
         after.update(updated=_present(), revision=row["revision"] + 1)
@@ -160,6 +167,8 @@ class Store:
             gone = {"state": "REMOVED", "expires": None, "upload": "", "updated": _present(), "revision": row["revision"] + 1}
             self._update(kind, id, row["revision"], gone)
             return found
+        if isinstance(found, Provider) and (kept := providers.kept(self._database, found)):
+            raise Conflict(kept)
         self._registry.forget(kind)
         if not self._database.run(_STATEMENTS[kind].remove, {"id_": id, "revision_": row["revision"]}):
             raise Conflict(f"{id} was changed at the same time; ask for it again")
@@ -191,11 +200,11 @@ class Store:
 
     def search(self, kind: str, search_: Search, caller: Caller) -> Page:
         """A page of what matches and may be viewed."""
-        return search(self._database, kind, search_, caller, self._registry.declared(kind))
+        return search(self._database, kind, search_, caller, self._registry.fields(kind))
 
     def aggregate(self, kind: str, search_: Search, caller: Caller) -> dict[str, Any]:
         """``{"count": N, "aggregations": {"avg:bytes": …}}`` over everything that matches and may be viewed."""
-        return aggregate(self._database, kind, search_, caller, self._registry.declared(kind))
+        return aggregate(self._database, kind, search_, caller, self._registry.fields(kind))
 
     def all(self, kind: str) -> Iterator[Resource]:
         """Every resource of a kind, oldest first, whoever may view it."""
@@ -233,13 +242,15 @@ class Store:
             self._registry.check(kind, resource.metadata)
         if isinstance(resource, Key):
             self._registry.check_key(resource)
+        if isinstance(resource, Provider):
+            providers.check(resource)
         if isinstance(resource, DataSet):
             for of, wanted in (("data-object", resource.object_filter), ("data-record", resource.record_filter)):
                 if wanted is not None:
-                    bind(parse(wanted), fields_of(of, self._registry.declared(of)))
+                    bind(parse(wanted), self._registry.fields(of))
             groups.check(resource)
         if isinstance(resource, Binding) and resource.filter:
-            bind(parse(resource.filter), fields_of("data-object", self._registry.declared("data-object")))
+            bind(parse(resource.filter), self._registry.fields("data-object"))
 
     def _list(self, wanted: Acl, caller: Caller) -> int:
         if wanted == NO_LIST:
@@ -279,7 +290,7 @@ def _kind(of: Resource | type[Resource]) -> str:
 
 
 def _may_make(kind: str, caller: Caller) -> None:
-    if kind in ("prefix", "key") and not caller.admin:
+    if kind in ("prefix", "key", "provider") and not caller.admin:
         raise Forbidden(f"{caller.name} may not register a {kind}: that is for {ADMIN}")
 
 
@@ -288,7 +299,7 @@ def _identity(kind: str, resource: Resource) -> str:
         if not resource.bucket or not resource.key:
             raise Reject("a data-object needs the bucket and the key that it is the proxy of")
         return object_id(resource.bucket, resource.key)
-    if kind in ("prefix", "key"):
+    if kind in ("prefix", "key", "provider"):
         name = getattr(resource, kind)
         of = getattr(resource, "kind", "")
         return f"{kind}/{uuid.uuid5(uuid.NAMESPACE_URL, f'{of}/{name}')}"

@@ -48,9 +48,11 @@ def group(noun: str, what: str, make: bool = True) -> typer.Typer:
             return
         table = Table("id", "name", "updated", "", box=None, pad_edge=False)
         for each in found:
-            place = (
-                f"s3://{each['bucket']}/{each['key']} {each['state']}" if "bucket" in each else ", ".join(each.get("tags", []))
-            )
+            place = ", ".join(each.get("tags", []))
+            if "bucket" in each:
+                place = f"s3://{each['bucket']}/{each['key']} {each['state']}"
+            elif "endpoint" in each:
+                place = f"{each['provider']}: {each['endpoint']}"
             table.add_row(*map(Text, (each["id"], each["name"], each["updated"], place)))
         session.out.print(table)
 
@@ -117,4 +119,5 @@ def _shown(session: Session, found: dict[str, Any]) -> None:
 
 
 record = group("data-records", "Records: metadata of yours, about an object or on its own.")
+provider = group("providers", "Object stores: whose buckets are written PROVIDER:BUCKET.")
 set_ = group("data-sets", "Data sets: filters over objects and records, followed as streams.")

@@ -74,7 +74,7 @@ class Session:
         if provider:
             found = next((each for each in self.config.providers if each.name == provider), None)
             if found is None:
-                raise Complaint(f"sluice.providers has no {provider} here; sluice object upload needs none")
+                return self._added(provider)
             return found.endpoint, found.access_key, found.secret_key, found.region
         settings, endpoint = self.config.objects, self.endpoints.s3
         if settings.endpoint:
@@ -82,6 +82,15 @@ class Session:
         if not endpoint:
             raise Complaint("with --url, the object store must be configured too: set sluice.objects in lithops_config.yaml")
         return endpoint, *door_keys(self.config), self.config.door.region
+
+    def _added(self, provider: str) -> tuple[str, str, str, str]:
+        """A store that was added while the lake runs, by the keys that are here."""
+        with self.api() as api:
+            found = api.get("/providers", filter=f"provider = '{provider}'")["resources"] if provider.isascii() else []
+        keys = {each.name: each for each in self.config.credentials}
+        if not found or (known := keys.get(found[0]["credential"])) is None:
+            raise Complaint(f"there are no keys of the provider {provider} here; sluice object upload needs none")
+        return found[0]["endpoint"], known.access_key, known.secret_key, found[0]["region"]
 
     def answer(self, document: Any) -> None:
         """Write one JSON document to standard output."""

@@ -5,9 +5,12 @@ A colon cannot stand in the name of a bucket, so the two never meet.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Generator, Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -17,6 +20,8 @@ from events.ports import ObjectInfo
 from events.s3.record import TYPE_PREFIX
 from infra.config import ConfigError, Provider
 from infra.objects.s3 import S3Store
+
+UNKNOWN = "there is no provider {!r}: see `sluice provider list`"
 
 
 def split(bucket: str) -> tuple[str, str]:
@@ -30,13 +35,31 @@ def joined(provider: str, bucket: str) -> str:
     return f"{provider}:{bucket}" if provider else bucket
 
 
+#: Seconds after which a provider that another process has added is known by its notifications.
+FRESH = 1.0
+
+
+class Directory(Protocol):
+    """Providers that come and go while the lake runs (``infra/catalog/providers.py``)."""
+
+    def find(self, name: str) -> Provider | None:
+        """One of them, with its keys."""
+
+    def sources(self) -> list[tuple[str, str]]:
+        """How the sources of their notifications read, and their names."""
+
+
 class Providers:
-    """The ``ObjectStore`` port over the default store and further ones. Raises ``Reject`` for a provider nobody configured."""
+    """The ``ObjectStore`` port over the default store and further ones. Raises ``Reject`` for a provider that nobody knows."""
 
     def __init__(self, default: S3Store, others: Iterable[Provider] = ()) -> None:
         self.default = default
         self._stores = {"": default}
         self._sources: list[tuple[str, str]] = []
+        self._directory: Directory | None = None
+        self._found: dict[str, tuple[Provider, S3Store]] = {}
+        self._listed: tuple[float, list[tuple[str, str]]] | None = None
+        self._lock = threading.Lock()
         for each in others:
             if each.name in self._stores:
                 raise ConfigError(f"sluice.providers: there are two of the name {each.name}")
@@ -44,23 +67,46 @@ class Providers:
             if each.source:
                 self._sources.append((each.source, each.name))
 
-    @property
-    def names(self) -> list[str]:
-        """The configured providers besides the default one."""
-        return sorted(self._stores.keys() - {""})
+    def learn(self, directory: Directory) -> None:
+        """Look there too for what is not configured."""
+        self._directory = directory
+
+    def refresh(self) -> None:
+        """The directory has changed."""
+        self._listed = None
 
     def of(self, bucket: str) -> tuple[S3Store, str]:
         """The store of a bucket, and the bucket's name there."""
         provider, name = split(bucket)
-        if provider not in self._stores:
-            raise Reject(f"no provider {provider!r} is configured; sluice.providers has {', '.join(self.names) or 'none'}")
-        return self._stores[provider], name
+        return self._stores.get(provider) or self._added(provider), name
+
+    def _added(self, provider: str) -> S3Store:
+        """The store of a provider that is not configured: as the directory has it now."""
+        wanted = self._directory.find(provider) if self._directory else None
+        if wanted is None:
+            raise Reject(UNKNOWN.format(provider))
+        with self._lock:
+            known = self._found.get(provider)
+            if known is None or known[0] != wanted:
+                # who has the old one still works with it; its connections end with it
+                store = S3Store(wanted.endpoint, wanted.access_key, wanted.secret_key, wanted.region)
+                known = self._found[provider] = wanted, store
+        return known[1]
+
+    def _patterns(self) -> list[tuple[str, str]]:
+        """Sources of notifications and the providers that they are of."""
+        if self._directory is None:
+            return self._sources
+        listed, present = self._listed, time.monotonic()
+        if listed is None or present - listed[0] > FRESH:
+            listed = self._listed = present, self._directory.sources()
+        return [*self._sources, *listed[1]]
 
     def placed(self, event: Event) -> Event:
         """A notification with the bucket's name in this lake, where its source is another provider's."""
-        if not (self._sources and event.type.startswith(TYPE_PREFIX)):
+        if not event.type.startswith(TYPE_PREFIX):
             return event
-        provider = next((name for pattern, name in self._sources if fnmatchcase(event.source, pattern)), "")
+        provider = next((name for pattern, name in self._patterns() if fnmatchcase(event.source, pattern)), "")
         if not provider or not isinstance(event.data, dict) or ":" in event.data["s3"]["bucket"]["name"]:
             return event
         s3 = event.data["s3"]
@@ -99,5 +145,5 @@ class Providers:
 
     def close(self) -> None:
         """Free the connections."""
-        for store in self._stores.values():
+        for store in (*self._stores.values(), *(store for _, store in self._found.values())):
             store.close()

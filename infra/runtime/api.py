@@ -15,12 +15,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from events.errors import Retry
+from events.errors import Reject, Retry
 from events.event import Event, now
 from events.schema import asyncapi, schemas
 from events.types import PlanReady, PlanRequested
 from infra.access.access import Access
-from infra.catalog.resources import Binding, Resource
+from infra.catalog.resources import Binding, Provider, Resource
 from infra.delivery.metrics import CONTENT_TYPE
 from infra.delivery.reconcile import Tally
 from infra.lake import Lake
@@ -37,7 +37,6 @@ from infra.runtime.model_events_api import ModelEventsApi
 from infra.runtime.models_api import ModelsApi
 from infra.runtime.openapi import document
 from infra.runtime.operation import Operation, caller_of
-from infra.runtime.providers_api import ProvidersApi
 from infra.runtime.repairs_api import RepairsApi
 from infra.runtime.requested import check
 from infra.runtime.resources_api import ResourcesApi
@@ -69,11 +68,12 @@ class Api:
             Operation("GET", "/metrics", "admin", self.metrics),
             *EventsApi(lake, self.closing).operations(),
             *uploads.operations(),
-            *ResourcesApi(lake, {"data-object": uploads.create}, {"binding": self._bound}).operations(),
+            *ResourcesApi(
+                lake, {"data-object": uploads.create}, {"binding": self._bound, "provider": self._keyed}
+            ).operations(),
             *MembersApi(lake, self.closing).operations(),
             *LineageApi(lake, url).operations(),
             *dcat.operations(),
-            *ProvidersApi(objects).operations(),
             *EntriesApi(lake, dcat.by_type).operations(),
             *ModelsApi(lake).operations(),
             *ModelEventsApi(lake, self.closing).operations(),
@@ -97,6 +97,14 @@ class Api:
     def _bound(self, resource: Resource) -> None:
         if isinstance(resource, Binding):
             check(self.lake.routes, resource)
+
+    def _keyed(self, resource: Resource) -> None:
+        if isinstance(resource, Provider) and not resource.configured:
+            known = sorted(each.name for each in self.lake.config.credentials)
+            if resource.credential not in known:
+                raise Reject(
+                    f"credential: {resource.credential[:80]!r} is none of sluice.credentials ({', '.join(known) or 'empty'})"
+                )
 
     async def health(self, _: Request) -> Response:
         """Say that the process lives."""

@@ -19,7 +19,9 @@ import uvicorn
 from infra.access.access import Access
 from infra.access.issuer import Issuer
 from infra.access.keys import Keys
-from infra.config import Config, ConfigError, door_keys
+from infra.catalog.database import Database
+from infra.catalog.providers import DEFAULT, configure
+from infra.config import Config, ConfigError, Provider, door_keys
 from infra.delivery.relay import Relay
 from infra.graph.cached import CachedStore
 from infra.graph.opened import opened
@@ -107,6 +109,8 @@ async def serve(config: Config, started: Callable[[Endpoints], None] | None = No
         stack.callback(providers.close)
         lake = Lake(config, providers)
         stack.callback(lake.close)
+        own = Provider(name=DEFAULT, endpoint=objects.endpoint, region=objects.keys[2])
+        lake.catalog.writer.submit(lambda connection: configure(Database(connection), own, config.providers)).result()
         access = access_of(config, lake)
         endpoints = Endpoints(url_of(http), url_of(s3) if s3 else config.objects.endpoint, os.getpid())
         lake.series = SeriesService(config.series, config.folder / "series", objects, lake)

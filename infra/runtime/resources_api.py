@@ -28,8 +28,8 @@ from infra.runtime.resource_documents import SERVERS, known, merge, resource
 from infra.runtime.searching import NAMES, search_of
 
 T = TypeVar("T")
-#: Path -> kind. Providers are configured, and have an API of their own.
-NOUNS = {f"{kind}es" if kind == "prefix" else f"{kind}s": kind for kind in KINDS if kind != "provider"}
+#: Path -> kind
+NOUNS = {f"{kind}es" if kind == "prefix" else f"{kind}s": kind for kind in KINDS}
 
 
 class Found(msgspec.Struct):
@@ -175,6 +175,8 @@ class ResourcesApi:
         answer = await commit(self._lake, work)
         if kind == "key":
             self._lake.index_keys()
+        if kind == "provider":
+            self._lake.find_providers()
         return answer
 
 

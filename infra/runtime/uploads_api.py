@@ -20,11 +20,12 @@ from events.event import Event
 from events.ports import NotFound, ObjectInfo
 from infra.catalog import times
 from infra.catalog.acl import Caller, Forbidden, Right
+from infra.catalog.providers import may_use
 from infra.catalog.resources import DataObject, Resource
 from infra.catalog.store import Conflict, Store
 from infra.lake import Lake
 from infra.objects import presigned
-from infra.objects.providers import Providers, joined, split
+from infra.objects.providers import UNKNOWN, Providers, joined, split
 from infra.runtime.answers import body, reply
 from infra.runtime.catalog_work import commit, read
 from infra.runtime.changes import changed
@@ -100,6 +101,10 @@ class UploadsApi:
         if name == self._lake.config.bucket and not provider:
             raise Reject(f"the bucket {name} is the lake's own")
         bucket = joined(provider, name)
+        if provider and not caller.admin:
+            with self._lake.database() as database:
+                if not may_use(database, provider, caller):
+                    raise Reject(UNKNOWN.format(provider))
         store, _ = self._objects.of(bucket)
         store.ensure(name)
         if not caller.admin:

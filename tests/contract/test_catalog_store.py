@@ -188,3 +188,11 @@ def test_many_are_imported_once(store):
     assert store.import_many(many, ANN) == 10
     assert store.import_many(many, ANN) == 0
     assert [found.bytes for found in store.all("data-object")] == list(range(10))
+
+
+def test_who_acts_as_nobody_is_not_who_sees_everything(store):
+    made(store)
+    asked = Search(filter={"op": "=", "args": [{"property": "key"}, "k"]})
+    for caller, seen in ((SYSTEM, 1), (Caller(frozenset()), 0), (SYSTEM, 1)):
+        assert len(store.search("data-object", asked, caller).items) == seen
+        assert store.aggregate("data-object", asked, caller)["count"] == seen

@@ -1,7 +1,7 @@
 """Aggregations as SQL: one statement each, over what a filter and the access lists let through.
 
-Values that are not there, or of another type than the algorithm needs, are left out. Numbers in metadata are IEEE doubles;
-sums of whole columns (``bytes``) are exact.
+Values that are not there, or of another type than the algorithm needs, are left out. Numbers in metadata are exact as far as
+64-bit integers are; their sums and averages are doubles. Sums of whole columns (``bytes``) are exact.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql
 from infra.catalog import times
 from infra.catalog.query.errors import FilterError
 from infra.catalog.query.fields import Field, Fields, Type
+from infra.catalog.query.numbers import plain
 from infra.catalog.query.sql import Sql, Writer, json_path, text
 
 #: Which percentiles ``percentiles`` tells, and how many values ``terms`` lists at most.
@@ -66,7 +67,7 @@ def _shown(type_: Type) -> Callable[[Any], Any]:
         return lambda value: None if value is None else bool(value)
     if type_ == "integer":
         return lambda value: None if value is None else int(value)
-    return lambda value: value
+    return plain if type_ == "number" else lambda value: value
 
 
 def _plain(columns: Callable[[Writer, Sql, Type], list[Sql]], answer: Callable[[Any, Callable[[Any], Any]], Any]) -> Any:
@@ -85,7 +86,12 @@ def _sum(writer: Writer, value: Sql, type_: Type) -> list[Sql]:
     """Whole numbers in two halves in SQLite, whose sum has 64 bits."""
     if writer.sqlite and type_ == "integer":
         return [func.sum(value.op(">>")(literal_column("32"))), func.sum(value.op("&")(literal_column("4294967295")))]
-    return [func.sum(value), literal_column("NULL")]
+    return [func.sum(_double(writer, value, type_)), literal_column("NULL")]
+
+
+def _double(writer: Writer, value: Sql, type_: Type) -> Sql:
+    """What is added up: of open numbers doubles, as integers of 64 bits soon have no sum."""
+    return sa.cast(value, sa.REAL if writer.sqlite else Double) if type_ == "number" else value
 
 
 def _total(high: Any, low: Any) -> Any:
@@ -96,7 +102,13 @@ def _total(high: Any, low: Any) -> Any:
 
 def _stats(row: Any, shown: Callable[[Any], Any]) -> Any:
     count, least, most, high, low, mean = row
-    return {"count": count, "min": least, "max": most, "sum": _total(high, low), "avg": None if mean is None else float(mean)}
+    return {
+        "count": count,
+        "min": shown(least),
+        "max": shown(most),
+        "sum": _total(high, low),
+        "avg": None if mean is None else float(mean),
+    }
 
 
 def _percentiles(writer: Writer, field: Field, type_: Type) -> Aggregation:
@@ -192,7 +204,10 @@ ALGORITHMS: dict[str, Callable[[Writer, Field, Type], Aggregation]] = {
     "min": _plain(lambda writer, value, type_: [func.min(value)], lambda row, shown: shown(row[0])),
     "max": _plain(lambda writer, value, type_: [func.max(value)], lambda row, shown: shown(row[0])),
     "sum": _plain(_sum, lambda row, shown: _total(row[0], row[1])),
-    "avg": _plain(lambda writer, value, type_: [func.avg(value)], lambda row, shown: None if row[0] is None else float(row[0])),
+    "avg": _plain(
+        lambda writer, value, type_: [func.avg(_double(writer, value, type_))],
+        lambda row, shown: None if row[0] is None else float(row[0]),
+    ),
     "count": _plain(lambda writer, value, type_: [func.count(value)], lambda row, shown: row[0]),
     "missing": _plain(lambda writer, value, type_: [func.count() - func.count(value)], lambda row, shown: row[0]),
     "stats": _plain(
@@ -201,7 +216,7 @@ ALGORITHMS: dict[str, Callable[[Writer, Field, Type], Aggregation]] = {
             func.min(value),
             func.max(value),
             *_sum(writer, value, type_),
-            func.avg(value),
+            func.avg(_double(writer, value, type_)),
         ],
         _stats,
     ),

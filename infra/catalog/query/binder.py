@@ -14,6 +14,7 @@ from infra.catalog.query import tree
 from infra.catalog.query.errors import FilterError
 from infra.catalog.query.fields import Field, Fields, Type
 from infra.catalog.query.moments import moment
+from infra.catalog.query.numbers import LARGE, fits
 from infra.catalog.query.patterns import checked, fold
 from infra.catalog.query.tree import Condition, Literal, Read, Value
 
@@ -255,18 +256,20 @@ def need(args: list[Any], count: int, op: str, at: str) -> list[Any]:
 
 
 def number(value: float, type_: Type, at: str) -> tuple[Type, float]:
-    """A number in the form it is bound in: whole numbers for whole columns, else a double."""
+    """A number in the form it is bound in: an integer of 64 bits, else a double."""
     try:
         double = float(value)
     except OverflowError:
         double = float("inf")
     if double != double or double in (float("inf"), float("-inf")):
         fail("the number is too large", at)
+    if type_ == "number" and isinstance(value, int) and fits(value):
+        return "number", value
     if type_ == "number":
-        return "large" if abs(double) >= 2**53 else "number", double + 0.0
+        return "large" if abs(double) >= LARGE else "number", double + 0.0
     if value != int(value):
         return "number", double
-    return ("integer", int(value)) if -(2**63) <= value < 2**63 else ("number", 1e19 if value > 0 else -1e19)
+    return ("integer", int(value)) if fits(int(value)) else ("number", 1e19 if value > 0 else -1e19)
 
 
 def both(items: tuple[Condition, ...]) -> Condition:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import cql2
@@ -12,6 +14,13 @@ from infra.catalog.query.errors import FilterError
 LONGEST, DEEPEST = 100_000, 64
 _PLACE = re.compile(r"--> (\d+):(\d+)")
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|\b[nN][oO][tT]\b|[-+^]|[()]|\s+|[^\s'"()+^-]+|.""")
+#: There may be an integer that no double is.
+_LARGE = re.compile(r"[0-9]{16}")
+#: Texts and names, which stay as they are, and numbers; ``whole`` is an integer.
+_NUMBERS = re.compile(
+    r"""'(?:[^']|'')*'|"[^"]*"|[^\W\d][\w.:]*|[0-9]*\.[0-9]+(?:[eE][+-]?[0-9]+)?|[0-9]+\.?[eE][+-]?[0-9]+"""
+    r"""|(?P<whole>[0-9]{16,300})(?![\w.])|[0-9]+\.?"""
+)
 #: The grammar's names of what may come next, for people.
 _NAMES = {
     "EOI": "the end",
@@ -53,11 +62,46 @@ def parse_text(text: str) -> Any:
         raise FilterError(f"a filter has {LONGEST} characters at most")
     _shallow(text)
     try:
-        return cql2.parse_text(text).to_json()
+        parsed = cql2.parse_text(text).to_json()
+        return _exactly(text, parsed) if _LARGE.search(text) else parsed
     except cql2.ParseError as error:
         raise _explained(str(error), text) from None
     except (cql2.ValidationError, ValueError) as error:
         raise FilterError(str(error)[:200]) from None
+
+
+def _exactly(text: str, parsed: Any) -> Any:
+    """As the parser reads it, but for integers that no double is: it knows doubles only, so unused ones stand in for them."""
+    unused = (float(f"{i}e-280") for i in count(1))
+    used = set(_doubles(parsed))
+    known: dict[float, int] = {}
+
+    def stand_in(found: re.Match[str]) -> str:
+        if not found["whole"] or int(found["whole"]) == float(found["whole"]):
+            return found[0]
+        mark = next(one for one in unused if one not in used)
+        known[mark] = int(found["whole"])
+        return repr(mark)
+
+    def replaced(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {name: replaced(one) for name, one in node.items()}
+        if isinstance(node, list):
+            return [replaced(one) for one in node]
+        if type(node) is float and abs(node) in known:
+            return known[abs(node)] if node > 0 else -known[abs(node)]
+        return node
+
+    return replaced(cql2.parse_text(_NUMBERS.sub(stand_in, text)).to_json())
+
+
+def _doubles(node: Any) -> Iterator[float]:
+    """The numbers in a filter, without their signs."""
+    if isinstance(node, dict | list):
+        for one in node.values() if isinstance(node, dict) else node:
+            yield from _doubles(one)
+    elif isinstance(node, float):
+        yield abs(node)
 
 
 def _shallow(text: str) -> None:

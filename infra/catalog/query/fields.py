@@ -18,9 +18,23 @@ from infra.catalog import schema
 from infra.catalog.query.errors import FilterError
 
 #: What a value is. ``any`` is known only from the document; ``interval`` is a ``time`` with an end. Of literals alone:
-#: ``pattern`` of LIKE, ``large`` (a number beyond 2^53), ``rare`` (a word that a full-text index may not keep in one piece).
+#: ``pattern`` of LIKE, ``large`` (a number beyond 64-bit integers), ``degree`` (a bound of a place), ``rare`` (a word that a
+#: full-text index may not keep in one piece).
 Type = Literal[
-    "text", "number", "integer", "boolean", "time", "interval", "geometry", "array", "json", "any", "pattern", "large", "rare"
+    "text",
+    "number",
+    "integer",
+    "boolean",
+    "time",
+    "interval",
+    "geometry",
+    "array",
+    "json",
+    "any",
+    "pattern",
+    "large",
+    "degree",
+    "rare",
 ]
 #: A digit step is an index into an array and nothing else.
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
@@ -134,6 +148,11 @@ KNOWN: dict[str, dict[str, Field]] = {
         **_COMMON,
         **{name: _field("text", name) for name in ("key", "kind", "type", "unit", "index")},
         "queryable": _field("boolean", "queryable"),
+    },
+    "provider": {
+        **_COMMON,
+        **{name: _field("text", name) for name in ("provider", "endpoint", "region", "credential", "source")},
+        "configured": _field("boolean", "configured"),
     },
 }
 #: ``Key.type`` -> the type here

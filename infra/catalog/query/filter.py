@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,8 @@ from infra.catalog.query.errors import FilterError
 from infra.catalog.query.fields import Field, Fields
 from infra.catalog.query.locate import located
 from infra.catalog.query.operators import OPERATORS
-from infra.catalog.query.sql import Sql, Writer, bound
+from infra.catalog.query.shapes import AS_WRITTEN
+from infra.catalog.query.sql import CONVERTED, Sql, Writer, bound
 
 #: Most nodes that are counted as deep or as many as a filter may have; both databases limit their expressions.
 MOST_NODES, DEEPEST = 5_000, 100
@@ -43,22 +44,24 @@ class Filter:
         self.literal_values: tuple[Any, ...] = tuple(one.value for one in literals)  #: by slot
         self.reads = dict(reads)
         self.scans = sorted(name for name, field in reads.items() if field.path and not field.indexed)
-
-    def with_values(self, values: Iterable[Any]) -> Filter:
-        """The filter of the same shape with other literals."""
-        made: Filter = object.__new__(Filter)
-        made.tree, made.shape, made.types, made.literal_values = self.tree, self.shape, self.types, tuple(values)
-        made.reads, made.scans = self.reads, self.scans
-        return made
+        self._names = tuple(f"f{slot}" for slot in range(len(literals)))
+        self._converted = {
+            name: [i for i, type_ in enumerate(self.types) if type_ in kinds] for name, kinds in CONVERTED.items()
+        }
+        self.as_written = all(type_ in AS_WRITTEN for type_ in self.types)
 
     def expression(self, table: sa.FromClause, dialect: str) -> Sql:
         """The WHERE condition, with parameters ``f0``, ``f1`` ... that have this filter's values unless others are given."""
         return Writer(table, dialect).condition(self.tree, only_true=True)
 
-    def values(self, dialect: str) -> dict[str, Any]:
-        """The parameters of the expression."""
-        pairs = zip(self.types, self.literal_values, strict=True)
-        return {f"f{slot}": bound(type_, value, dialect) for slot, (type_, value) in enumerate(pairs)}
+    def values(self, dialect: str, literals: Sequence[Any] | None = None) -> dict[str, Any]:
+        """The parameters of the expression: of this filter, or of one of the same shape that has these literals."""
+        if literals is None:
+            literals = self.literal_values
+        values = dict(zip(self._names, literals, strict=True))
+        for slot in self._converted[dialect]:
+            values[self._names[slot]] = bound(self.types[slot], literals[slot], dialect)
+        return values
 
     @cached_property
     def predicate(self) -> Callable[[match.Document], bool | None]:
@@ -75,27 +78,28 @@ def bind(ast: Any, fields: Fields) -> Filter:
     return Filter(both((condition,)), binder.literals, binder.reads)
 
 
-def bind_values(ast: Any, fields: Fields) -> Filter:
-    """As ``bind``, but quicker for a shape that was seen before. Only for SQL with ``values``: the literals in ``tree`` may be
-    those of the earlier filter.
-    """
+def recognised(ast: Any, fields: Fields) -> tuple[Filter, Sequence[Any]]:
+    """As ``bind``, but quicker for a shape that was seen before: the first filter of its shape, and this one's literals."""
     literals: list[Any] = []
     try:
         shape = shapes.shape(ast, literals)
     except RecursionError:  # bind tells of it
         shape = None
     if shape is None:
-        return bind(ast, fields)
+        found = bind(ast, fields)
+        return found, found.literal_values
     known = _known.get((fields, shape))
-    if known is not None and (values := shapes.filled(known.types, literals)) is not None:
-        return known.with_values(values)
+    if known is not None:
+        values = literals if known.as_written else shapes.filled(known.types, literals)
+        if values is not None:
+            return known, values
     found = bind(ast, fields)
     if shapes.filled(found.types, literals) == list(found.literal_values):
         if len(_known) >= KEPT:
             _known.clear()
         found.shape = object()  # quicker to look up than a tree
         _known[fields, shape] = found
-    return found
+    return found, found.literal_values
 
 
 def understand(filter: str | dict[str, Any] | bool, lang: str, fields: Fields) -> tuple[Any, Filter]:

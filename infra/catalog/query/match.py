@@ -17,7 +17,9 @@ from infra.catalog.query import tree
 from infra.catalog.query.fields import Field, Type
 from infra.catalog.query.geometry import Shape, enclosed, intersects, shape, within
 from infra.catalog.query.moments import moment
-from infra.catalog.query.patterns import fits, fold
+from infra.catalog.query.numbers import fits
+from infra.catalog.query.patterns import fits as like
+from infra.catalog.query.patterns import fold
 from infra.catalog.words import indexed
 
 Document = Mapping[str, Any]
@@ -69,8 +71,11 @@ def getter(field: Field, type_: Type) -> Getter:
 
 
 def _number(value: Any) -> float | None:
+    kind = type(value)
+    if kind is float or (kind is int and fits(value)):
+        return value  # type: ignore[no-any-return]
     try:
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        return float(value) if kind is int else None
     except OverflowError:
         return None
 
@@ -192,7 +197,7 @@ def _in(condition: tree.In) -> Predicate:
 
 def _like(condition: tree.Like) -> Predicate:
     value, pattern = value_of(condition.value), value_of(condition.pattern)
-    return lambda document, values: None if (text := value(document, values)) is None else fits(text, pattern(document, values))
+    return lambda document, values: None if (text := value(document, values)) is None else like(text, pattern(document, values))
 
 
 def _is_null(condition: tree.IsNull) -> Predicate:

@@ -7,7 +7,7 @@ are cut.
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, datetime
 
 DAY = 86_400_000
 _TIME = re.compile(
@@ -19,6 +19,12 @@ _EPOCH = date(1970, 1, 1).toordinal()
 
 def moment(text: str) -> int | None:
     """A time in ms since 1970; ``None`` if the text is none."""
+    if len(text) == 20 and text[4::3] == "--T::Z":  # nearly all: Python's own reader takes a tenth of the time
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError:
+            return None
+        return (at.toordinal() - _EPOCH) * DAY + ((at.hour * 60 + at.minute) * 60 + at.second) * 1000
     if (found := _TIME.fullmatch(text)) is None:
         return None
     year, month, day, hour, minute, second, fraction, sign, hours, minutes = found.groups()

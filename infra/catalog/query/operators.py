@@ -116,7 +116,7 @@ def _spatial(binder: Binder, op: str, args: list[Any], at: str) -> Condition:
         fail(f"{a['property']!r} is no geometry; the place of a resource is its attribute geometry", ats[0])
     parsed, text = literal_shape(b, ats[1])
     literal = binder.slot("geometry", text)
-    bounds = tuple(binder.slot("number", one) for one in parsed.bounds)
+    bounds = tuple(binder.slot("degree", one) for one in parsed.bounds)
     meets = "intersects" if name == "disjoint" else name
     condition = tree.Spatial(meets, found, literal, bounds, parsed.box)
     return negated(condition) if name == "disjoint" else condition

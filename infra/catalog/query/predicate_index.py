@@ -21,6 +21,7 @@ from infra.catalog.query.fields import Field
 from infra.catalog.query.filter import Filter
 from infra.catalog.query.geometry import shape
 from infra.catalog.query.match import Document, Predicate, element, getter, predicate_of, words_of
+from infra.catalog.query.numbers import EXACT
 from infra.catalog.query.patterns import beyond
 
 Key = tuple[Field, str]
@@ -219,7 +220,7 @@ def _places(item: tree.Condition) -> list[Place]:
 
 
 def _exact(condition: tree.Condition) -> bool:
-    """Whether it is one equality, which will be its place, and ranges of doubles."""
+    """Whether it is one equality, which will be its place, and ranges whose ends are doubles exactly."""
     items = condition.items if isinstance(condition, tree.And) else (condition,)
     compared = [item for item in items if isinstance(item, tree.Compare) and item.op != "<>"]
     equal = [item for item in compared if item.op == "="]
@@ -228,7 +229,10 @@ def _exact(condition: tree.Condition) -> bool:
         and len(equal) == 1
         and bool(_places(equal[0]))
         and all(
-            isinstance(item.left, tree.Read) and isinstance(item.right, tree.Literal) and item.left.type in ("number", "time")
+            isinstance(item.left, tree.Read)
+            and isinstance(item.right, tree.Literal)
+            and item.left.type in ("number", "time")
+            and abs(item.right.value) < EXACT
             for item in compared
             if item.op != "="
         )
@@ -247,7 +251,7 @@ def _ranges(item: tree.Condition) -> Iterator[tuple[Key, float, float]]:
         for one, other, how in ((item.left, item.right, item.op), (item.right, item.left, _MIRROR[item.op])):
             if isinstance(one, tree.Read) and one.type in _NUMERIC and isinstance(other, tree.Literal):
                 low = high = float(other.value)
-                if one.type != "integer":  # others are doubles, so that the next one is sure to be the next
+                if one.type != "integer" and abs(low) < EXACT:  # beyond that a double stands for several integers
                     low, high = nextafter(low, inf) if how == ">" else low, nextafter(high, -inf) if how == "<" else high
                 yield (one.field, one.type), -inf if how[0] == "<" else low, inf if how[0] == ">" else high
     elif isinstance(item, tree.Spatial):

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from infra.catalog.query.fields import Type
-from infra.catalog.query.geometry import FURTHEST, NEAREST, rectangle
+from infra.catalog.query.geometry import FURTHEST, NEAREST
 from infra.catalog.query.moments import moment
+from infra.catalog.query.numbers import EXACT
 from infra.catalog.query.patterns import LONGEST, UNFIT
 
 #: Operators that make of each literal a slot (of a box five), in the order of writing, whatever its value.
 _PLAIN = frozenset(("and", "or", "=", "<>", "<", "<=", ">", ">=", "between", "s_intersects", "s_within"))
-_EXACT = 2**53
+#: Types whose literals go into their slot as they are written.
+AS_WRITTEN: frozenset[Type] = frozenset(("text", "geometry", "boolean", "number", "degree"))
 #: What each literal becomes in its slot.
 _AS: dict[Type, Callable[[Any], Any]] = {
     "text": lambda value: value,
     "geometry": lambda value: value,
     "boolean": lambda value: value,
-    "number": lambda value: float(value) + 0.0,
+    "number": lambda value: value if type(value) is int else value + 0.0,
+    "degree": lambda value: value + 0.0,
     "integer": int,
     "time": lambda value: moment(value) if isinstance(value, str) else None,
 }
@@ -59,7 +60,7 @@ def shape(node: Any, literals: list[Any]) -> Any:
         if len(node) > LONGEST or UNFIT.search(node):
             return None
     elif kind is float or kind is int:
-        if not -_EXACT < node < _EXACT:
+        if not -EXACT < node < EXACT:
             return None
         literals.append(node)
         return "whole" if node == int(node) else "broken"
@@ -71,12 +72,17 @@ def shape(node: Any, literals: list[Any]) -> Any:
 
 def _box(sides: Any, literals: list[Any]) -> str | None:
     """A box becomes five slots: its rectangle and its four bounds."""
-    if type(sides) is not list or len(sides) != 4 or any(type(one) is not float for one in sides):
+    if type(sides) is not list or len(sides) != 4:
         return None
     west, south, east, north = sides
-    if not (west < east and south < north and all(NEAREST <= abs(one) <= FURTHEST for one in sides)):
+    if not (type(west) is type(south) is type(east) is type(north) is float and west < east and south < north):
         return None
-    literals += msgspec.json.encode(rectangle(west, south, east, north)).decode(), *sides
+    for one in sides:
+        if not NEAREST <= abs(one) <= FURTHEST:
+            return None
+    w, s, e, n = map(repr, sides)
+    literals.append(f'{{"type":"Polygon","coordinates":[[[{w},{s}],[{e},{s}],[{e},{n}],[{w},{n}],[{w},{s}]]]}}')
+    literals += sides
     return "bbox"
 
 

@@ -16,12 +16,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from infra.catalog.query import tree
 from infra.catalog.query.fields import Field, Fields, Type, steps
+from infra.catalog.query.numbers import decimal
 from infra.catalog.query.patterns import glob
 
 Sql = ColumnElement[Any]
 _TYPES: dict[Type, Any] = {
-    "text": sa.Text, "pattern": sa.Text, "rare": sa.Text, "geometry": sa.Text, "number": Double, "large": Double,
-    "integer": sa.BigInteger, "time": sa.BigInteger, "boolean": sa.Boolean,
+    "text": sa.Text, "pattern": sa.Text, "rare": sa.Text, "geometry": sa.Text, "number": sa.Numeric, "large": sa.Numeric,
+    "degree": Double, "integer": sa.BigInteger, "time": sa.BigInteger, "boolean": sa.Boolean,
 }  # fmt: skip
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "=": lambda a, b: a == b, "<>": lambda a, b: a != b, "<": lambda a, b: a < b,
@@ -39,9 +40,15 @@ def json_path(path: tuple[str | int, ...]) -> str:
     return "$" + "".join(f"[{step}]" if isinstance(step, int) else f'."{step}"' for step in path)
 
 
+#: The types whose literals ``bound`` may change.
+CONVERTED: dict[str, tuple[Type, ...]] = {"sqlite": ("pattern",), "postgresql": ("number", "large")}
+
+
 def bound(type_: Type, value: Any, dialect: str) -> Any:
     """A literal as the statement takes it."""
-    return glob(value) if type_ == "pattern" and dialect == "sqlite" else value
+    if dialect == "sqlite":
+        return glob(value) if type_ == "pattern" else value
+    return decimal(value) if type_ in ("number", "large") else value
 
 
 class Writer:
@@ -52,8 +59,10 @@ class Writer:
 
     def condition(self, node: tree.Condition, only_true: bool = False) -> Sql:
         """A condition; ``only_true``: unknown may be told as false."""
-        if isinstance(node, tree.And | tree.Or):
-            return (and_ if isinstance(node, tree.And) else or_)(*(self.condition(item, only_true) for item in node.items))
+        if isinstance(node, tree.And):  # SQLite tests a row in the order of writing
+            return and_(*(self.condition(item, only_true) for item in sorted(node.items, key=_work)))
+        if isinstance(node, tree.Or):
+            return or_(*(self.condition(item, only_true) for item in node.items))
         exact: Sql = _CONDITIONS[type(node)](self, node)
         if only_true and (hint := self.hint(node)) is not None:
             return and_(hint, exact)
@@ -68,7 +77,10 @@ class Writer:
         if isinstance(node, tree.Read):
             return self.read(node.field, node.type)
         if isinstance(node, tree.Arithmetic):
-            return func.sluice_calc(text(node.op), self.value(node.left), self.value(node.right))
+            left, right = self.value(node.left), self.value(node.right)
+            if self.sqlite:
+                return func.sluice_calc(text(node.op), left, right)
+            return func.sluice_exact(func.sluice_calc(text(node.op), sa.cast(left, Double), sa.cast(right, Double)))
         folded: Sql = getattr(func, f"sluice_{node.op}")(self.value(node.value))
         return folded if self.sqlite else folded.collate("C")
 
@@ -81,7 +93,7 @@ class Writer:
         if field.written:
             return func.sluice_ms(column)
         if type_ == "number" and field.type == "integer":
-            return sa.cast(column, sa.REAL if self.sqlite else Double)
+            return column if self.sqlite else sa.cast(column, sa.Numeric)
         return column
 
     def document(self, field: Field) -> tuple[Sql, Sql]:
@@ -107,7 +119,7 @@ class Writer:
             if type_ == "text":
                 return case((kind == text("text"), value))
             if type_ == "number":
-                return case((or_(kind == text("integer"), kind == text("real")), sa.cast(value, sa.REAL)))
+                return case((or_(kind == text("integer"), kind == text("real")), value))
             if type_ == "boolean":
                 one, none = literal_column("1", sa.Boolean), literal_column("0", sa.Boolean)
                 return case((kind == text("true"), one), (kind == text("false"), none))
@@ -118,7 +130,7 @@ class Writer:
         if type_ == "text":
             return case((found == text("string"), as_text)).collate("C")
         if type_ == "number":
-            return case((found == text("number"), sa.cast(inner, Double)))
+            return case((found == text("number"), sa.cast(inner, sa.Numeric)))
         if type_ == "boolean":
             return case((found == text("boolean"), sa.cast(inner, sa.Boolean)))
         return func.sluice_ms(as_text) if type_ == "time" else as_text
@@ -187,10 +199,10 @@ class Writer:
                 return and_(kind == text("text"), one == wanted)
             if item.type == "boolean":
                 return kind == case((wanted == literal_column("1", sa.Boolean), text("true")), else_=text("false"))
-            return and_(or_(kind == text("integer"), kind == text("real")), sa.cast(one, sa.REAL) == wanted)
+            return and_(or_(kind == text("integer"), kind == text("real")), one == wanted)
         if item.type == "text":
             return and_(kind == text("string"), one.op("#>>", return_type=sa.Text())(text("{}")).collate("C") == wanted)
-        name, as_ = ("boolean", sa.Boolean) if item.type == "boolean" else ("number", Double)
+        name, as_ = ("boolean", sa.Boolean) if item.type == "boolean" else ("number", sa.Numeric)
         return case((kind == text(name), sa.cast(one, as_) == wanted), else_=literal_column("false", sa.Boolean))
 
     def _spatial(self, node: tree.Spatial) -> Sql:
@@ -247,7 +259,7 @@ class Writer:
         return None
 
     def _roughly(self, node: tree.Compare) -> Sql | None:
-        """A number before one knows that it is one, for a third of the work. Below 2^53 nothing is rounded."""
+        """A number before one knows that it is one, for a third of the work."""
         left, right = node.left, node.right
         if not (isinstance(left, tree.Read) and isinstance(right, tree.Literal) and left.type == right.type == "number"):
             return None
@@ -306,6 +318,18 @@ class Writer:
         if not isinstance(table, sa.Table):
             raise TypeError("filters are on tables and their aliases")
         return table.name
+
+
+def _work(node: tree.Condition) -> int:
+    """How much there is to do for a row: to compare columns is little, to look into JSON is much."""
+    if isinstance(node, tree.Compare):
+        values = (node.left, node.right)
+        return (
+            0
+            if all(isinstance(one, tree.Literal) or (isinstance(one, tree.Read) and not one.field.path) for one in values)
+            else 2
+        )
+    return 1 if isinstance(node, tree.Spatial) else 2
 
 
 _CONDITIONS: dict[type, Callable[[Writer, Any], Sql]] = {

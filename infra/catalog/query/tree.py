@@ -32,7 +32,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """``+ - * / % div`` of numbers (IEEE doubles); unknown where an operand or the result is of no use (see ``match.py``)."""
+    """``+ - * / % div`` of numbers in IEEE doubles; unknown where an operand or the result is of no use (see ``match.py``)."""
 
     op: str
     left: Value

@@ -12,7 +12,9 @@ import pytest
 
 from infra.access.access import Access
 from infra.access.keys import Keys, NewKey, create
-from infra.config import CatalogStore, Config, EventLog
+from infra.catalog.database import Database
+from infra.catalog.providers import configure
+from infra.config import CatalogStore, Config, Credential, EventLog, Provider
 from infra.delivery import commits, outbox
 from infra.delivery.relay import Relay
 from infra.lake import Lake
@@ -21,7 +23,7 @@ from infra.objects.providers import Providers
 from infra.objects.s3 import S3Store
 from infra.runtime.api import Api
 from infra.runtime.asgi import Endpoint
-from tests.conftest import eventually, serving
+from tests.conftest import ACCESS, SECRET, eventually, serving
 
 
 @dataclass
@@ -68,13 +70,16 @@ both_stores = pytest.mark.parametrize(
 @pytest.fixture
 def service(request: pytest.FixtureRequest, tmp_path: Path, door: Door, objects: S3Store) -> Iterator[Service]:
     """A lake at work with its door and API; its catalogue is in SQLite, or in PostgreSQL with the log in Redis."""
-    config = Config(data=str(tmp_path))
+    keys = [Credential(name="far", access_key=ACCESS, secret_key=SECRET)]
+    config = Config(data=str(tmp_path), credentials=keys)
     if getattr(request, "param", "sqlite") == "postgresql":
         url = request.getfixturevalue("postgres").new(request.getfixturevalue("postgres_template"))
         log = EventLog(url=request.getfixturevalue("redis_server").url)
-        config = Config(data=str(tmp_path), log=log, catalog=CatalogStore(url=url))
+        config = Config(data=str(tmp_path), log=log, catalog=CatalogStore(url=url), credentials=keys)
     providers = Providers(objects)
     lake = Lake(config, providers)
+    own = Provider(name="default", endpoint=objects.endpoint)
+    lake.catalog.writer.submit(lambda connection: configure(Database(connection), own, [])).result(10)
     relay = Relay(door, lake)
     access = Access("", Keys(lake.database))
     api = Api(lake, lambda: True, "http://127.0.0.1", None, providers, access)

@@ -49,7 +49,7 @@ ASKED: dict[str, list[str]] = {
 #: Routes whose answers must be others for who may see what has happened.
 TELLING = (
     "/catalog", "/catalog.ttl", "/catalog.jsonld", "/data-objects", "/data-records", "/data-sets", "/bindings", "/keys",
-    "/prefixes", "/events", "/data-sets/{id}/members",
+    "/prefixes", "/providers", "/events", "/data-sets/{id}/members",
 )  # fmt: skip
 _numbers = itertools.count()
 
@@ -148,7 +148,8 @@ def world(service, boss: httpx.Client) -> dict[str, str]:
         "bindings.id": made(boss, "bindings", name="shown", **rule, acl=shown),
         "keys.id": made(boss, "keys", key="shown", kind="data-record", acl=shown),
         "prefixes.id": made(boss, "prefixes", prefix="shown", acl=shown),
-        "subscriptions.id": "none", "callbacks.id": "none", "providers.id": "default", "bucket": "lake", "key": "open.csv",
+        "providers.id": made(boss, "providers", provider="shown", endpoint="http://127.0.0.1:9", credential="far", acl=shown),
+        "subscriptions.id": "none", "callbacks.id": "none", "bucket": "lake", "key": "open.csv",
     }  # fmt: skip
     service.settle()
     found = boss.get("/data-objects", params={"filter": "key = 'open.csv'"}).json()["resources"]
@@ -167,6 +168,7 @@ def happen(service, boss: httpx.Client, acl: dict[str, list[str]]) -> dict[str, 
         "bindings": {"function": "preprocess", "prefix": f"{name}/", "parameters": {"convert": "parquet"}},
         "keys": {"key": name, "kind": "data-record", "type": "number", "queryable": True},
         "prefixes": {"prefix": name},
+        "providers": {"provider": name, "endpoint": "http://127.0.0.1:9", "credential": "far"},
     }
     ids = {noun: made(boss, noun, name=name, acl=acl, **document) for noun, document in here.items()}
     twin = made(boss, "data-records", name=name, acl=acl, metadata=metadata)

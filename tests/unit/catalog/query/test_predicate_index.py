@@ -123,3 +123,18 @@ def test_an_equality_that_few_share_keeps_the_others_out_of_sight() -> None:
         ]}, FIELDS))  # fmt: skip
     assert index.match(Counted(format="csv", bucket="b77")) == {77}
     assert looked < 50
+
+
+def test_ranges_that_no_double_can_tell_apart() -> None:
+    index = PredicateIndex()
+    wanted = {
+        (op, 2**53 + i): bind({"op": "and", "args": [
+            {"op": "=", "args": [{"property": "site"}, "a"]}, {"op": op, "args": [{"property": "x"}, 2**53 + i]},
+        ]}, FIELDS)
+        for op in ("<", "<=", ">", ">=", "=") for i in range(-20, 20)
+    }  # fmt: skip
+    for id, filter in wanted.items():
+        index.add(id, filter)
+    for i in range(-22, 22):
+        document = {"metadata": {"site": "a", "x": 2**53 + i}}
+        assert index.match(document) == {id for id, filter in wanted.items() if filter.predicate(document)}, i

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from infra.catalog.query import FilterError, bind, fields_of, parse
-from infra.catalog.query.filter import bind_values
+from infra.catalog.query.filter import recognised
 
 FIELDS = fields_of("data-object", {"site": "text", "cloud": "number"})
 BOX = {"op": "s_intersects", "args": [{"property": "geometry"}, {"bbox": [1.0, 2.0, 3.0, 4.0]}]}
@@ -24,14 +24,15 @@ TURNED = {"op": "s_intersects", "args": [{"property": "geometry"}, {"bbox": [170
 ])  # fmt: skip
 def test_the_second_of_a_shape_is_bound_as_the_first(first: Any, second: Any) -> None:
     for wanted in (first, second, first):
-        quick, plain = bind_values(parse(wanted), FIELDS), bind(parse(wanted), FIELDS)
+        (quick, literals), plain = recognised(parse(wanted), FIELDS), bind(parse(wanted), FIELDS)
         assert quick.tree == plain.tree
-        assert [(type(one), one) for one in quick.values("sqlite").values()] == [
-            (type(one), one) for one in plain.values("sqlite").values()
-        ]
+        for dialect in ("sqlite", "postgresql"):
+            assert [(type(one), one) for one in quick.values(dialect, literals).values()] == [
+                (type(one), one) for one in plain.values(dialect).values()
+            ]
 
 
 def test_what_is_wrong_stays_wrong() -> None:
-    bind_values(parse("modified > '2026-01-01'"), FIELDS)
+    recognised(parse("modified > '2026-01-01'"), FIELDS)
     with pytest.raises(FilterError, match="is no time"):
-        bind_values(parse("modified > 'yesterday'"), FIELDS)
+        recognised(parse("modified > 'yesterday'"), FIELDS)
