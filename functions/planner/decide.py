@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from events.types import Choice, Discarded, Interval, Wave
 from functions.planner.choice import choose, front
 from functions.planner.grid import Load, Vector
-from functions.planner.model import DEAD, GUESS_COPIES, GUESS_MB, Model, busy_features, learn, time_features
+from functions.planner.model import DEAD, GUESS_COPIES, GUESS_MB, Model, learn
 
 #: Standard deviations to the bounds shown (nine runs in ten between) and to the one that a deadline must clear.
 SHOWN, SURE = 1.645, 3.2
+#: So many standard deviations beyond the deadline, a configuration is not thought of as one that might keep it.
+HOPELESS = -2.0
 #: Most vCPUs that a plan without a basis asks for: its first wave has few workers, and the rest is planned by what it shows.
 FIRST = 64
 #: Most points of the front that are told.
@@ -77,9 +79,9 @@ def decide(
     upper = known.time * np.exp(SURE * known.doubt)
     if deadline is not None:
         sure = allowed[upper[allowed] <= deadline]
-        # Nothing sure: the one most probably in time, or if even that is not to be expected the fastest.
+        # Nothing sure: the one most probably in time, which may be one unlike those that were late; the fastest if none can be.
         odds = np.log(deadline / known.time[allowed]) / known.doubt[allowed]
-        nearest = int(allowed[np.argmax(odds) if odds.max() > 0 else np.argmin(known.time[allowed])])
+        nearest = int(allowed[np.argmax(odds) if odds.max() > HOPELESS else np.argmin(known.time[allowed])])
         late = np.setdiff1d(allowed, sure if len(sure) else [nearest])
         allowed = sure if len(sure) else np.array([nearest])
     best = int(allowed[choose(known.time[allowed], known.cost[allowed], objective)])
@@ -96,7 +98,7 @@ def decide(
     return Decision(
         choice=known.choice(load, best),
         time=_interval(float(known.time[best]), float(known.doubt[best])),
-        cost=_interval(float(known.cost[best]), float(known.cost_doubt(best))),
+        cost=_interval(float(known.cost[best]), float(model.busy_doubt(load[np.array([best])])[0])),
         peak=Interval(value=peak, low=max(2 * peak - float(need[best]), 0.0), high=float(need[best])),
         front=tuple(known.choice(load, int(index)) for index in told),
         discarded=tuple(one for one in discarded if one is not None),
@@ -112,9 +114,6 @@ def decide(
 class _Predicted:
     """What every configuration would take; ``doubt`` is relative, of the time."""
 
-    model: Model
-    paid: np.ndarray
-    busy: Vector
     time: Vector
     cost: Vector
     doubt: Vector
@@ -122,18 +121,12 @@ class _Predicted:
     def choice(self, load: Load, at: int) -> Choice:
         return _choice(load, at, self.time, self.cost)
 
-    def cost_doubt(self, at: int) -> float:
-        """The relative doubt about the cost of one configuration."""
-        return float(self.model.busy.spread(self.paid[[at]], self.busy[[at]])[0])
-
 
 def _predict(model: Model, load: Load, prices: Prices) -> _Predicted:
-    features, paid = time_features(load), busy_features(load)
-    work, busy = model.time.predict(features), model.busy.predict(paid)
+    work, doubt, busy = model.predict(load)
     time = work + load.before_s
     cost = busy * load.memory_mb / 1000 * prices.gb_s + load.workers * prices.request + prices.before
-    doubt = np.hypot(model.time.spread(features, work), model.stretch(load))
-    return _Predicted(model, paid, busy, time, cost, doubt * work / time)
+    return _Predicted(time, cost, doubt * work / time)
 
 
 def _distance(known: _Predicted, best: int) -> Vector:

@@ -3,7 +3,8 @@
 Time and paid seconds have features of their own: a time model read as a cost model misplaces the knee. Errors are relative,
 so a run of a second counts as much as one of an hour. The pull is a ridge whose centre comes from the measured phases (start,
 read, compute), in units of what the centre predicts for the configurations to choose from: after one run it decides, after some
-runs the data do, and it keeps what no run has shown (crowding at a thousand workers) near nothing but uncertain.
+runs the data do, and it keeps what no run has shown (crowding at a thousand workers) near nothing but uncertain. ``fit`` tells
+how sure all that is.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ import numpy as np
 
 from events.types import Wave
 from functions.planner.change import unchanged
+from functions.planner.fit import Fit, fit, likeness, places
 from functions.planner.grid import Load, Vector, load_of
 from functions.planner.phases import Phases, lateness, measured_phases, slowdown
 from functions.planner.squares import non_negative
 
 #: After so many newer runs a run counts half.
 HALF_LIFE = 8
-#: What a relative error is believed to be before there are residuals, and for how many runs that belief counts.
-SIGMA, SIGMA_RUNS = 0.15, 2.0
+#: Newest waves that the time and the cost are fitted to; older ones would weigh little.
+NEWEST = 16
 #: Room left above the memory line.
 MARGIN = 1.15
 #: How memory may grow faster than the largest slice seen: the exponent above 1.
@@ -32,12 +34,10 @@ DEAD = 1.5
 #: Memory of a task nobody has measured yet: the interpreter with its libraries, and copies of the slice.
 GUESS_MB, GUESS_COPIES = 256.0, 4.0
 #: How far each feature may be from its centre, as a share of what a configuration takes where the feature weighs most.
-TIME_DOUBT = np.array([0.45, 0.3, 0.3, 0.3, 0.45, 0.2, 0.45, 0.45, 0.45, 0.2])
+TIME_DOUBT = np.array([0.45, 0.3, 0.3, 0.3, 0.45, 0.2, 0.45, 0.45, 0.45, 0.2, 0.45])
 BUSY_DOUBT = np.array([0.3, 0.3, 0.3, 0.3, 0.15, 0.45, 0.45, 0.2])
-#: How firm that is when it comes to how unsure a prediction is: bounds must hold also for tasks that are unlike most.
-FIRMNESS = 0.15
 #: The share of it that crowding and merging are believed to take there before any run tells: nothing scales for ever.
-TIME_BELIEF = np.array([0, 0, 0, 0, 0.05, 0, 0.05, 0.05, 0, 0])
+TIME_BELIEF = np.array([0, 0, 0, 0, 0.05, 0, 0.05, 0.05, 0, 0, 0])
 BUSY_BELIEF = np.array([0, 0, 0, 0, 0, 0.1, 0, 0])
 #: Relative doubt about the time for each doubling of the workers beyond those seen.
 FAR = 0.1
@@ -46,71 +46,38 @@ FAR = 0.1
 def time_features(load: Load) -> np.ndarray:
     """Columns: 1, largest share (I/O), the same at one core each, at all cores, all bytes, slices in a row, workers ...
 
-    ... their square (merging), how late the last of them is, and the square of a slice.
+    ... their square (merging), how late the last of them is, the square of a slice, and all slices (handing them out).
     """
     rounds = np.ceil(load.slices / load.workers)
     share = np.maximum(load.bytes * rounds / load.slices, load.slice_bytes) / 1e9
     one, many = slowdown(load)
-    return np.column_stack(
+    return np.array(
         [np.ones(len(load)), share, share * one, share * many, load.bytes / 1e9, rounds, load.workers, load.workers**2,
-         share * one * lateness(load), share * one * load.slice_bytes / 1e9]
-    )  # fmt: skip
+         share * one * lateness(load), share * one * load.slice_bytes / 1e9, load.slices]
+    ).T  # fmt: skip
 
 
 def busy_features(load: Load) -> np.ndarray:
     """Columns of the seconds that all workers together take: workers, bytes, ... at one core, at all, slices, squares."""
     volume = load.bytes / 1e9
     one, many = slowdown(load)
-    return np.column_stack(
+    return np.array(
         [load.workers, volume, volume * one, volume * many, load.slices, volume * load.workers, load.workers**2,
          volume * one * load.slice_bytes / 1e9]
-    )  # fmt: skip
+    ).T  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Fit:
-    """Coefficients over scaled features, and how sure they are."""
+def believed(
+    features: np.ndarray, values: Vector, centre: Vector, doubt: Vector, belief: Vector, grid: np.ndarray
+) -> tuple[Vector, Vector]:
+    """What the coefficients are believed to be, and how far from that they may be.
 
-    coefficients: Vector
-    scale: Vector
-    covariance: np.ndarray
-    sigma: float
-
-    def predict(self, features: np.ndarray) -> Vector:
-        """The predicted values, positive."""
-        values: Vector = np.maximum((features / self.scale) @ self.coefficients, 1e-6)
-        return values
-
-    def spread(self, features: np.ndarray, values: Vector) -> Vector:
-        """Relative standard deviation of what one run would measure, at most 2."""
-        rows = features / self.scale / values[:, None]
-        doubt = np.einsum("ij,jk,ik->i", rows, self.covariance, rows)
-        spread: Vector = np.minimum(self.sigma * np.sqrt(1 + doubt), 2.0)
-        return spread
-
-
-def fit(
-    features: np.ndarray, values: Vector, weights: Vector, centre: Vector, doubt: Vector, belief: Vector, grid: np.ndarray
-) -> Fit:
-    """Fit ``values`` (positive) by non-negative coefficients, with relative errors, pulled towards ``centre``.
-
-    ``doubt`` is how far a coefficient may be from it, as a share of what the centre predicts for ``grid``.
+    ``doubt`` and ``belief`` are shares of what the centre predicts for ``grid``, where the feature weighs most.
     """
-    rows = features / values[:, None]
     surprise = max(1.0, float(np.max(values / np.maximum(features @ centre, 1e-9))))
     typical = np.max(grid / np.maximum(grid @ centre, 1e-9)[:, None], axis=0)
-    centre = centre + belief / np.maximum(typical, 1e-30)
-    typical = typical / surprise
-    scale = np.maximum(np.maximum(np.average(rows, axis=0, weights=weights), typical), 1e-12)
-    pull = (SIGMA / doubt) ** 2
-    rows = rows / scale * np.sqrt(weights)[:, None]
-    matrix = np.vstack([rows, np.diag(np.sqrt(pull))])
-    target = np.concatenate([np.sqrt(weights), np.sqrt(pull) * centre * scale])
-    coefficients = non_negative(matrix, target)
-    residuals = rows @ coefficients - np.sqrt(weights)
-    variance = (SIGMA_RUNS * SIGMA**2 + residuals @ residuals) / (SIGMA_RUNS + weights.sum())
-    covariance = np.linalg.inv(rows.T @ rows + np.diag(pull * FIRMNESS))
-    return Fit(coefficients, scale, covariance, float(np.sqrt(variance)))
+    usual = np.average(features / values[:, None], axis=0)
+    return centre + belief / np.maximum(typical, 1e-30), doubt / np.maximum(np.maximum(usual, typical / surprise), 1e-12)
 
 
 @dataclass(frozen=True)
@@ -119,17 +86,28 @@ class Model:
 
     time: Fit
     busy: Fit
+    places: np.ndarray
     memory: Vector
     slack: float
     seen: float
     workers: tuple[float, float]
     runs: int
 
-    def stretch(self, load: Load) -> Vector:
-        """What the time is unsure by for being about fewer or more workers than ever ran."""
+    def predict(self, load: Load) -> tuple[Vector, Vector, Vector]:
+        """Seconds, how unsure that is (relative), and the seconds that all workers together are paid for.
+
+        Fewer or more workers than ever ran are the more unsure.
+        """
+        alike = likeness(places(load), self.places)
+        features = time_features(load)
         least, most = self.workers
-        far: Vector = FAR * np.log2(np.maximum(np.maximum(load.workers / most, least / load.workers), 1))
-        return far
+        far = FAR * np.log2(np.maximum(np.maximum(load.workers / most, least / load.workers), 1))
+        doubt: Vector = np.hypot(self.time.spread(features, alike), far)
+        return self.time.predict(features, alike), doubt, self.busy.predict(busy_features(load), alike)
+
+    def busy_doubt(self, load: Load) -> Vector:
+        """How unsure the paid seconds are (relative)."""
+        return self.busy.spread(busy_features(load), likeness(places(load), self.places))
 
     def need_mb(self, load: Load) -> Vector:
         """Memory a worker must have so that it does not die of its largest slice: more, the larger than any seen."""
@@ -151,7 +129,7 @@ def learn(runs: Sequence[Sequence[Wave]], grid: Load | None = None) -> Model | N
     aged = [
         (wave, 0.5 ** (age / HALF_LIFE)) for age, waves in enumerate(runs) for wave in waves if wave.seconds > 0 and wave.slices
     ]
-    lasting = [(wave, weight) for wave, weight in aged if not wave.failed]
+    lasting = [(wave, weight) for wave, weight in aged if not wave.failed][:NEWEST]
     if not lasting:
         return None
     memory, slack, seen = _memory_line([wave for wave, _ in aged], np.array([weight for _, weight in aged]))
@@ -160,9 +138,15 @@ def learn(runs: Sequence[Sequence[Wave]], grid: Load | None = None) -> Model | N
     grid = load if grid is None else grid
     seconds = np.array([wave.seconds for wave in waves])
     phases = measured_phases(waves, weights, load)
+    where = places(load)
+    alike = likeness(where, where)
+    waves_time, waves_busy = time_features(load), busy_features(load)
+    time = believed(waves_time, seconds, _time_centre(phases), TIME_DOUBT, TIME_BELIEF, time_features(grid))
+    busy = believed(waves_busy, phases.paid, _busy_centre(phases), BUSY_DOUBT, BUSY_BELIEF, busy_features(grid))
     return Model(
-        time=fit(time_features(load), seconds, weights, _time_centre(phases), TIME_DOUBT, TIME_BELIEF, time_features(grid)),
-        busy=fit(busy_features(load), phases.paid, weights, _busy_centre(phases), BUSY_DOUBT, BUSY_BELIEF, busy_features(grid)),
+        time=fit(waves_time, seconds, weights, *time, alike),
+        busy=fit(waves_busy, phases.paid, weights, *busy, alike),
+        places=where,
         memory=memory,
         slack=slack,
         seen=seen,
@@ -174,7 +158,7 @@ def learn(runs: Sequence[Sequence[Wave]], grid: Load | None = None) -> Model | N
 def _time_centre(known: Phases) -> Vector:
     """Coefficients of ``time_features`` as the phases tell them."""
     late = known.late * (known.read + known.one + known.many)
-    return np.array([known.start, known.read, known.one, known.many, known.crowd, known.slice, 0, 0, late, known.square])
+    return np.array([known.start, known.read, known.one, known.many, known.crowd, known.slice, 0, 0, late, known.square, 0])
 
 
 def _busy_centre(known: Phases) -> Vector:

@@ -12,7 +12,8 @@ import msgspec
 
 from infra.bench.catalog_data import declare, fill, objects, records
 from infra.bench.postgres_process import PostgresProcess, program
-from infra.catalog.home import Home, PostgresHome, SqliteHome, open_sqlite
+from infra.catalog.home import Home, SqliteHome, open_sqlite
+from infra.catalog.home_postgres import PostgresHome
 from infra.sqlite import Writer
 
 #: The indexes that the questions by hand need, as one would make them.

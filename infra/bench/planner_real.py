@@ -20,8 +20,10 @@ from functions.planner.grid import configurations
 from infra.bench.planner_simulation import PRICES
 from infra.bench.planner_tasks import Task, place
 
-#: Bytes of a whole job, and how often each configuration is measured.
-VOLUME, ROUNDS = 48_000_000, 2
+#: Bytes of a whole job, and how often each configuration is measured: again only within so many seconds, for all tasks.
+VOLUME, ROUNDS, PATIENCE = 48_000_000, 2, 120.0
+#: Seconds after which a map is given up: Lithops would wait for ever for a worker that never came.
+STUCK = 60
 CONFIG = {
     "lithops": {"backend": "localhost", "storage": "localhost", "data_cleaner": False},
     "localhost": {"version": 1, "runtime": sys.executable, "worker_processes": 2},
@@ -66,7 +68,7 @@ def once(executor: Any, name: str, workers: int, slices: int, volume: float) -> 
     size = int(volume / slices)
     dealt = [(name, [size] * len(range(worker, slices, workers))) for worker in range(workers)]
     at = time.time()
-    told = executor.get_result(executor.map(work, [(part,) for part in dealt], include_modules=None))
+    told = executor.get_result(executor.map(work, [(part,) for part in dealt], include_modules=None), timeout=STUCK)
     first = min(one["began"] for one in told)
     return Wave(
         workers=workers, slices=slices, bytes=int(volume), seconds=max(one["ended"] for one in told) - at, memory_mb=2048,
@@ -94,15 +96,17 @@ def real_tasks() -> list[Real]:
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
     with FunctionExecutor(config=CONFIG, log_level=None) as executor:
         once(executor, "waiting", 2, 2, 1e6)
-        return [_real(executor, name) for name in TASKS]
+        until = time.monotonic() + PATIENCE
+        return [_real(executor, name, until) for name in TASKS]
 
 
-def _real(executor: Any, name: str) -> Real:
+def _real(executor: Any, name: str, until: float) -> Real:
     load = configurations(SIZE, volume=VOLUME, units=8, cores=2)
-    waves = [
-        [once(executor, name, int(load.workers[at]), int(load.slices[at]), VOLUME) for _ in range(ROUNDS)]
-        for at in range(len(load))
-    ]
+    waves: list[list[Wave]] = [[] for _ in range(len(load))]
+    for number in range(ROUNDS):
+        for at, found in enumerate(waves):
+            if number == 0 or time.monotonic() < until:
+                found.append(once(executor, name, int(load.workers[at]), int(load.slices[at]), VOLUME))
     took = np.array([np.mean([wave.seconds for wave in one]) for one in waves])
     probe = [once(executor, name, 1, 1, VOLUME / parts) for parts in (4, 16)]
 
@@ -114,7 +118,7 @@ def _real(executor: Any, name: str) -> Real:
     first, choice = regret(history)
     last = first
     for number in range(3):
-        history.insert(0, [waves[place(load, choice)][number % ROUNDS]])
+        history.insert(0, [(one := waves[place(load, choice)])[number % len(one)]])
         last, choice = regret(history)
     return Real(name, first, last, _like(name, waves[0][0], took, waves))
 

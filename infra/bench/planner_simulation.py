@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from zlib import crc32
 
 import numpy as np
 
@@ -48,7 +49,8 @@ def follow(
     task: Task, platform: Platform, objective: str, runs: int, seed: int, deadline: float | None = None
 ) -> Iterator[Runs]:
     """What is known after the probe, and after each of so many runs that follow the plans, newest first."""
-    random = np.random.default_rng(seed)
+    # Luck of its own for each user: with the same for all, a median over them would be one draw.
+    random = np.random.default_rng([seed, crc32(f"{task.name}/{platform.name}/{objective}/{deadline}".encode())])
     history: Runs = []
     for number in range(runs):
         now = resized(task, SIZES[number % len(SIZES)])

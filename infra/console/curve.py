@@ -10,7 +10,7 @@ import numpy as np
 
 from functions.planner.grid import load_of
 from functions.planner.history import History
-from functions.planner.model import learn, time_features
+from functions.planner.model import learn
 
 
 def describe(history: History) -> dict[str, Any]:
@@ -29,13 +29,12 @@ def describe(history: History) -> dict[str, Any]:
     one = load_of([largest])[np.zeros(len(workers), dtype=int)]
     load = replace(one, workers=workers, slices=np.maximum(workers, one.slices))
     load = replace(load, slice_bytes=load.bytes / load.slices)
-    features = time_features(load)
-    time = known.time.predict(features)
-    doubt = np.exp(1.645 * np.hypot(known.time.spread(features, time), known.stretch(load)))
+    time, doubt = known.predict(load)[:2]
+    bounds = np.exp(1.645 * doubt)
     told["bytes"] = largest.bytes
     told["curve"] = [
         {"workers": int(count), "time_s": float(value), "low": float(value / by), "high": float(value * by)}
-        for count, value, by in zip(workers, time, doubt, strict=True)
+        for count, value, by in zip(workers, time, bounds, strict=True)
     ]
     told["memory_mb"] = {"base": float(known.memory[0]), "per_mb": float(known.memory[1])}
     return told

@@ -154,7 +154,7 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
         memory = memory or given.get("runtime_memory") or 0
         request = PlanRequested(
             task=name or task_code.task_name(map_function),
-            code=task_code.code_hash(map_function),
+            code=task_code.code_hash(map_function, columns, where),
             backend=self.backend,
             image=self.image,
             objects=[data] if isinstance(data, str) else data if isinstance(data, list) else [],

@@ -181,7 +181,7 @@ def _request(executor: Any, stage: Stage, data: Any) -> PlanRequested:
     objects = [data] if isinstance(data, str) else data if isinstance(data, list) else []
     return PlanRequested(
         task=stage.name,
-        code=task_code.code_hash(stage.task),
+        code=task_code.code_hash(stage.task, stage.options.get("columns"), stage.options.get("where", ())),
         backend=executor.backend,
         image=executor.image,
         objects=objects,

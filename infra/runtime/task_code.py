@@ -8,12 +8,14 @@ import inspect
 import site
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
 import cloudpickle
+
+from functions.formats.where import Where
 
 #: Not sent: workers have them, and main is pickled by value anyway.
 OURS = {"__main__", "events", "functions", "infra"}
@@ -26,10 +28,17 @@ def task_name(function: Callable[..., Any]) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 
-def code_hash(function: Callable[..., Any]) -> str:
-    """16 hex digits over the function's byte code, constants and defaults: equal in every process, for equal code."""
+def code_hash(function: Callable[..., Any], columns: Sequence[str] | None = None, where: Where = ()) -> str:
+    """16 hex digits over the function's byte code, constants and defaults: equal in every process, for equal code.
+
+    Which columns it is given, and by which conditions the rows are chosen (not their values), belong to what it is: a slice of
+    two columns of a hundred is another volume, and profiles that mixed the two would be right about neither.
+    """
     digest = hashlib.blake2b(digest_size=8)
-    for text in _told(function):
+    shape = [] if columns is None else ["columns", *sorted(set(columns))]
+    if where:
+        shape += ["where", *sorted({f"{column} {symbol}" for column, symbol, _ in where})]
+    for text in [*_told(function), *shape]:
         digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
     return digest.hexdigest()
 

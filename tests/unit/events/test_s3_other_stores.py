@@ -124,7 +124,7 @@ def test_as_an_array_and_in_a_queue_it_is_the_same(name):
 
 def later(name: str, *changed: Any) -> list[str]:
     """The sequences of these bodies, after that of the payload."""
-    return [event.extensions["sequence"] for body in (payload(name), *changed) for event in take(body).events]
+    return [str(event.extensions["sequence"]) for body in (payload(name), *changed) for event in take(body).events]
 
 
 def ordered(sequences: list[str]) -> bool:

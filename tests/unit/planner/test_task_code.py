@@ -27,6 +27,17 @@ def test_equal_code_is_equal_and_a_change_is_not() -> None:
     assert len({code_hash(made()), code_hash(made(2)), code_hash(made(1, 5)), code_hash(functools.partial(made(), y=3))}) == 4
 
 
+def test_columns_and_the_form_of_a_filter_key_a_profile_of_their_own_and_its_values_do_not() -> None:
+    whole = code_hash(made())
+    narrow = code_hash(made(), ["ra", "dec"])
+    filtered = code_hash(made(), ["ra", "dec"], [("flux", ">", 1.5)])
+    assert len({whole, narrow, filtered, code_hash(made(), ["ra"]), code_hash(made(), None, [("flux", ">", 1.5)])}) == 5
+    assert code_hash(made(), None, ()) == whole
+    assert code_hash(made(), ["dec", "ra"]) == narrow
+    assert code_hash(made(), ["ra", "dec"], [("flux", ">", 99)]) == filtered
+    assert code_hash(made(), ["ra", "dec"], [("flux", "<", 1.5)]) != filtered
+
+
 def test_the_hash_is_the_same_in_every_process() -> None:
     program = (
         "import sys; from infra.runtime.task_code import code_hash; names = {}; "
