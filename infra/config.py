@@ -171,8 +171,7 @@ class Access(Section, frozen=True, kw_only=True):
 class EventLog(Section, frozen=True, kw_only=True):
     """The event log: embedded without ``url``, else on the Redis at ``redis://host:port/database`` under keys of ``prefix``.
 
-    Redis remembers events for ``remember_h`` hours (a repetition within them has no effect) and keeps about the newest
-    ``keep`` of them for readers.
+    Redis knows events for ``remember_h`` hours (a repetition has no effect) and keeps about the newest ``keep`` for readers.
     """
 
     url: str = ""

@@ -21,7 +21,6 @@ from urllib.parse import unquote
 import msgspec
 
 from events.errors import Reject, SluiceError
-from events.ingress import read
 from functions.repository.layout import ALIASES, touched
 from functions.repository.sidecar import Unverified
 from infra.models.loader import Loader
@@ -175,6 +174,8 @@ class Serving:
         if not self._allowed(scope):
             await answer(send, 401, {"error": "send the token: Authorization: Bearer TOKEN"}, (b"www-authenticate", b"Bearer"))
             return
+        from events.ingress import read  # the first answers of a start wait for nothing that they do not need
+
         received = read(scope["headers"], await body_of(scope["headers"], receive))
         if received.rejects:
             await answer(send, 400, {"error": str(received.rejects[0].error)})

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 from pathlib import Path
-
-import psutil
 
 #: Where a container's limit is written: control groups of version 2, and of version 1.
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
@@ -21,7 +20,7 @@ def limit(gigabytes: float) -> None:
 
 
 def _there() -> int:
-    found: int = psutil.virtual_memory().total
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for file in LIMITS:
         with contextlib.suppress(OSError, ValueError):  # there is none, or it says "max"
             found = min(found, int(file.read_text()))

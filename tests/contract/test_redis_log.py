@@ -96,18 +96,23 @@ def test_an_event_that_kills_its_workers_becomes_a_dead_letter_and_its_neighbour
 def test_answers_that_never_come_lose_nothing_and_keep_the_order(tmp_path, redis_server, monkeypatch, seed):
     """The server does what the worker asks, and answers are lost. No lease ends, so nobody else makes up for it."""
     choose, lost = random.Random(seed), Counter[str]()
-    often = {"lease": 0.1, "read": 0.3, "settle": 0.3, "XCLAIM": 0.3}
-    whole = RedisServer.run
+    often = {"lease": 0.1, "XREADGROUP": 0.3, "settle": 0.3, "XCLAIM": 0.3}
+    whole, whole_if = RedisServer.run, RedisServer.run_if
 
-    def lossy(self, *command):
-        answer = whole(self, *command)
-        name = command[4] if command[0] == "EVALSHA" else command[0]
+    def lossy(answer, name):
         if threading.current_thread().name == "worker" and choose.random() < often.get(name, 0.01):
             lost[name] += 1
             raise Retry("the answer was lost")
         return answer
 
-    monkeypatch.setattr(RedisServer, "run", lossy)
+    def run(self, *command):
+        return lossy(whole(self, *command), command[4] if command[0] == "EVALSHA" else command[0])
+
+    def run_if(self, keys, wanted, *command):
+        return lossy(whole_if(self, keys, wanted, *command), command[0])
+
+    monkeypatch.setattr(RedisServer, "run", run)
+    monkeypatch.setattr(RedisServer, "run_if", run_if)
     monkeypatch.setattr("infra.runtime.worker.PAUSE_SECONDS", 0.01)
     monkeypatch.setattr("infra.log.redis.VISIBLE_MS", 50)
     monkeypatch.setattr(shared, "QUICK", msgspec.structs.replace(shared.QUICK, lease_s=0.3))
@@ -121,7 +126,7 @@ def test_answers_that_never_come_lose_nothing_and_keep_the_order(tmp_path, redis
         for subject, found in made.profiles().items():
             assert found["ids"] == [event.id for event in events if event.subject == subject]
         assert sum(len(found["ids"]) for found in made.profiles().values()) == len(events)
-    assert lost["read"]
+    assert lost["XREADGROUP"]
     assert lost["settle"]
 
 

@@ -108,7 +108,7 @@ def test_no_content_has_no_length(echo) -> None:
 def test_a_body_may_come_in_pieces_and_chunks(echo) -> None:
     app, port, _ = echo
     whole = post(b"a body in pieces END")
-    assert talk(port, whole[:20], whole[20:70], whole[70:-9], whole[-9:]).endswith(b"\r\n\r\na body in pieces END")
+    assert talk(port, whole[:20], whole[20:40], whole[40:-9], whole[-9:]).endswith(b"\r\n\r\na body in pieces END")
     chunked = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nsome \r\n3\r\nEND\r\n0\r\n\r\n"
     assert talk(port, chunked).endswith(b"\r\n\r\nsome END")
     assert app.calls == ["inline", "inline"]

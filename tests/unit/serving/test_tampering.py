@@ -200,8 +200,9 @@ def test_an_alias_is_followed_once_it_is_written_and_what_is_half_written_is_not
     place._put({ALIAS[1]: place.good[ALIAS[1]]})
     place.app.announced("dev.sluice.catalog.updated.v1", {"bucket": "models", "key": f"linear/{ALIAS[1]}"})
     assert (served(), list(place.app.shelf.faults)) == (1, ["linear"])
-    monkeypatch.setattr("infra.serving.faults.time.sleep", lambda _: place._put({ALIAS[0]: place.good[ALIAS[0]]}))
-    Faults(place.app, place.told).tell()
+    with monkeypatch.context() as waiting:
+        waiting.setattr("infra.serving.faults.time.sleep", lambda _: place._put({ALIAS[0]: place.good[ALIAS[0]]}))
+        Faults(place.app, place.told).tell()
     assert (served(), place.told, place.app.shelf.faults) == (2, [], {})
     place._put({**stale})
     place.app.announced("dev.sluice.catalog.updated.v1", {"bucket": "models", "key": f"linear/{ALIAS[0]}"})
