@@ -52,8 +52,9 @@ def group(noun: str, what: str, make: bool = True) -> typer.Typer:
             if "bucket" in each:
                 place = f"s3://{each['bucket']}/{each['key']} {each['state']}"
             elif "endpoint" in each:
-                place = f"{each['provider']}: {each['endpoint']}"
-            table.add_row(*map(Text, (each["id"], each["name"], each["updated"], place)))
+                place = each["endpoint"]
+            name = each["name"] or each.get("provider", "")
+            table.add_row(*map(Text, (each["id"], name, each["updated"], place)))
         session.out.print(table)
 
     @command

@@ -198,7 +198,9 @@ def test_the_command_line_is_over_the_same_api(service, other, tmp_path) -> None
         return str(done.output)
 
     id = run("provider", "create", json.dumps({"provider": "far", "endpoint": other, "credential": "far"})).strip()
-    assert other in run("provider", "list").replace("\n", "")
+    listed = run("provider", "list")
+    assert other in listed.replace("\n", "")
+    assert any(line.split()[1:2] == ["far"] for line in listed.splitlines()), listed
     assert other in run("provider", "show", id)
     run("put", str(file), "s3://far:raw/in/")
     assert service.objects.head("far:raw", "in/x.csv").size == 8
