@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from typing import Annotated
 
 import typer
@@ -22,6 +20,7 @@ def worker(
     from infra.lake import Lake
     from infra.objects.providers import Providers
     from infra.objects.s3 import S3Store
+    from infra.runtime.ending import Ending
     from infra.runtime.garbage import settle_in
     from infra.runtime.logs import FORMATS
     from infra.runtime.logs import configure as configure_logs
@@ -33,9 +32,7 @@ def worker(
     configured = settings.endpoint, settings.access_key, settings.secret_key, settings.region
     store = S3Store(*(configured if settings.endpoint else session.store()))
     objects = Providers(store, config.providers)
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
+    ending = Ending()
     lake = Lake(config, objects)
     try:
         settle_in()
@@ -43,7 +40,7 @@ def worker(
         session.line({"worker": True, "data": str(config.folder)}) if session.json else typer.echo(
             f"working on {config.folder}"
         )
-        stopping.wait()
+        ending.wait()
     finally:
         lake.close()
         objects.close()
