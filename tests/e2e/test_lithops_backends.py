@@ -7,7 +7,6 @@ import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Exception ignored in"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-needs_kubernetes = pytest.mark.skipif(find_spec("kubernetes") is None, reason="Lithops' back end needs the package kubernetes")
 LIMITS = Planner(max_workers=2, memory_mb=[512, 1024])
 
 
@@ -120,7 +118,6 @@ def payload(job: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
-@needs_kubernetes
 def test_a_map_on_kubernetes(objects: S3Store, catalog: Any, tmp_path: Path, image: dict[str, str]) -> None:
     cloud = Kubernetes(tmp_path / "pods", image)
     with running(cloud) as url:
@@ -141,7 +138,6 @@ def test_a_map_on_kubernetes(objects: S3Store, catalog: Any, tmp_path: Path, ima
         assert payload(job)["execution_timeout"] == 30
 
 
-@needs_kubernetes
 def test_pods_that_never_start_are_asked_for_again(
     objects: S3Store, catalog: Any, tmp_path: Path, image: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,7 +154,6 @@ def test_pods_that_never_start_are_asked_for_again(
             assert [ran.lost for ran in planned.statistics.ran] == [True, True, False, False]
 
 
-@needs_kubernetes
 def test_a_large_map_on_kubernetes_is_several_jobs_that_fit_into_an_environment(
     objects: S3Store, catalog: Any, tmp_path: Path, image: dict[str, str]
 ) -> None:
@@ -178,7 +173,6 @@ def test_a_large_map_on_kubernetes_is_several_jobs_that_fit_into_an_environment(
         assert len(f"DATA={told}") < 128 * 1024 - 8192, "Linux takes no longer ones; some room for the map's own settings"
 
 
-@needs_kubernetes
 def test_a_map_on_knative(
     objects: S3Store, catalog: Any, tmp_path: Path, image: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from rdflib.plugins.stores.sparqlstore import SPARQLStore
 
 from functions.ontologies.graphs import TBOX
 from functions.ontologies.reading import HERE
-from tests.conftest import Sluice, eventually
+from tests.conftest import Sluice, eventually, need
 
 STATE = "https://sluice.dev/graph/state"
 NOW = datetime.now(UTC).isoformat()
@@ -75,11 +74,9 @@ def test_curl_asks(lake):
 
 
 def test_a_browser_asks(lake, tmp_path):
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("there is no browser here")
+    need("chromium")
     command = [
-        program, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", f"--user-data-dir={tmp_path}",
+        "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", f"--user-data-dir={tmp_path}",
         "--dump-dom", f"{lake.endpoints['http']}/sparql#ask",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
