@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import onnx
 from onnx import TensorProto, helper
 
 
@@ -35,3 +38,21 @@ def endless() -> bytes:
     )  # fmt: skip
     made: bytes = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
     return made
+
+
+def rowed(nodes: Sequence[onnx.NodeProto], more: Sequence[onnx.TensorProto] = (), kind: int = TensorProto.FLOAT) -> bytes:
+    """``x`` to ``y`` by these nodes, both rows of four."""
+    graph = helper.make_graph(
+        list(nodes), "rowed",
+        [helper.make_tensor_value_info("x", kind, ["n", 4])], [helper.make_tensor_value_info("y", kind, ["n", 4])], list(more),
+    )  # fmt: skip
+    made: bytes = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    return made
+
+
+def operators(content: bytes) -> dict[str, int]:
+    """What a version's record tells of a model's operators."""
+    found: dict[str, int] = {}
+    for node in onnx.load_from_string(content).graph.node:
+        found[node.op_type] = found.get(node.op_type, 0) + 1
+    return found

@@ -1,7 +1,9 @@
 """Inference over a data set: a planned map that runs one version of a model on every slice, and one table of what came out.
 
 Every slice is inferred as a request to the server would be, by the same class with the same options, so the numbers are the
-same bit by bit. The model's verified bytes travel with the work: no worker can have another version.
+same bit by bit. A model whose rows are not known to be independent (see ``rowwise.py``) gets each slice whole, as one request:
+cut into blocks, a softmax along the rows would answer otherwise. The model's verified bytes travel with the work: no worker can
+have another version.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from events.types import ObjectVersion
 from functions.formats.format import Slice
 from infra.models.loader import Loader, Record, Verified
 from infra.serving.model import OnnxModel
+from infra.serving.rowwise import Rows
 from infra.serving.tensors import NUMPY, Array
 
 #: Rows of one run, which bounds the memory.
@@ -79,8 +82,9 @@ def infer(opened: Any, content: bytes, *, record: bytes, options: Options) -> di
     given = inputs(opened, model, options.columns)
     found: dict[str, list[Array]] = {name: [] for name in model.outputs}
     count = len(next(iter(given.values())))
-    for start in range(0, max(count, 1), options.rows):
-        block = {name: array[start : start + options.rows] for name, array in given.items()}
+    step = _step(model, options.rows, count)
+    for start in range(0, max(count, 1), step):
+        block = {name: array[start : start + step] for name, array in given.items()}
         model.check(block, None)
         answer = model.run(block)
         for name, array in answer.items():
@@ -88,6 +92,14 @@ def infer(opened: Any, content: bytes, *, record: bytes, options: Options) -> di
                 raise Reject(f"the output {name!r} of {model.name} has no row for each row of its input: nothing can be stored")
             found[name].append(array)
     return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def _step(model: OnnxModel, rows: int, count: int) -> int:
+    """Rows of one run: as many as the model has, or are asked for, or all where an answer may depend on the rows beside it."""
+    fixed = {port.shape[0] if port.shape else -1 for port in model.inputs.values()}
+    if len(fixed) == 1 and (only := fixed.pop()) > 0:
+        return only
+    return max(count, 1) if model.rows is Rows.MIXED else rows
 
 
 def inputs(opened: Any, model: OnnxModel, columns: Sequence[str] = ()) -> dict[str, Array]:

@@ -15,6 +15,7 @@ import onnxruntime as ort
 
 from events.errors import SluiceError
 from infra.models.loader import Verified
+from infra.serving.rowwise import Rows, tried
 from infra.serving.tensors import DTYPES, NUMPY, Array, BadTensor, name_of
 
 logger = logging.getLogger("sluice.serving")
@@ -59,7 +60,7 @@ class OnnxModel:
     def __init__(self, model: Verified, *, devices: Sequence[str] = ("cpu",), threads: int = 1, seconds: float = 30.0) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what fails is raised
         providers = [PROVIDERS[device] for device in devices]
         self.name, self.version, self.record = model.record.name, model.record.version, model.record
         options.enable_cpu_mem_arena = self._steady()  # which keeps what one request once needed: of any size, for other models
@@ -68,14 +69,19 @@ class OnnxModel:
         self.inputs = {port.name: port for port in map(_port, self._session.get_inputs())}
         self.outputs = {port.name: port for port in map(_port, self._session.get_outputs())}
         self._all = list(self.outputs)
-        #: Whether requests may be joined along the first axis and their answers cut apart again.
-        first = {port.axes[0] if port.free else None for port in (*self.inputs.values(), *self.outputs.values())}
-        self.joins = bool(self.inputs) and len(first) == 1 and first != {None}
+        #: What is known of the rows along the first axis, where all inputs and outputs have the same free one.
+        self.rows = Rows.MIXED
         #: Seconds that a row takes, for a model whose time follows from the number of rows alone; infinite for every other.
         self.row_seconds = math.inf
         #: The one input of a model that has only one, in rows: the name, shape of a row and type of what is surely right.
         self._only = self._single()
-        self._warm(steady=self.joins and threads == 1 and not self.wide and self._steady())
+        ports = (*self.inputs.values(), *self.outputs.values())
+        shared = bool(self.inputs) and all(port.free for port in ports) and len({port.axes[0] for port in ports}) == 1
+        self._warm(steady=shared and threads == 1 and not self.wide and self._steady())
+        if shared:
+            self.rows = tried(self.run, self.inputs, self.record.metadata.get("operators") or {})
+        #: Whether requests may be joined along the first axis and their answers cut apart again: none changes by one bit.
+        self.joins = self.rows is Rows.EXACT
 
     @property
     def wide(self) -> bool:

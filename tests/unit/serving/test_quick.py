@@ -41,8 +41,6 @@ class Told(Serving):
 def app() -> Iterator[Told]:
     bucket = Bucket()
     bucket.publish("linear", 1, linear(2.0))
-    record = json.loads(bucket.found["linear/1/version.json"])
-    bucket.put("linear/1/version.json", json.dumps({**record, "metadata": {"operators": {"Mul": 1}}}).encode())
     loader = Loader(bucket, REPOSITORY)  # type: ignore[arg-type]  # only what loading needs
     app = Told(Shelf(loader), loader)
     app.refresh()

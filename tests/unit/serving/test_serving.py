@@ -24,7 +24,7 @@ from infra.serving.model import OnnxModel, Unable
 from infra.serving.shelf import Shelf
 from infra.serving.tensors import BadTensor
 from tests.conftest import eventually, serving
-from tests.onnx_models import endless, linear
+from tests.onnx_models import endless, linear, operators
 
 REPOSITORY = Repository(name="models", bucket="models")
 
@@ -56,7 +56,10 @@ class Bucket:
     def publish(self, name: str, version: int, content: bytes) -> None:
         key = layout.file_key("", name, version)
         digest = self.put(key, content)
-        record = {"name": name, "version": version, "key": key, "digest": digest, "size": len(content)}
+        record = {
+            "name": name, "version": version, "key": key, "digest": digest, "size": len(content),
+            "metadata": {"operators": operators(content)},
+        }  # fmt: skip
         self.put(layout.record_key("", name, version), json.dumps(record).encode())
 
     def promote(self, name: str, alias: str, version: int) -> None:
