@@ -181,6 +181,10 @@ class Models(Protocol):
         """A numbered version is there to be used from now on; ``False`` if it was already, or was withdrawn."""
         ...
 
+    def numbered(self, repository: str, name: str, version: int) -> bool:
+        """Whether this number was given to an upload, be it published yet or not."""
+        ...
+
     def get(self, repository: str, name: str, version: int) -> ModelPublished | None:
         """A published version."""
         ...

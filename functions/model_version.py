@@ -22,13 +22,21 @@ def model_version(event: Event, models: Models) -> Iterator[Event]:
             yield event.reply(version, subject=f"{version.repository}/{version.name}")
     elif event.type == "dev.sluice.model.rejected.v1":
         rejected = event.read(ModelRejected)
-        models.withdraw(rejected.repository, rejected.name, rejected.version)
+        if not _is_version(rejected, models):  # what became of a version's own objects says nothing of an upload on its way
+            models.withdraw(rejected.repository, rejected.name, rejected.version)
     else:
         data = event.read(CatalogUpdated)
         if repository := _repository(data, models):
             found = place(data.key[len(repository.prefix) :])
             if found is not None:
                 yield from _changed(event, data, repository, found, models)
+
+
+def _is_version(rejected: ModelRejected, models: Models) -> bool:
+    """Whether the object that was rejected is a part of a version, not what somebody uploaded."""
+    prefix = next((each.prefix for each in models.repositories() if each.name == rejected.repository), "")
+    found = place(rejected.key.removeprefix(prefix))
+    return found is not None and found.version > 0
 
 
 def _repository(data: CatalogUpdated, models: Models) -> Repository | None:
@@ -58,7 +66,14 @@ def _changed(event: Event, data: CatalogUpdated, repository: Repository, found: 
 
 
 def _watch(event: Event, data: CatalogUpdated, repository: Repository, found: Place, models: Models) -> Iterator[Event]:
-    """A version is written once: whoever changes or removes a part of it afterwards is told on."""
+    """A version is written once, and by the lake: whoever puts one there, or changes or removes a part of it, is told on."""
+    if data.change != "removed" and found.file == FILE and not models.numbered(repository.name, found.name, found.version):
+        cause = (
+            f"version {found.version} was never published: somebody put it there. It will not be served where the lake can be "
+            f"asked; upload to {found.name}/{FILE}, which becomes the next version"
+        )
+        yield _rejected(event, data, repository, found, cause)
+        return
     beside = [sidecar.key(name, repository.digest) for name in (FILE, RECORD)]
     version = models.get(repository.name, found.name, found.version) if found.file in (FILE, RECORD, *beside) else None
     if version is None or (data.change != "removed" and not _altered(data, found, version)):

@@ -38,6 +38,7 @@ def infer(
     from infra.objects.s3 import S3Store
     from infra.runtime.lithops import SluiceExecutor
     from infra.serving import batch
+    from infra.serving.published import Published
     from infra.serving.server import repository_of
 
     bucket, key = address.full(into)
@@ -51,7 +52,10 @@ def infer(
     where = repository_of(msgspec.structs.replace(config, serving=serving))
     store, file = S3Store(*session.store()), str(session.config_file) if session.config_file else None
     try:
-        found = batch.chosen(Loader(store, where), model, serving.alias)
+        with session.api() as api:
+            published = Published(api, where.name)
+            published.look()
+        found = batch.chosen(Loader(store, where), model, serving.alias, published)
         options = batch.Options(
             tuple(serving.devices), serving.threads, serving.seconds, rows, tuple(filter(None, columns.split(",")))
         )

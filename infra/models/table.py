@@ -45,6 +45,7 @@ _SUBMIT = insert(_model).values(
 )
 _WITHDRAW = delete(_model).where(_THIS, _m.state == "pending")
 _PUBLISH = update(_model).where(_THIS, _m.state == "pending").values(body=bindparam("b"), state="published")
+_NUMBERED = select(_m.version).where(_THIS)
 _GET = select(_m.body).where(_THIS, _m.state == "published")
 _ALL = (
     select(_m.body)
@@ -96,6 +97,9 @@ class StoredModels:
         body = msgspec.json.encode(version).decode()
         values = {"r": version.repository, "n": version.name, "v": version.version, "b": body}
         return self._database.run(_PUBLISH, values) == 1
+
+    def numbered(self, repository: str, name: str, version: int) -> bool:
+        return self._database.row(_NUMBERED, {"r": repository, "n": name, "v": version}) is not None
 
     def get(self, repository: str, name: str, version: int) -> ModelPublished | None:
         row = self._database.row(_GET, {"r": repository, "n": name, "v": version})

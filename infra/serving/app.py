@@ -1,8 +1,9 @@
 """The Open Inference Protocol v2 by HTTP, as a plain ASGI application.
 
 Wrong shapes and types are 400, unknown models 404, a model that failed or took too long 500; every error is
-``{"error": "..."}``. The repository's routes change what is served, so they want the token, if there is one. A CloudEvent
-(``model.published``, ``model.promoted``) posted to ``/`` has the model looked up again.
+``{"error": "..."}``. The repository's routes tell and change what is served, so they want the token; without one, changes are
+only taken where nobody but this machine can ask for them. A CloudEvent (``model.published``, ``model.promoted``) posted to
+``/`` has the model looked up again.
 
 Source: Open Inference Protocol v2 with its extensions ``model_repository`` and ``binary_tensor_data``.
 """
@@ -41,26 +42,34 @@ ANNOUNCED = ("dev.sluice.model.published.v1", "dev.sluice.model.promoted.v1")
 UPDATED = "dev.sluice.catalog.updated.v1"
 #: A model of this name belongs to the protocol's routes.
 INFER = "infer"
+TOKENLESS = (
+    "without a token, models and results can only be changed on a server that listens on 127.0.0.1: set serving.token "
+    "(SLUICE_SERVING_TOKEN) and send it as Authorization: Bearer TOKEN"
+)
 
 
 class Serving:
-    """The application over a shelf that loads from one repository: ``only`` these models, or all."""
+    """The application over a shelf that loads from one repository: ``only`` these models, or all.
+
+    ``trusting`` says that whoever reaches it may change what is served, if there is no ``token``.
+    """
 
     def __init__(
         self,
         shelf: Shelf,
         loader: Loader,
         token: str = "",
-        canary: str = "",
-        share: float = 0.0,
         only: Collection[str] = (),
         results: Materialised | None = None,
+        *,
+        trusting: bool = False,
     ) -> None:
         self.shelf, self.repository, self._loader, self._token = shelf, loader.repository, loader, token.encode()
-        self._canary, self._share, self._only = canary, share, frozenset(only)
+        self._only, self._trusting = frozenset(only), trusting
         self.results = results
         self._turn = asyncio.Lock()
-        self.ready = False
+        #: The models to serve; ``None`` until the repository was looked at.
+        self._wanted: list[str] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,6 +82,9 @@ class Serving:
             await answer(send, 404, {"error": str(error)})
         except TooLarge as error:
             await answer(send, 413, {"error": str(error)})
+        except _Forbidden as error:
+            challenge = [(b"www-authenticate", b"Bearer")] if error.status == 401 else []
+            await answer(send, error.status, {"error": str(error)}, *challenge)
         except Unverified as error:
             await answer(send, 500, {"error": str(error)})
         except Reject as error:
@@ -87,13 +99,16 @@ class Serving:
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, steps = scope["method"], _steps(scope)
+        if method == "HEAD":
+            method = "GET"  # the server leaves the body away
         match method, steps:
             case "POST", ["v2", "models", *rest] if rest[-1:] == [INFER]:
                 await self._infer(scope, rest[:-1], receive, send)
             case "GET", ["v2", "health", "live"] | ["healthz"]:
                 await answer(send, 200, {"live": True})
             case "GET", ["v2", "health", "ready"] | ["readyz"]:
-                await answer(send, 200 if self.ready else 503, {"ready": self.ready})
+                missing = self.missing()
+                await answer(send, 503 if missing else 200, {"ready": not missing, **({"reason": missing} if missing else {})})
             case "GET", ["v2"]:
                 await answer(send, 200, {"name": "sluice", "version": version_of("sluice"), "extensions": EXTENSIONS})
             case "GET", ["v2", "models", *rest] if rest[-1:] == ["ready"] and rest[:-1]:
@@ -104,7 +119,9 @@ class Serving:
                 name, version = _named(rest)
                 await answer(send, 200, self.shelf.pick(name, version).model.metadata(self.shelf.versions(name)))
             case "POST", ["v2", "repository", "index"]:
-                await answer(send, 200, self._index())
+                if self._token:
+                    self._allow(scope)
+                await answer(send, 200, self._index(_only_ready(await body_of(scope["headers"], receive))))
             case "POST", ["v2", "repository", "models", *rest] if len(rest) > 1 and rest[-1] in ("load", "unload"):
                 await self._change("/".join(rest[:-1]), rest[-1], scope, receive, send)
             case _, ["results", *rest] if self.results is not None:
@@ -146,34 +163,52 @@ class Serving:
             except Closed:
                 continue
 
-    def _index(self) -> list[dict[str, Any]]:
+    def missing(self) -> str:
+        """Why the server is not ready, or nothing.
+
+        All models that it was told to serve must be; of those that it found by itself one, as a broken one of many is no reason
+        to take the others from their users.
+        """
+        if self._wanted is None:
+            return "the repository was not looked at yet"
+        served = set(self.shelf.names)
+        away = [name for name in self._wanted if name not in served and not self.shelf.unloaded(name)]
+        if not away or (not self._only and served):
+            return ""
+        found = self.shelf.faults.get(away[0])
+        return f"no version of {away[0]} is served: {found[0].cause if found else 'there is none in the repository'}"
+
+    def _index(self, only_ready: bool) -> list[dict[str, Any]]:
         loaded = [
             {"name": name, "version": str(version), "state": "READY", "reason": ""}
             for name in self.shelf.names
             for version in self.shelf.versions(name)
         ]
         faults = [
-            {"name": name, "version": "", "state": "UNAVAILABLE", "reason": why}
-            for name, why in sorted(self.shelf.faults.items())
+            {"name": name, "version": str(each.version or ""), "state": "UNAVAILABLE", "reason": each.cause}
+            for name, found in sorted(self.shelf.faults.items())
+            for each in found
         ]
-        return [*loaded, *faults]
+        return loaded if only_ready else [*loaded, *faults]
 
     async def _change(self, name: str, how: str, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._allowed(scope):
-            await answer(send, 401, {"error": "send the token: Authorization: Bearer TOKEN"}, (b"www-authenticate", b"Bearer"))
-            return
+        self._allow(scope)
         body = await body_of(scope["headers"], receive)
         if how == "unload":
             await asyncio.to_thread(self.shelf.unload, name)
         else:
-            await asyncio.to_thread(self.shelf.load, name, _version_in(body))
+            if self._only and name not in self._only:
+                raise Unknown(f"the model {name[:100]!r} is none of those that this server is to serve (serving.models)")
+            await asyncio.to_thread(self._load, name, _version_in(body))
         await answer(send, 200, {"name": name, "state": "READY" if how == "load" else "UNAVAILABLE"})
+
+    def _load(self, name: str, version: int) -> None:
+        self._look(name)
+        self.shelf.load(name, version)
 
     async def _announced(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A subscription's delivery. What cannot be loaded is no reason to send the event again."""
-        if not self._allowed(scope):
-            await answer(send, 401, {"error": "send the token: Authorization: Bearer TOKEN"}, (b"www-authenticate", b"Bearer"))
-            return
+        self._allow(scope)
         from events.ingress import read  # the first answers of a start wait for nothing that they do not need
 
         received = read(scope["headers"], await body_of(scope["headers"], receive))
@@ -203,31 +238,47 @@ class Serving:
             self.follow(name)
 
     def refresh(self) -> None:
-        """Look everything up again; ready from then on."""
-        for name in self._loader.names():
-            self.follow(name)
-        self.ready = True
+        """Look everything up again."""
+        if self.shelf.published is not None:
+            self.shelf.published.look()
+        found = self._loader.names()
+        for name in sorted({*found, *self.shelf.names}):
+            self._follow(name)
+        self._wanted = sorted(self._only) or found
         if self.results is not None:
             self.results.catch_up()
 
     def follow(self, name: str) -> bool:
         """Serve what is to be served of a model now; whether that worked. Blocks while it loads."""
-        if self._only and name not in self._only:
+        self._look(name)
+        return self._follow(name)
+
+    def _look(self, name: str) -> None:
+        """Ask the lake what it has published of a model; as it told last, where it cannot be asked."""
+        if self.shelf.published is not None:
+            try:
+                self.shelf.published.look(name)
+            except Exception as error:
+                logger.warning("the lake cannot be asked what it has published of %s: %s", name, error)
+
+    def _follow(self, name: str) -> bool:
+        if (self._only and name not in self._only) or self.shelf.unloaded(name):
             return False
         try:
-            self.shelf.update(name, self._canary, self._share)
+            self.shelf.update(name)
         except Exception as error:
             logger.error("the model %s stays as it is: %s", name, error)
             return False
+        if self._wanted is not None and name not in self._wanted:
+            self._wanted = sorted([*self._wanted, name])
         if self.results is not None:
             self.results.served(name)
         return True
 
     async def _kept(self, results: Materialised, rest: Sequence[str], scope: Scope, receive: Receive, send: Send) -> None:
-        method = scope["method"]
-        if method != "GET" and not self._allowed(scope):
-            await answer(send, 401, {"error": "send the token: Authorization: Bearer TOKEN"}, (b"www-authenticate", b"Bearer"))
-            return
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        if method != "GET":
+            self._allow(scope)
         match method, rest:
             case "GET", [name]:
                 await result_routes.read(results, name, scope, send)
@@ -242,9 +293,23 @@ class Serving:
             case _:
                 await answer(send, 404, {"error": f"nothing is at {method} {scope['path'][:200]}"})
 
-    def _allowed(self, scope: Scope) -> bool:
+    def _allow(self, scope: Scope) -> None:
+        """Raises ``_Forbidden`` for whoever may not change what is served."""
+        if not self._token:
+            if not self._trusting:
+                raise _Forbidden(403, TOKENLESS)
+            return
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        return not self._token or hmac.compare_digest(given, b"Bearer " + self._token)
+        if not hmac.compare_digest(given, b"Bearer " + self._token):
+            raise _Forbidden(401, "send the token: Authorization: Bearer TOKEN")
+
+
+class _Forbidden(SluiceError):
+    """Who asks may not. HTTP status 401, or 403 where nobody may."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 def _steps(scope: Scope) -> tuple[str, ...]:
@@ -268,7 +333,14 @@ def _version_in(body: bytes) -> int:
     """The version that a load asks for in its ``parameters``, 0 for the default one. Raises ``BadTensor``."""
     try:
         document = msgspec.json.decode(body or b"{}", type=dict[str, Any])
-        version = document.get("parameters", {}).get("version", 0)
-        return int(version)
-    except (msgspec.MsgspecError, AttributeError, TypeError, ValueError) as error:
+        return int((document.get("parameters") or {}).get("version") or 0)
+    except (msgspec.MsgspecError, AttributeError, TypeError, ValueError, RecursionError) as error:
         raise BadTensor(f'load takes nothing, or {{"parameters": {{"version": N}}}}: {error}') from error
+
+
+def _only_ready(body: bytes) -> bool:
+    """Whether only models that are ready are asked for. Raises ``BadTensor``."""
+    try:
+        return msgspec.json.decode(body or b"{}", type=dict[str, Any]).get("ready") is True
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise BadTensor(f'the index takes nothing, or {{"ready": true}}: {error}') from error

@@ -22,8 +22,10 @@ import pyarrow.parquet as pq
 from events.errors import Reject
 from events.types import ObjectVersion
 from functions.formats.format import Slice
+from functions.repository.sidecar import Unverified
 from infra.models.loader import Loader, Record, Verified
 from infra.serving.model import OnnxModel
+from infra.serving.published import Published, meant
 from infra.serving.rowwise import Rows
 from infra.serving.tensors import NUMPY, Array
 
@@ -44,10 +46,10 @@ class Options:
     columns: tuple[str, ...] = ()
 
 
-def chosen(loader: Loader, model: str, alias: str) -> Verified:
+def chosen(loader: Loader, model: str, alias: str, published: Published | None = None) -> Verified:
     """The model that ``NAME``, ``NAME@ALIAS`` or ``NAME:VERSION`` means; a bare name as the server means it.
 
-    Raises ``Unverified``, or ``Reject`` for what there is not.
+    Raises ``Unverified``, also for what the lake has not ``published``, or ``Reject`` for what there is not.
     """
     name, at, wanted = model.partition("@")
     number = 0
@@ -61,9 +63,19 @@ def chosen(loader: Loader, model: str, alias: str) -> Verified:
         there = ", ".join(map(str, known)) or "none"
         raise Reject(f"the repository {loader.repository.name} has no {model[:100]!r}; its versions: {there}")
     if not number:
-        meant = wanted or (alias if loader.has_alias(name, alias) else "")
-        number = loader.resolve(name, meant) if meant else known[-1]
-    return loader.load(name, number)
+        number = meant(loader, published, name, wanted or alias, followed=bool(wanted))
+    tried = [number] if number else known[::-1]
+    for each in tried:
+        try:
+            found = loader.load(name, each)
+            if published is not None:
+                published.check(name, each, found.record.digest)
+        except Unverified:
+            if each == tried[-1]:
+                raise
+        else:
+            return found
+    raise AssertionError("there is at least one")
 
 
 def task(model: Verified, options: Options) -> Any:

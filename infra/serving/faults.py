@@ -11,12 +11,12 @@ import msgspec
 
 from events.event import Event, now
 from events.types import ModelRejected
-from functions.repository import layout
 from infra.serving.app import Serving
+from infra.serving.shelf import Fault
 
 logger = logging.getLogger("sluice.serving")
-#: What cannot be loaded is tried once more after so long, before it is told.
-AGAIN_SECONDS = 1.0
+#: What cannot be loaded is tried again for so long, before it is told, and how often.
+AGAIN_SECONDS, LOOK_SECONDS = 1.0, 0.1
 
 
 class Ear(Protocol):
@@ -30,29 +30,46 @@ class Faults:
 
     def __init__(self, app: Serving, lake: Ear) -> None:
         self._app, self._lake = app, lake
-        self._told: dict[str, str] = {}
+        self._told: dict[str, list[Fault]] = {}
 
     def tell(self) -> None:
         """Tell what is new. A lake that takes none from here is no reason to stop serving."""
-        for name, seen in list(self._app.shelf.faults.items()):
-            if self._told.get(name) != seen:
-                time.sleep(AGAIN_SECONDS)
-                self._app.follow(name)  # a file and its sidecar are written one after the other
-            cause = self._app.shelf.faults.get(name)
-            if cause and self._told.get(name) != cause:
+        for name in list(self._app.shelf.faults):
+            if self._new(name):
+                self._again(name)
+            for fault in self._new(name):
                 try:
-                    self._lake.send(self._event(name, cause))
+                    self._lake.send(self._event(name, fault))
                 except Exception as error:
                     logger.warning("the lake was not told that %s cannot be loaded: %s", name, error)
-        self._told = dict(self._app.shelf.faults)
+        self._told = {name: list(found) for name, found in self._app.shelf.faults.items()}
 
-    def _event(self, name: str, cause: str) -> Event:
+    def _new(self, name: str) -> list[Fault]:
+        told = self._told.get(name, [])
+        return [fault for fault in self._app.shelf.faults.get(name, []) if fault not in told]
+
+    def _again(self, name: str) -> None:
+        """Try once more, and again for a while: a file and its sidecar are written one after the other."""
+        end = time.monotonic() + AGAIN_SECONDS
+        while self._new(name):
+            time.sleep(LOOK_SECONDS)
+            self._app.follow(name)
+            if time.monotonic() > end:
+                return
+
+    def _event(self, name: str, fault: Fault) -> Event:
         repository, at = self._app.repository, now()
-        key = f"{repository.prefix}{name}/{layout.FILE}"
-        data = ModelRejected(repository=repository.name, name=name, bucket=repository.bucket, key=key, cause=cause)
+        data = ModelRejected(
+            repository=repository.name,
+            name=name,
+            version=fault.version,
+            bucket=repository.bucket,
+            key=fault.key,
+            cause=fault.cause,
+        )
         subject = f"{repository.name}/{name}"
         return Event(
-            id=hashlib.blake2b(f"{subject} {at[:10]} {cause}".encode(), digest_size=16).hexdigest(),
+            id=hashlib.blake2b(f"{subject} {at[:10]} {fault.cause}".encode(), digest_size=16).hexdigest(),
             source="/serving",
             type="dev.sluice.model.rejected.v1",
             subject=subject,

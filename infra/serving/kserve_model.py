@@ -37,6 +37,7 @@ from infra.serving import memory, server
 from infra.serving.app import Serving
 from infra.serving.batcher import Batcher, Closed
 from infra.serving.model import OnnxModel, Unable
+from infra.serving.published import Published
 from infra.serving.shelf import Unknown
 from infra.serving.tensors import NUMPY, Array, BadTensor, name_of
 
@@ -190,10 +191,12 @@ def main() -> None:
     place = config.objects
     objects = S3Store(place.endpoint, place.access_key, place.secret_key, place.region)
     app = server.application(config, objects, keep=False)
+    client = Client(wanted.lake, config.http.token) if wanted.lake else None
+    if client is not None:
+        app.shelf.published = Published(client, app.repository.name)
     app.refresh()
     shown, stopping = Repository(), threading.Event()
     shown.show(app)
-    client = Client(wanted.lake, config.http.token) if wanted.lake else None
     threading.Thread(target=keep_up, args=(app, shown, client, stopping), daemon=True).start()
     narrow(config.serving.host)
     memory.limit(config.serving.memory_gb)

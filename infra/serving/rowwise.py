@@ -103,7 +103,8 @@ def _random(port: Input, size: int) -> Array:
     if dtype.kind != "f":
         return chance.integers(0, 2, shape).astype(dtype)
     scales = np.array(SCALES).reshape(ROWS, *(1 for _ in shape[1:]))
-    return (chance.standard_normal(shape) * scales).astype(dtype)
+    found: Array = (chance.standard_normal(shape) * scales).astype(dtype)
+    return found
 
 
 def _compared(run: Run, some: dict[str, Array]) -> Rows:

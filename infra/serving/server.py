@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import ipaddress
 import logging
 import signal
 import threading
@@ -22,6 +23,7 @@ from infra.serving.app import Serving
 from infra.serving.faults import Faults
 from infra.serving.materialised import Materialised
 from infra.serving.model import OnnxModel
+from infra.serving.published import Published
 from infra.serving.quick import Quick
 from infra.serving.results import Results
 from infra.serving.results_sqlite import SqliteResults
@@ -58,9 +60,17 @@ def application(config: Config, objects: ObjectStore, *, keep: bool = True) -> S
     wanted, repository = config.serving, repository_of(config)
     make = partial(OnnxModel, devices=wanted.devices, threads=wanted.threads, seconds=wanted.seconds)
     loader = Loader(objects, repository)
-    shelf = Shelf(loader, make, wanted.alias)
+    shelf = Shelf(loader, make, wanted.alias, canary=wanted.canary, share=wanted.canary_share)
     results = Materialised(shelf, objects, _results(config)) if keep else None
-    return Serving(shelf, loader, wanted.token, wanted.canary, wanted.canary_share, wanted.models, results)
+    return Serving(shelf, loader, wanted.token, wanted.models, results, trusting=_is_loopback(wanted.host))
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches a server on this address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _results(config: Config) -> Results:
@@ -75,9 +85,10 @@ def _results(config: Config) -> Results:
 def follow(app: Serving, lake: Lake, stopping: threading.Event, changed: Callable[[], None] = lambda: None) -> None:
     """Load everything; then whatever the lake announces, until ``stopping``. After a gap everything is looked up again.
 
-    ``changed`` is called whenever something may be served that was not.
+    Only what the lake has published is served. ``changed`` is called whenever something may be served that was not.
     """
     after, faults = -1, Faults(app, lake)
+    app.shelf.published = Published(lake, app.repository.name)
     while not stopping.is_set():
         try:
             app.refresh()
@@ -118,7 +129,7 @@ def look(app: Serving, stopping: threading.Event, changed: Callable[[], None] = 
             changed()
         except Exception as error:
             logger.warning("the repository cannot be looked at (%s); trying again", error)
-        stopping.wait(LOOK_SECONDS if app.ready else AGAIN_SECONDS)
+        stopping.wait(AGAIN_SECONDS if app.missing() else LOOK_SECONDS)
 
 
 class _Server(uvicorn.Server):

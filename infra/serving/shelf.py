@@ -1,7 +1,8 @@
 """The models that are served: versions by name, which of them answers by default, and a canary's share.
 
 A new version is loaded, checked and warmed before it is put in place; the one before answers until then, and finishes what it
-was asked. A version that cannot be verified never gets here: the last good one keeps serving.
+was asked. A version that cannot be verified never gets here: the last good one keeps serving. Where an alias was followed once,
+nothing else is: that it is gone is a fault, not a reason to serve the latest version.
 """
 
 from __future__ import annotations
@@ -11,41 +12,72 @@ import random
 import threading
 from collections.abc import Callable
 
-from events.errors import Reject
+import msgspec
+
+from events.errors import Reject, Retry
+from functions.repository import layout
+from functions.repository.sidecar import Unverified
 from infra.models.loader import Loader
 from infra.serving.batcher import Batcher
 from infra.serving.model import OnnxModel
+from infra.serving.published import Published, meant
 
 logger = logging.getLogger("sluice.serving")
+#: Most faults that are kept of one model: whoever fills its folder with rubbish fills no memory.
+MOST_FAULTS = 10
 
 
 class Unknown(Reject):
     """No such model or version is served here. HTTP status 404."""
 
 
+class Fault(msgspec.Struct, frozen=True):
+    """Why a version (0: an alias, or all of the model) is not served, and which object tells so."""
+
+    version: int
+    key: str
+    cause: str
+
+
 class _Served:
-    """One model: its loaded versions, the default one, and the canary with its share of the requests (0 to 1)."""
+    """One model: its loaded versions, the default one, and the canary with its share of the requests (0 to 1).
+
+    ``pinned`` versions stay loaded: they were asked for.
+    """
 
     def __init__(self) -> None:
         self.versions: dict[int, Batcher] = {}
         self.default = 0
         self.canary, self.share = 0, 0.0
+        self.pinned: set[int] = set()
 
 
 class Shelf:
-    """Loads from one repository. With an ``alias`` the version that it means is served, else the latest.
+    """Loads from one repository. With an ``alias`` the version that it means is served, else the newest that is whole; to what
+    the alias ``canary`` means, if there is one, goes a ``share`` of the requests.
 
     Reading is free of locks; ``update``, ``load`` and ``unload`` take turns, and may take long.
     """
 
     def __init__(
-        self, loader: Loader, make: Callable[..., OnnxModel] = OnnxModel, alias: str = "champion", keep: int = 2
+        self,
+        loader: Loader,
+        make: Callable[..., OnnxModel] = OnnxModel,
+        alias: str = "champion",
+        keep: int = 2,
+        canary: str = "",
+        share: float = 0.0,
     ) -> None:
         self._loader, self._make, self._alias, self._keep = loader, make, alias, keep
+        self._canary, self._share = canary, share
         self._served: dict[str, _Served] = {}
+        self._followed: set[tuple[str, str]] = set()
+        self._away: set[str] = set()
         self._turn = threading.Lock()
-        #: Model -> why its newest version is not served.
-        self.faults: dict[str, str] = {}
+        #: What the lake beside this server has published; ``None`` where there is no lake.
+        self.published: Published | None = None
+        #: Model -> what of it is not served, and why.
+        self.faults: dict[str, list[Fault]] = {}
 
     @property
     def names(self) -> list[str]:
@@ -75,46 +107,71 @@ class Shelf:
         served = self._one(name)
         return served.versions[served.default].model
 
-    def update(self, name: str, canary: str = "", share: float = 0.0) -> int:
-        """Serve what the alias means now (or the latest version), and a ``canary`` alias's version in its share.
+    def update(self, name: str) -> int:
+        """Serve what the alias means now (or the newest version that can be verified), and the canary in its share.
 
         Raises ``Unverified`` or ``Unknown``; then what was served is served on.
         """
         with self._turn:
+            if name in self._away:
+                raise Unknown(f"the model {name[:100]} was unloaded")
+            served, faults = self._served.get(name), list[Fault]()
             try:
-                version = self._wanted(name, self._alias)
-                made = self._loaded(name, version)
-                beside = self._loaded(name, self._wanted(name, canary)) if canary else None
-            except Exception as error:
-                self.faults[name] = str(error)
+                made = self._champion(name, faults)
+            except Unknown as error:
+                if served or name in self.faults:
+                    self.faults[name] = [Fault(0, self._key(name), str(error))]
                 raise
-            self.faults.pop(name, None)
-            served = self._served.setdefault(name, _Served())
+            except Exception:
+                if faults:
+                    self._told(name, faults)
+                raise
+            served = served or _Served()
+            beside = self._canary_of(name, served, faults)
             for batcher in (made, beside):
                 if batcher is not None:
                     served.versions = {**served.versions, batcher.model.version: batcher}
-            served.default = version
-            served.canary, served.share = (beside.model.version, share) if beside else (0, 0.0)
+            served.default = made.model.version
+            served.canary, served.share = (beside.model.version, self._share) if beside else (0, 0.0)
             self._retire(served)
-            return version
+            self._served[name] = served
+            self._told(name, faults)
+            return served.default
 
     def load(self, name: str, version: int = 0) -> None:
-        """Serve a version beside the default one, or with 0 the default one again. Raises ``Unverified`` or ``Unknown``."""
-        if not version:
-            self.update(name)
+        """Serve a version beside the default one until it is unloaded, or with 0 what ``update`` finds.
+
+        Raises ``Unverified`` or ``Unknown``.
+        """
+        if version:
+            with self._turn:
+                if version not in self._loader.versions(name):
+                    raise Unknown(f"the repository {self._loader.repository.name} has no version {version} of {name[:100]!r}")
+                made = self._loaded(name, version)
+                served = self._served.setdefault(name, _Served())
+                served.versions = {**served.versions, version: made}
+                served.default = served.default or version
+                served.pinned.add(version)
+                self._away.discard(name)
             return
         with self._turn:
-            made = self._loaded(name, version)
-            served = self._served.setdefault(name, _Served())
-            served.versions = {**served.versions, version: made}
-            served.default = served.default or version
+            self._away.discard(name)
+        self.update(name)
 
     def unload(self, name: str) -> None:
-        """Serve it no more; what was asked is answered. Raises ``Unknown``."""
+        """Serve it no more, until it is loaded; what was asked is answered. Raises ``Unknown``."""
         with self._turn:
-            self._one(name)
-            for batcher in self._served.pop(name).versions.values():
+            if name not in self._served and name not in self.faults:
+                self._one(name)
+            self._away.add(name)
+            self.faults.pop(name, None)
+            served = self._served.pop(name, None)
+            for batcher in served.versions.values() if served else ():
                 batcher.close()
+
+    def unloaded(self, name: str) -> bool:
+        """Whether somebody unloaded it."""
+        return name in self._away
 
     def close(self) -> None:
         """Unload everything."""
@@ -125,28 +182,85 @@ class Shelf:
         try:
             return self._served[name]
         except KeyError:
-            why = f": {self.faults[name]}" if name in self.faults else ""
+            found = self.faults.get(name)
+            why = ": it was unloaded" if name in self._away else f": {found[0].cause}" if found else ""
             raise Unknown(f"the model {name[:100]!r} is not served here{why}") from None
 
-    def _wanted(self, name: str, alias: str) -> int:
+    def _champion(self, name: str, faults: list[Fault]) -> Batcher:
+        """What is to answer by default; why it does not, and which newer versions could not, goes to ``faults``."""
         known = self._loader.versions(name)
         if not known:
             raise Unknown(f"the repository {self._loader.repository.name} has no version of the model {name[:100]!r}")
-        if alias and self._loader.has_alias(name, alias):
-            return self._loader.resolve(name, alias)
-        return known[-1]
+        version = self._meant(name, self._alias, faults) if self._alias else 0
+        if version:
+            return self._tried(name, version, faults)
+        for version in reversed(known):
+            try:
+                return self._tried(name, version, faults)
+            except Retry:
+                raise
+            except Exception as error:
+                logger.warning("version %d of %s is passed over: %s", version, name, error)
+        raise Unverified(f"no version of the model {name} can be served: {faults[0].cause}")
+
+    def _canary_of(self, name: str, served: _Served, faults: list[Fault]) -> Batcher | None:
+        """The version beside the default one, if there is an alias for it. While that is broken, the canary before stays."""
+        if not self._canary:
+            return None
+        try:
+            version = self._meant(name, self._canary, faults)
+            return self._tried(name, version, faults) if version else None
+        except Exception as error:
+            logger.warning("the canary of %s stays as it is: %s", name, error)
+            return served.versions.get(served.canary)
+
+    def _meant(self, name: str, alias: str, faults: list[Fault]) -> int:
+        try:
+            version = meant(self._loader, self.published, name, alias, (name, alias) in self._followed)
+        except Retry:
+            raise
+        except Exception as error:
+            faults.append(Fault(0, layout.alias_key(self._loader.repository.prefix, name, alias), str(error)))
+            raise
+        if version:
+            self._followed.add((name, alias))
+        return version
+
+    def _tried(self, name: str, version: int, faults: list[Fault]) -> Batcher:
+        try:
+            return self._loaded(name, version)
+        except Retry:
+            raise  # the store is at fault, not the version
+        except Exception as error:
+            faults.append(Fault(version, layout.file_key(self._loader.repository.prefix, name, version), str(error)))
+            raise
 
     def _loaded(self, name: str, version: int) -> Batcher:
+        if self.published is not None:
+            self.published.check(name, version)
         served = self._served.get(name)
-        if served and version in served.versions:
-            return served.versions[version]
-        model = self._make(self._loader.load(name, version))
-        logger.info("serving version %d of %s", version, name)
-        return Batcher(model)
+        batcher = served.versions.get(version) if served else None
+        if batcher is None:
+            verified = self._loader.load(name, version)
+            if self.published is not None:
+                self.published.check(name, version, verified.record.digest)
+            batcher = Batcher(self._make(verified))
+            logger.info("serving version %d of %s", version, name)
+        return batcher
+
+    def _told(self, name: str, faults: list[Fault]) -> None:
+        if faults:
+            self.faults[name] = faults[:MOST_FAULTS]
+        else:
+            self.faults.pop(name, None)
+
+    def _key(self, name: str) -> str:
+        """Where people upload it."""
+        return f"{layout.file_key(self._loader.repository.prefix, name, 0).removesuffix(f'0/{layout.FILE}')}{layout.FILE}"
 
     def _retire(self, served: _Served) -> None:
-        """Keep the newest few beside the default and the canary."""
-        kept = {served.default, served.canary, *sorted(served.versions)[-self._keep :]}
+        """Keep the newest few beside the default, the canary, and what was asked for."""
+        kept = {served.default, served.canary, *served.pinned, *sorted(served.versions)[-self._keep :]}
         gone = [batcher for version, batcher in served.versions.items() if version not in kept]
         served.versions = {version: batcher for version, batcher in served.versions.items() if version in kept}
         for batcher in gone:

@@ -279,6 +279,23 @@ def test_a_version_that_was_changed_is_told_on(shop):
     assert shop.models.get("apps", "digits", 1) is not None
 
 
+def test_a_version_that_nobody_published_is_told_on_and_one_on_its_way_is_left_alone(shop):
+    shop.upload("digits.onnx", linear())
+    for change in ("upserted", "failed"):
+        (rejected,) = read(shop.change("apps/digits/2/model.onnx", change, etag="e"), ModelRejected)
+        assert (rejected.version, rejected.key, "never published" in rejected.cause) == (2, "apps/digits/2/model.onnx", True)
+    assert shop.change("apps/digits/2/model.onnx", "removed") == []
+    assert shop.change("apps/digits/2/version.json") == []
+    assert shop.models.submit("apps", "digits", "other") == 2
+    assert shop.change("apps/digits/2/model.onnx", etag="e") == [], "it is being published"
+    told = ModelRejected(repository="apps", name="digits", bucket="models", key="apps/digits/2/model.onnx", cause="", version=2)
+    shop.run(Event(id="s", source="/serving", type="t", subject="apps/digits").reply(told))
+    assert shop.models.numbered("apps", "digits", 2), "a server's finding does not withdraw an upload"
+    told = msgspec.structs.replace(told, key="apps/digits.onnx")
+    shop.run(Event(id="u", source="/lake", type="t", subject="apps/digits").reply(told))
+    assert not shop.models.numbered("apps", "digits", 2)
+
+
 def test_a_repeated_event_changes_nothing(shop):
     produced = shop.upload("digits.onnx", linear())
     (stored,) = [event for event in produced if event.type == NAMES[ModelStored]]

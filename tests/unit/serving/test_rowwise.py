@@ -118,7 +118,12 @@ def test_batch_inference_cuts_only_rows_that_are_independent(monkeypatch, name, 
     sizes: list[int] = []
     model = MODELS[name]
     run = model.run
-    monkeypatch.setattr(model, "run", lambda inputs: sizes.append(len(inputs["x"])) or run(inputs))
+
+    def counting(inputs):
+        sizes.append(len(inputs["x"]))
+        return run(inputs)
+
+    monkeypatch.setattr(model, "run", counting)
     monkeypatch.setitem(batch._LOADED, model.record.digest, model)
     rows = np.random.default_rng(1).standard_normal((10, 4)).astype("f4")
     told = msgspec.json.encode(model.record)

@@ -27,6 +27,7 @@ from tests.conftest import eventually, serving
 from tests.onnx_models import endless, linear, operators
 
 REPOSITORY = Repository(name="models", bucket="models")
+TOKEN = {"authorization": "Bearer secret"}
 
 
 class Bucket:
@@ -224,7 +225,7 @@ def test_new_versions_rollback_and_damage(app, bucket, client):
     damaged[40] ^= 1
     bucket.found["linear/3/model.onnx"] = bytes(damaged)
     assert (announce("promoted"), weight()) == (202, 2)
-    (fault,) = [each for each in client.post("/v2/repository/index").json() if each["state"] == "UNAVAILABLE"]
+    (fault,) = [each for each in client.post("/v2/repository/index", headers=TOKEN).json() if each["state"] == "UNAVAILABLE"]
     assert "is not what its sidecar says" in fault["reason"]
     assert client.post("/", json={}, headers={"authorization": "Bearer wrong"}).status_code == 401
 
@@ -237,7 +238,7 @@ def test_loading_and_unloading_need_the_token(client):
     assert client.post("/v2/repository/models/linear/load", headers=allowed).json()["state"] == "READY"
     assert client.post("/v2/models/linear/infer", json=ask([1, 2, 3])).status_code == 200
     wrong = {"parameters": {"version": 9}}
-    assert client.post("/v2/repository/models/linear/load", headers=allowed, json=wrong).status_code == 500
+    assert client.post("/v2/repository/models/linear/load", headers=allowed, json=wrong).status_code == 404
     assert client.post("/v2/repository/models/none/load", headers=allowed).status_code == 404
 
 
@@ -246,7 +247,7 @@ def test_a_canary_gets_its_share(bucket):
     bucket.promote("linear", "champion", 1)
     bucket.promote("linear", "canary", 2)
     loader = Loader(bucket, REPOSITORY)
-    app = Serving(Shelf(loader), loader, canary="canary", share=0.25)
+    app = Serving(Shelf(loader, canary="canary", share=0.25), loader)
     app.refresh()
     found = [app.shelf.pick("linear").model.version for _ in range(2000)]
     app.shelf.close()

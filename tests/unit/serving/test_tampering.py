@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -99,7 +101,7 @@ def place(objects: S3Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
         store.write(objects, REPOSITORY, layout.alias_key("", "linear", alias), json.dumps(told).encode(), store.JSON)
 
     loader = Loader(objects, REPOSITORY)
-    app = Serving(Shelf(loader), loader)
+    app = Serving(Shelf(loader), loader, trusting=True)
     promote("champion", 1)
     app.refresh()
     stale = {f"{key} of 1": objects.read("models", f"linear/{key}", 0, 9999) for key in ALIAS}
@@ -201,7 +203,8 @@ def test_an_alias_is_followed_once_it_is_written_and_what_is_half_written_is_not
     place.app.announced("dev.sluice.catalog.updated.v1", {"bucket": "models", "key": f"linear/{ALIAS[1]}"})
     assert (served(), list(place.app.shelf.faults)) == (1, ["linear"])
     with monkeypatch.context() as waiting:
-        waiting.setattr("infra.serving.faults.time.sleep", lambda _: place._put({ALIAS[0]: place.good[ALIAS[0]]}))
+        clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: place._put({ALIAS[0]: place.good[ALIAS[0]]}))
+        waiting.setattr("infra.serving.faults.time", clock)  # not that of all other threads
         Faults(place.app, place.told).tell()
     assert (served(), place.told, place.app.shelf.faults) == (2, [], {})
     place._put({**stale})
