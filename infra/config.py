@@ -220,7 +220,8 @@ class Serving(Section, frozen=True, kw_only=True):
     What ``alias`` means is served, or the latest version of a model without it; ``canary_share`` (0 to 1) of the requests go to
     what the alias ``canary`` means. ``devices`` are tried in order (``cuda``, ``cpu``); a run may take ``seconds``, and the
     server hold ``memory_gb`` (0: three quarters of what there is). Materialised results are kept in ``DATA/results.db``, or in
-    the Redis at ``results``. With a ``token``, whoever changes what is served or kept needs it; without, only a loopback ``host`` lets anybody.
+    the Redis at ``results``. With a ``token``, whoever changes what is served or kept needs it; without one only a loopback
+    ``host`` takes changes.
     """
 
     host: str = "127.0.0.1"

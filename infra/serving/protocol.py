@@ -45,12 +45,12 @@ class _Values(msgspec.Struct):
     shape: list[int]
     datatype: str
     data: list[Any] | None = None
-    parameters: _Parameters = _NONE
+    parameters: _Parameters | None = None
 
 
 class _Output(msgspec.Struct):
     name: str
-    parameters: _Parameters = _NONE
+    parameters: _Parameters | None = None
 
 
 class _Quick(msgspec.Struct):
@@ -61,9 +61,11 @@ class _Quick(msgspec.Struct):
 
 
 class _Any(msgspec.Struct):
+    """A request that says nothing with ``null``, or has other inputs."""
+
     inputs: list[_Values]
-    id: str = ""
-    parameters: _Parameters = _NONE
+    id: str | None = None
+    parameters: _Parameters | None = None
     outputs: list[_Output] | None = None
 
 
@@ -109,14 +111,14 @@ def parse(body: bytes, header: int | None) -> Request:
             document = _quick(text)
         except msgspec.ValidationError:
             document, take = _any(text), from_list
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadTensor(f"the request is not what the inference protocol takes: {error}") from error
     rest = memoryview(body)[len(text) :]
     inputs: dict[str, Array] = {}
     for each in document.inputs:
         if each.name in inputs:
             raise BadTensor(f"the input {each.name!r} came twice")
-        size = each.parameters.binary_data_size
+        size = each.parameters.binary_data_size if each.parameters is not None else None
         if size is None:
             if each.data is None:
                 raise BadTensor(f"the input {each.name!r} has neither data nor binary_data_size")
@@ -128,15 +130,15 @@ def parse(body: bytes, header: int | None) -> Request:
         rest = rest[size:]
     if len(rest):
         raise BadTensor(f"{len(rest)} bytes behind the last input belong to none")
-    every = document.parameters.binary_data_output is True
-    if document.outputs is None:
-        return Request(document.id, inputs, None, every)
-    raw = frozenset(each.name for each in document.outputs if _raw(each.parameters.binary_data, every))
-    return Request(document.id, inputs, tuple(each.name for each in document.outputs), raw)
+    every = document.parameters is not None and document.parameters.binary_data_output is True
+    if not document.outputs:
+        return Request(document.id or "", inputs, None, every)
+    raw = frozenset(each.name for each in document.outputs if _raw(each.parameters, every))
+    return Request(document.id or "", inputs, tuple(each.name for each in document.outputs), raw)
 
 
-def _raw(wanted: Any, every: bool) -> bool:
-    return every if wanted is None else wanted is True
+def _raw(wanted: _Parameters | None, every: bool) -> bool:
+    return every if wanted is None or wanted.binary_data is None else wanted.binary_data is True
 
 
 def answer(request: Request, model: str, version: int, outputs: dict[str, Array]) -> tuple[bytes, list[tuple[bytes, bytes]]]:

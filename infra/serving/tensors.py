@@ -30,6 +30,8 @@ PACKED = {
 }  # fmt: skip
 DTYPES = {name: np.dtype(kind) for name, kind in NUMPY.items()}
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
+#: Kind of numpy's types -> what JSON's values of it come as.
+VALUES: dict[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float}, "O": {str}}
 LITTLE = sys.byteorder == "little"
 #: Most elements of one tensor: a shape that claims more is refused before anything is made of it.
 MOST = 1 << 28
@@ -58,25 +60,21 @@ def dtype_of(name: str, datatype: str) -> np.dtype[Any]:
 
 
 def from_list(name: str, datatype: str, shape: list[int], data: list[Any]) -> Array:
-    """A tensor of JSON values, flat in row-major order or nested. Raises ``BadTensor``."""
+    """A tensor of JSON values, flat in row-major order or nested as its shape says. Raises ``BadTensor``."""
     dtype, elements = dtype_of(name, datatype), count(name, shape)
-    while data and isinstance(data[0], list):
-        if not all(isinstance(part, list) for part in data):
-            raise BadTensor(f"the tensor {name!r} mixes lists and values")
-        data = list(chain.from_iterable(data))
+    if data and isinstance(data[0], list):
+        data = _flat(name, shape, data)
     if len(data) != elements:
         raise BadTensor(f"the tensor {name!r} of shape {shape} needs {elements} values, but {len(data)} came")
+    if strange := set(map(type, data)) - VALUES[dtype.kind]:
+        raise BadTensor(f"a value of the tensor {name!r} is no {datatype}: {_strange(strange)}")
     if dtype.hasobject:
-        if not all(isinstance(value, str) for value in data):
-            raise BadTensor(f"the tensor {name!r} is BYTES: its values must be texts")
         return np.array(data, dtype=object).reshape(shape)
     try:
         with np.errstate(over="ignore"):  # told below, by name
-            found = np.asarray(data, None if dtype.kind in "iub" and data else dtype)
+            found = np.asarray(data, None if dtype.kind in "iu" and data else dtype)
     except (TypeError, ValueError, OverflowError) as error:
         raise BadTensor(f"a value of the tensor {name!r} is no {datatype}: {error}") from error
-    if dtype.kind == "b" and data and found.dtype != dtype:
-        raise BadTensor(f"the tensor {name!r} is BOOL: its values must be true or false")
     if dtype.kind in "iu" and data:
         bounds = np.iinfo(dtype)
         if found.dtype.kind not in "iu" or found.min() < bounds.min or found.max() > bounds.max:
@@ -84,6 +82,31 @@ def from_list(name: str, datatype: str, shape: list[int], data: list[Any]) -> Ar
     if dtype.kind == "f" and found.size and not np.isfinite(found).all():
         raise BadTensor(f"a value of the tensor {name!r} is too large for {datatype}")
     return found.astype(dtype, copy=False).reshape(shape)
+
+
+def _flat(name: str, shape: list[int], data: list[Any]) -> list[Any]:
+    """The values of lists that are nested as the shape says. Raises ``BadTensor``."""
+    if not all(isinstance(part, list) for part in data):
+        raise BadTensor(f"the tensor {name!r} mixes lists and values")
+    if shape and len(data) != shape[0]:
+        raise BadTensor(f"the tensor {name!r} of shape {shape} cannot begin with a list of {len(data)} lists")
+    for axis in shape[1:]:
+        if not all(isinstance(part, list) for part in data):
+            raise BadTensor(f"the tensor {name!r} mixes lists and values, or is not nested as its shape {shape} says")
+        if any(len(part) != axis for part in data):
+            raise BadTensor(f"the tensor {name!r} is not nested as its shape {shape} says: a list has not {axis} parts")
+        data = list(chain.from_iterable(data))
+    if any(isinstance(part, list) for part in data):
+        raise BadTensor(f"the tensor {name!r} is nested deeper than its shape {shape} says")
+    return data
+
+
+def _strange(kinds: set[type]) -> str:
+    """What values of these types are, in JSON's words."""
+    if type(None) in kinds:
+        return "null is no number (JSON has no NaN and no infinity: send the tensor as raw bytes)"
+    words = {str: "a text", bool: "true or false", float: "a number", int: "a number", list: "a list", dict: "an object"}
+    return " and ".join(sorted({words.get(kind, kind.__name__) for kind in kinds})) + " came"
 
 
 def from_numbers(name: str, datatype: str, shape: list[int], data: list[int | float]) -> Array:
@@ -124,7 +147,10 @@ def _texts(name: str, data: memoryview, elements: int) -> list[str]:
         position += 4
         if position + size > len(data) or len(found) == elements:
             break
-        found.append(bytes(data[position : position + size]).decode("utf-8", "surrogateescape"))
+        try:
+            found.append(str(data[position : position + size], "utf-8"))
+        except UnicodeDecodeError as error:
+            raise BadTensor(f"the text {len(found)} of the tensor {name!r} is no UTF-8: {error.reason}") from error
         position += size
     if len(found) != elements or position != len(data):
         raise BadTensor(f"the bytes of the tensor {name!r} are not {elements} texts, each behind its length")

@@ -7,6 +7,7 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import httpx
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from onnx import TensorProto, helper
 
 from events.ports import NotFound, ObjectInfo, Repository
 from functions.repository import layout, sidecar
@@ -24,7 +26,7 @@ from infra.serving.model import OnnxModel, Unable
 from infra.serving.shelf import Shelf
 from infra.serving.tensors import BadTensor
 from tests.conftest import eventually, serving
-from tests.onnx_models import endless, linear, operators
+from tests.onnx_models import endless, linear, operators, rowed
 
 REPOSITORY = Repository(name="models", bucket="models")
 TOKEN = {"authorization": "Bearer secret"}
@@ -169,6 +171,13 @@ def test_raw_tensors(client):
         (ask([1, 2, 3], (10**9, 10**9, 10**9)), "cannot have the shape"),
         (ask([[1, 2], 3], (1, 3)), "mixes lists and values"),
         (ask([1, 2, 3], outputs=[{"name": "z"}]), "no output 'z'"),
+        (ask(["1", "2", "3"]), "is no FP32: a text came"),
+        (ask([True, False, True]), "is no FP32: true or false came"),
+        (ask([None, 2, 3]), "null is no number (JSON has no NaN"),
+        (ask([[1, 2], [3]], (1, 3)), "cannot begin with a list of 2 lists"),
+        (ask([[1, 2], [3]], (2, 2)), "a list has not 2 parts"),
+        (ask([[1], [2], [3]], (1, 3)), "cannot begin with a list of 3 lists"),
+        (ask([[[1], [2], [3]]], (1, 3)), "nested deeper than its shape"),
         ({"inputs": []}, "takes the inputs x; none came"),
         ({"inputs": [{"name": "x", "shape": [1], "datatype": "FP32"}]}, "neither data nor"),
         ({"inputs": ask([1, 2, 3])["inputs"] * 2}, "came twice"),
@@ -179,6 +188,60 @@ def test_bad_requests_are_told_apart(client, document, reason):
     answer = client.post("/v2/models/linear/infer", json=document)
     assert (answer.status_code, reason in answer.json()["error"]) == (400, True), answer.text
     assert client.post("/v2/models/linear/infer", json=ask([1, 2, 3])).status_code == 200
+
+
+def test_what_says_nothing_is_taken_for_nothing(client):
+    told: tuple[dict[str, Any], ...] = (
+        {"outputs": []},
+        {"outputs": None},
+        {"id": None},
+        {"parameters": None},
+        {"outputs": [{"name": "y", "parameters": None}]},
+    )
+    for more in told:
+        answer = client.post("/v2/models/linear/infer", json=ask([1, 2, 3], **more))
+        assert (answer.status_code, "id" in answer.json()) == (200, False), answer.text
+        assert answer.json()["outputs"][0]["data"] == [2, 4, 6]
+    quiet = ask([1, 2, 3])
+    quiet["inputs"][0]["parameters"] = None
+    assert client.post("/v2/models/linear/infer", json=quiet).status_code == 200
+    loads: tuple[dict[str, Any], ...] = ({"parameters": None}, {"parameters": {}}, {"parameters": {"version": None}}, {})
+    for body in loads:
+        assert client.post("/v2/repository/models/linear/load", headers=TOKEN, json=body).status_code == 200
+    for path in ("/v2/health/live", "/v2/health/ready", "/v2/models/linear/ready"):
+        answer = client.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_json_that_is_nested_without_end_is_400(client):
+    deep = (
+        b'{"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": ' + b"[" * 5000 + b"1" + b"]" * 5000 + b"}]}"
+    )
+    for path in ("/v2/models/linear/infer", "/v2/repository/index", "/v2/repository/models/linear/load"):
+        answer = client.post(path, content=deep, headers=TOKEN)
+        assert (answer.status_code, bool(answer.json()["error"])) == (400, True), path
+
+
+def test_texts_are_utf8_and_what_json_has_no_word_for_is_null(bucket, app, client):
+    text = TensorProto.STRING
+    bucket.publish("echo", 1, rowed([helper.make_node("Identity", ["x"], ["y"])], kind=text))
+    bucket.publish("log", 1, rowed([helper.make_node("Log", ["x"], ["y"])]))
+    app.refresh()
+    for blob, status in ((b"abcd", 200), (b"ab\xffd", 400)):
+        content = b"".join(len(each).to_bytes(4, "little") + each for each in [blob] * 4)
+        head = json.dumps({"inputs": [{"name": "x", "shape": [1, 4], "datatype": "BYTES",
+                                       "parameters": {"binary_data_size": len(content)}}]}).encode()  # fmt: skip
+        told = {"content": head + content, "headers": {"inference-header-content-length": str(len(head))}}
+        answer = client.post("/v2/models/echo/infer", **told)
+        assert (answer.status_code, "is no UTF-8" in answer.text) == (status, status == 400)
+    values = np.array([[-1, 0, 1, np.inf]], "f4")
+    assert client.post("/v2/models/log/infer", **raw(values, outputs={"id": ""})).json()["outputs"][0]["data"] == [
+        None,
+        None,
+        0,
+        None,
+    ]
+    np.testing.assert_array_equal(array_of(client.post("/v2/models/log/infer", **raw(values))), [[np.nan, -np.inf, 0, np.inf]])
 
 
 def test_bad_bytes_are_told_apart(client):
@@ -335,7 +398,20 @@ def test_tensors_survive_both_ways(data, datatype):
 
 
 @pytest.mark.parametrize(
-    ("datatype", "data"), [("UINT8", [256]), ("INT64", [1.5]), ("BOOL", [2]), ("BYTES", [1]), ("FP16", [1e6]), ("INT8", ["1"])]
+    ("datatype", "data"),
+    [
+        ("UINT8", [True]),
+        ("FP64", [True]),
+        ("FP16", ["1"]),
+        ("BOOL", [None]),
+        ("BYTES", [True]),
+        ("UINT8", [256]),
+        ("INT64", [1.5]),
+        ("BOOL", [2]),
+        ("BYTES", [1]),
+        ("FP16", [1e6]),
+        ("INT8", ["1"]),
+    ],
 )
 def test_values_that_do_not_fit_are_refused(datatype, data):
     with pytest.raises(BadTensor):
