@@ -89,9 +89,12 @@ def _try(content: bytes, what: str) -> None:
         file = Path(folder) / layout.FILE
         file.write_bytes(content)
         try:
-            ONNXRUNTIME.call("infer", TRIAL_SECONDS, path=str(file))
+            found = ONNXRUNTIME.call("infer", TRIAL_SECONDS, path=str(file))
         except Failed as error:
             raise Reject(f"{what} is refused: ONNX Runtime could not run it ({error})") from error
+    for name, kind in found.get("strange", {}).items():
+        advice = "export it with zipmap=False" if "map(" in kind else "export it with tensors of FP32 or another of its types"
+        raise Reject(f"{what} is refused: {name!r} is a {kind}, which the inference protocol has no type for: {advice}")
 
 
 def _store(

@@ -297,12 +297,12 @@ def _infer(path: str) -> dict[str, Any]:
     options.log_severity_level = 4
     with open(path, "rb") as file:  # noqa: PTH123 - as above
         session = ort.InferenceSession(file.read(), options, providers=["CPUExecutionProvider"])
+    if strange := [port for port in (*session.get_inputs(), *session.get_outputs()) if port.type not in _NUMPY]:
+        return {"ran": False, "strange": {port.name: port.type for port in strange}}
     zeros = {}
     for wanted in session.get_inputs():
         shape = [axis if isinstance(axis, int) and axis > 0 else 1 for axis in wanted.shape]
-        kind = _NUMPY.get(wanted.type)
-        if kind is None:
-            return {"ran": False}  # sequences, maps: no zeros of those
+        kind = _NUMPY[wanted.type]
         zeros[wanted.name] = np.full(shape, "", dtype=object) if kind == "object" else np.zeros(shape, kind)
     session.run(None, zeros)
     return {"ran": True}

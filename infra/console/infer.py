@@ -38,6 +38,7 @@ def infer(
     from infra.objects.s3 import S3Store
     from infra.runtime.lithops import SluiceExecutor
     from infra.serving import batch
+    from infra.serving.model import unavailable
     from infra.serving.published import Published
     from infra.serving.server import repository_of
 
@@ -49,6 +50,8 @@ def infer(
             raise Complaint(f"{into} is one of the objects to infer from: write somewhere else")
     config = session.config
     serving = msgspec.structs.replace(config.serving, repository=repository or config.serving.repository)
+    if why := unavailable(serving.devices):
+        raise Complaint(f"sluice.serving.devices is {list(serving.devices)}, but {why}")
     where = repository_of(msgspec.structs.replace(config, serving=serving))
     store, file = S3Store(*session.store()), str(session.config_file) if session.config_file else None
     try:

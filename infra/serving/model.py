@@ -65,6 +65,8 @@ class OnnxModel:
         self.name, self.version, self.record = model.record.name, model.record.version, model.record
         options.enable_cpu_mem_arena = self._steady()  # which keeps what one request once needed: of any size, for other models
         self._session = ort.InferenceSession(model.content, options, providers=providers)
+        if missing := set(providers).difference(self._session.get_providers()):
+            raise Unable(f"{', '.join(sorted(missing))} could not be started: the model {self.name} would run elsewhere")
         self._seconds = seconds
         self.inputs = {port.name: port for port in map(_port, self._session.get_inputs())}
         self.outputs = {port.name: port for port in map(_port, self._session.get_outputs())}
@@ -173,6 +175,16 @@ class OnnxModel:
         return dict(zip(names, found, strict=True))
 
 
+def unavailable(devices: Sequence[str]) -> str:
+    """Why models cannot run on these devices here, or nothing. ONNX Runtime itself would run them on another without a word."""
+    there = ort.get_available_providers()
+    missing = [device for device in devices if PROVIDERS[device] not in there]
+    if not missing:
+        return "" if devices else "no device is named"
+    has = ", ".join(device for device, provider in PROVIDERS.items() if provider in there)
+    return f"the ONNX Runtime that is installed cannot use {', '.join(missing)}, only {has}: install onnxruntime-gpu"
+
+
 class _Watch:
     """Ends runs that take too long: one thread looks after all of them."""
 
@@ -207,10 +219,13 @@ _WATCH = _Watch()
 
 def _port(found: Any) -> Port:
     kind = found.type.removeprefix("tensor(").removesuffix(")")
+    if kind not in _TYPES:
+        advice = ": export the model with zipmap=False" if "map(" in kind else ""
+        raise Unable(f"{found.name!r} is a {found.type}, which the inference protocol has no type for{advice}")
     axes = tuple(
         axis if isinstance(axis, int) and axis > 0 else (axis if isinstance(axis, str) else None) for axis in found.shape
     )
-    return Port(found.name, _TYPES.get(kind, found.type), tuple(axis if isinstance(axis, int) else -1 for axis in axes), axes)
+    return Port(found.name, _TYPES[kind], tuple(axis if isinstance(axis, int) else -1 for axis in axes), axes)
 
 
 def _told(port: Port) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from infra.serving import memory
 from infra.serving.app import Serving
 from infra.serving.faults import Faults
 from infra.serving.materialised import Materialised
-from infra.serving.model import OnnxModel
+from infra.serving.model import OnnxModel, unavailable
 from infra.serving.published import Published
 from infra.serving.quick import Quick
 from infra.serving.results import Results
@@ -58,6 +58,8 @@ def repository_of(config: Config) -> Repository:
 def application(config: Config, objects: ObjectStore, *, keep: bool = True) -> Serving:
     """The application, with nothing loaded yet; it keeps results unless told not to. Raises ``ConfigError``."""
     wanted, repository = config.serving, repository_of(config)
+    if why := unavailable(wanted.devices):
+        raise ConfigError(f"sluice.serving.devices is {list(wanted.devices)}, but {why}")
     make = partial(OnnxModel, devices=wanted.devices, threads=wanted.threads, seconds=wanted.seconds)
     loader = Loader(objects, repository)
     shelf = Shelf(loader, make, wanted.alias, canary=wanted.canary, share=wanted.canary_share)

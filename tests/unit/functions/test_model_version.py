@@ -37,8 +37,9 @@ from functions.repository import layout, sidecar
 from functions.repository.layout import Place, place
 from functions.repository.sidecar import ALGORITHMS, Unverified
 from infra.catalog.database import Database
-from infra.models.loader import Loader
+from infra.models.loader import Loader, Record, Verified
 from infra.models.table import REGISTRY, SCHEMA, StoredModels
+from infra.serving.model import OnnxModel, Unable
 from infra.sqlite import connect, migrate
 from tests.onnx_models import endless, linear
 
@@ -220,6 +221,44 @@ def test_hostile_models_are_tried_in_a_cage_first(shop):
     (rejected,) = read(shop.upload("huge.onnx", content), ModelRejected)
     assert "ONNX Runtime could not run it" in rejected.cause
     assert read(shop.upload("digits.onnx", linear()), ModelPublished)
+
+
+def untyped(kind: str) -> bytes:
+    """A model with a value that no protocol has a type for."""
+    info, proto = helper.make_tensor_value_info, TensorProto
+    tensor = helper.make_tensor_type_proto(proto.FLOAT, ["n", 3])
+    maps = helper.make_sequence_type_proto(
+        helper.make_map_type_proto(proto.INT64, helper.make_tensor_type_proto(proto.FLOAT, []))
+    )
+    if kind == "map":
+        nodes = [helper.make_node("ZipMap", ["x"], ["y"], domain="ai.onnx.ml", classlabels_int64s=[0, 1, 2])]
+        inputs, outputs = [info("x", proto.FLOAT, ["n", 3])], [helper.make_value_info("y", maps)]
+    elif kind == "sequence":
+        nodes = [helper.make_node("ConcatFromSequence", ["x"], ["y"], axis=0)]
+        inputs = [helper.make_value_info("x", helper.make_sequence_type_proto(tensor))]
+        outputs = [info("y", proto.FLOAT, ["n", 3])]
+    else:
+        number = getattr(proto, kind)
+        nodes = [helper.make_node("Identity", ["x"], ["y"])]
+        inputs, outputs = [info("x", number, ["n", 3])], [info("y", number, ["n", 3])]
+    graph = helper.make_graph(nodes, kind, inputs, outputs)
+    opsets = [helper.make_opsetid("", 19), helper.make_opsetid("ai.onnx.ml", 3)]
+    made: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "advice"),
+    [("map", "seq(map(int64,tensor(float)))", "zipmap=False"), ("sequence", "seq(tensor(float))", "with tensors of"),
+     ("BFLOAT16", "tensor(bfloat16)", "with tensors of"), ("FLOAT8E4M3FN", "tensor(float8e4m3fn)", "with tensors of")],
+)  # fmt: skip
+def test_values_that_the_protocol_has_no_type_for_are_refused_before_they_are_published(shop, kind, told, advice):
+    content = untyped(kind)
+    (rejected,) = read(shop.upload("digits.onnx", content), ModelRejected)
+    assert (told in rejected.cause, advice in rejected.cause, rejected.version) == (True, True, 1), rejected.cause
+    assert shop.models.versions() == []
+    with pytest.raises(Unable, match="has no type for"):
+        OnnxModel(Verified(Record(name="a", version=1, key="k", digest="d", size=1), content))
 
 
 def test_a_model_that_never_ends_is_stopped(shop, monkeypatch):

@@ -6,16 +6,19 @@ import json
 from functools import partial
 
 import httpx
+import msgspec
+import onnxruntime as ort
 import pytest
 
 from events.event import Event
 from functions.repository import layout
-from infra.config import Config
+from infra.config import Config, ConfigError
 from infra.config import Serving as Settings
 from infra.models.loader import Loader
 from infra.serving import batch, server
 from infra.serving.app import Serving
 from infra.serving.faults import Faults
+from infra.serving.model import PROVIDERS, OnnxModel
 from infra.serving.published import Published
 from infra.serving.shelf import Shelf, Unknown
 from tests.conftest import serving
@@ -288,6 +291,22 @@ def test_only_models_that_are_to_be_served_can_be_loaded(bucket, build):
         assert httpx.post(f"{url}/v2/repository/models/linear/load", headers=TOKEN).is_success
 
 
+@pytest.mark.parametrize("devices", [["cuda"], ["cuda", "cpu"], []])
+def test_a_device_that_is_not_there_is_said_at_the_start_not_replaced(bucket, tmp_path, monkeypatch, devices):
+    monkeypatch.setattr("infra.serving.model.ort.get_available_providers", lambda: ["CPUExecutionProvider"])
+    wanted = msgspec.structs.replace(Config(), data=str(tmp_path), serving=Settings(devices=devices))
+    with pytest.raises(ConfigError, match=r"install onnxruntime-gpu|no device"):
+        server.application(wanted, bucket)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_device_that_cannot_be_started_runs_nothing_elsewhere(build, monkeypatch):
+    monkeypatch.setitem(PROVIDERS, "cuda", "AzureExecutionProvider")  # one that every package has
+    monkeypatch.setattr(ort.InferenceSession, "get_providers", lambda _: ["CPUExecutionProvider"])
+    app = build(make=partial(OnnxModel, devices=("cuda", "cpu")))
+    assert (app.shelf.names, "could not be started" in cause(app)) == ([], True)
+
+
 CHANGES = [
     ("POST", "/v2/repository/models/linear/unload"), ("POST", "/v2/repository/models/linear/load"), ("POST", "/"),
 ]  # fmt: skip
@@ -297,9 +316,7 @@ CHANGES = [
     ("host", "status"), [("0.0.0.0", 403), ("::", 403), ("10.1.2.3", 403), ("127.0.0.1", 200), ("::1", 200)]
 )
 def test_without_a_token_only_this_machine_may_change_what_is_served(bucket, tmp_path, host, status):
-    from msgspec.structs import replace
-
-    app = server.application(replace(Config(), data=str(tmp_path), serving=Settings(host=host)), bucket)
+    app = server.application(msgspec.structs.replace(Config(), data=str(tmp_path), serving=Settings(host=host)), bucket)
     app.refresh()
     asked = [*CHANGES, ("PUT", "/results/a"), ("DELETE", "/results/a"), ("POST", "/results/a/refresh")]
     with serving(app) as url:
