@@ -248,6 +248,11 @@ class Serving:
         if self.results is not None:
             self.results.catch_up()
 
+    def hearing(self, *, all_of_it: bool) -> None:
+        """Whether whatever makes results out of date is told from now on, or not."""
+        if self.results is not None:
+            self.results.seen(all_of_it=all_of_it)
+
     def follow(self, name: str) -> bool:
         """Serve what is to be served of a model now; whether that worked. Blocks while it loads."""
         self._look(name)

@@ -1,7 +1,8 @@
 """Materialised inference: an answer is computed when something it depends on changes, and kept; asking for it infers nothing.
 
 What is asked for while a computation waits is one computation, however many ask: nobody gets an answer that is older than the
-question, and nothing is computed twice for one reason. One that fails leaves the last good answer in place, marked as stale.
+question, and nothing is computed twice for one reason, by however many servers of one store. One that fails leaves the last
+good answer in place, marked as stale; and while nobody can tell whether it is stale, that is what is told.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import queue
 import threading
 import time
+import uuid
 from concurrent.futures import Future
 from fnmatch import fnmatchcase
 from typing import Any
@@ -22,7 +24,7 @@ import numpy as np
 from events.errors import Reject
 from events.ports import NotFound, ObjectStore
 from infra.serving import protocol
-from infra.serving.model import Unable
+from infra.serving.model import OnnxModel, Unable
 from infra.serving.results import MODEL, OBJECT, Definition, Result, Results, checked
 from infra.serving.shelf import Shelf, Unknown
 from infra.serving.tensors import BadTensor
@@ -32,18 +34,34 @@ logger = logging.getLogger("sluice.serving")
 MOST = 64 << 20
 #: For how long a result that other processes may change is answered from memory.
 SHARED_SECONDS = 1.0
+#: For how long nobody else computes what one server does, and how often the others look.
+LEASE_SECONDS, LOOK_SECONDS = 60.0, 0.1
+#: One event reaches several servers at times, and by clocks, that differ by no more.
+SAME_SECONDS = 2.0
 #: How a file in numpy's own format begins.
 NUMPY_FILE = b"\x93NUMPY"
 CATALOGUED = "dev.sluice.catalog.updated.v1"
 
 
 class Held(msgspec.Struct):
-    """A result in memory. ``due`` is the Unix time to compute it again (0: none); ``fault`` why the last computation failed."""
+    """A result in memory. ``due`` is the Unix time to compute it again (0: none); ``fault`` why the last computation failed;
+    ``blind`` since when its input cannot be looked at (0: it can).
+    """
 
     result: Result
     read: float
     due: float
     fault: str = ""
+    blind: float = 0.0
+
+
+class _Job(msgspec.Struct):
+    """A computation that waits since ``asked``: of a new ``definition``, or once more."""
+
+    name: str
+    definition: Definition | None
+    done: Future[Result]
+    asked: float
 
 
 class Materialised:
@@ -54,7 +72,10 @@ class Materialised:
         self._held: dict[str, Held] = {}
         self._waiting: dict[str, Future[Result]] = {}
         self._lock = threading.Lock()
-        self._queue: queue.SimpleQueue[tuple[str, Definition | None, Future[Result]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._owner = uuid.uuid4().hex
+        self._elsewhere: list[_Job] = []  # what another server computes at the moment
+        self._blind = 0.0
         for name in results.names():
             self._load(name)
         self._thread = threading.Thread(target=self._run, name="materialise", daemon=True)
@@ -84,7 +105,7 @@ class Materialised:
         """Compute for the first time, and keep the definition if that works. Raises ``Reject``; so does the future."""
         definition.check()
         done: Future[Result] = Future()
-        self._queue.put((checked(name), definition, done))
+        self._queue.put(_Job(checked(name), definition, done, time.time()))
         return done
 
     def refresh(self, name: str) -> Future[Result]:
@@ -95,7 +116,7 @@ class Materialised:
             done = self._waiting.get(name)
             if done is None:
                 done = self._waiting[name] = Future()
-                self._queue.put((name, None, done))
+                self._queue.put(_Job(name, None, done, time.time()))
         return done
 
     def remove(self, name: str) -> bool:
@@ -136,11 +157,19 @@ class Materialised:
             if place and OBJECT in held.result.definition.trigger:
                 try:
                     current = self._objects.head(*place).etag
+                except NotFound:
+                    current = ""  # it was removed: computing again tells so
                 except Exception as error:
                     logger.warning("the input of the result %s cannot be looked at: %s", name, error)
+                    held.blind = held.blind or time.time()
                     continue
+                held.blind = 0.0
                 if current != held.result.source:
                     self.refresh(name)
+
+    def seen(self, *, all_of_it: bool) -> None:
+        """Whether the server hears of whatever makes results out of date, or does not from now on."""
+        self._blind = 0.0 if all_of_it else self._blind or time.time()
 
     def listed(self) -> list[dict[str, Any]]:
         """All results, as ``GET /results`` tells them."""
@@ -163,9 +192,18 @@ class Materialised:
         }
 
     def stale(self, name: str) -> str:
-        """Why the result is not the latest it could be, or nothing."""
+        """Why the result is not the latest it could be, or since when that cannot be known, or nothing."""
         held = self._held.get(name)
-        return "being computed again" if name in self._waiting else held.fault if held else ""
+        if name in self._waiting:
+            return "being computed again"
+        if held is None or held.fault:
+            return held.fault if held else ""
+        since = held.blind or self._blind
+        return (
+            f"cannot be known since {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(since))}"
+            if since and held.result.definition.trigger
+            else ""
+        )
 
     def close(self) -> None:
         """End the thread; what waits is left."""
@@ -178,29 +216,57 @@ class Materialised:
         if found is None:
             self._held.pop(name, None)
             return
-        held = self._held.get(name)
-        every = found.definition.every_s
-        self._held[name] = Held(found, time.monotonic(), every and found.computed + every, held.fault if held else "")
+        held, every = self._held.get(name), found.definition.every_s
+        made = Held(found, time.monotonic(), every and found.computed + every)
+        if held is not None and (held.result.computed, held.result.by) == (found.computed, found.by):
+            made.fault, made.blind = held.fault, held.blind
+        self._held[name] = made
 
     def _run(self) -> None:
+        look = 0.0
         while True:
+            if self._elsewhere and time.monotonic() >= look:
+                for each in self._elsewhere:
+                    self._queue.put(each)
+                self._elsewhere.clear()
             try:
-                item = self._queue.get(timeout=self._next())
+                job = self._queue.get(timeout=self._next())
             except queue.Empty:
                 self._by_time()
                 continue
-            if item is None:
+            if job is None:
                 return
-            name, definition, done = item
-            if definition is None:
+            if job.definition is not None:
+                self._one(job)
+            elif self._claimed(job.name):
                 with self._lock:
-                    self._waiting.pop(name, None)
-            self._one(name, definition, done)
+                    self._waiting.pop(job.name, None)
+                try:
+                    self._one(job)
+                finally:
+                    self._release(job.name)
+            else:
+                look = look if self._elsewhere else time.monotonic() + LOOK_SECONDS
+                self._elsewhere.append(job)
+
+    def _claimed(self, name: str) -> bool:
+        try:
+            return self._results.claim(name, self._owner, LEASE_SECONDS)
+        except Exception as error:  # it will fail again when the result is to be kept, and be told then
+            logger.warning("nobody can say who computes the result %s: %s", name, error)
+            return True
+
+    def _release(self, name: str) -> None:
+        try:
+            self._results.release(name, self._owner)
+        except Exception as error:
+            logger.warning("others will wait for the result %s until the lease ends: %s", name, error)
 
     def _next(self) -> float | None:
         """Seconds until the next result is due by time."""
         due = [held.due for held in list(self._held.values()) if held.due]
-        return max(0.0, min(due) - time.time()) if due else None
+        wait = max(0.0, min(due) - time.time()) if due else None
+        return wait if not self._elsewhere else LOOK_SECONDS if wait is None else min(wait, LOOK_SECONDS)
 
     def _by_time(self) -> None:
         now = time.time()
@@ -209,30 +275,58 @@ class Materialised:
                 held.due = now + held.result.definition.every_s
                 self.refresh(name)
 
-    def _one(self, name: str, definition: Definition | None, done: Future[Result]) -> None:
-        if not done.set_running_or_notify_cancel():
+    def _one(self, job: _Job) -> None:
+        if not job.done.set_running_or_notify_cancel():
             return
-        held = self._held.get(name)
-        wanted = definition or (held.result.definition if held else None)
+        name, definition, held = job.name, job.definition, self._held.get(job.name)
         try:
-            if wanted is None:
-                raise Unknown(f"the result {name} was removed")
-            result = self._compute(wanted)
-            if definition is None and name not in self._held:
-                raise Unknown(f"the result {name} was removed")
-            self._results.put(name, result)
+            result = self._made(name, definition) if definition else self._others(job) or self._made(name, None)
         except Exception as error:
             if definition is None and held is not None:
                 held.fault = str(error)
                 logger.warning("the result %s stays as it is: %s", name, error)
-            done.set_exception(error)
+            job.done.set_exception(error)
             return
-        self._held[name] = Held(result, time.monotonic(), wanted.every_s and time.time() + wanted.every_s)
-        done.set_result(result)
+        every = result.definition.every_s
+        self._held[name] = Held(result, time.monotonic(), every and time.time() + every)
+        job.done.set_result(result)
+
+    def _made(self, name: str, definition: Definition | None) -> Result:
+        """The result, computed and kept; or the one of another server that began later. Raises ``Unknown``."""
+        held = self._held.get(name)
+        wanted = definition or (held.result.definition if held else None)
+        if wanted is None:
+            raise Unknown(f"the result {name} was removed")
+        result = self._compute(wanted)
+        if definition is None and name not in self._held:
+            raise Unknown(f"the result {name} was removed")
+        if self._results.put(name, result, again=definition is None):
+            return result
+        newer = self._results.get(name)
+        if newer is None:
+            self._held.pop(name, None)
+            raise Unknown(f"the result {name} was removed")
+        return newer
+
+    def _others(self, job: _Job) -> Result | None:
+        """What another server has just computed for the same reason, of what is there now."""
+        found = self._results.get(job.name)
+        if found is None or found.by in ("", self._owner) or found.began < job.asked - SAME_SECONDS:
+            return None
+        wanted = found.definition
+        try:
+            now = self._answering(wanted)
+            source = self._objects.head(*wanted.place).etag if wanted.place else ""
+        except Exception:  # computing will fail in the same way, and say why
+            return None
+        same = (found.version, found.digest, found.source) == (now.version, now.record.digest, source)
+        return found if same else None
+
+    def _answering(self, wanted: Definition) -> OnnxModel:
+        return self._shelf.pick(wanted.model, wanted.version).model if wanted.version else self._shelf.default(wanted.model)
 
     def _compute(self, wanted: Definition) -> Result:
-        model = self._shelf.pick(wanted.model, wanted.version).model if wanted.version else self._shelf.default(wanted.model)
-        source = ""
+        model, source, began = self._answering(wanted), "", time.time()
         if wanted.place is None:
             content = msgspec.json.encode(wanted.input)
         else:
@@ -249,6 +343,8 @@ class Materialised:
             version=model.version,
             digest=model.record.digest,
             source=source,
+            began=began,
+            by=self._owner,
         )
 
     def _read(self, bucket: str, key: str) -> tuple[bytes, str]:

@@ -47,7 +47,10 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """A definition and its last answer: ``computed`` is a Unix time; ``source`` the ETag of the input's object."""
+    """A definition and its last answer: ``computed`` is a Unix time; ``source`` the ETag of the input's object.
+
+    ``began`` is when its computation did (what it was computed of was read after that), and ``by`` which server's it was.
+    """
 
     definition: Definition
     body: bytes
@@ -56,6 +59,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     digest: str
     source: str = ""
+    began: float = 0.0
+    by: str = ""
 
 
 @runtime_checkable
@@ -66,7 +71,17 @@ class Results(Protocol):
 
     def get(self, name: str) -> Result | None: ...
 
-    def put(self, name: str, result: Result) -> None: ...
+    def put(self, name: str, result: Result, *, again: bool = False) -> bool:
+        """Keep a result; ``False`` if one is there that began later, or if it is to be there ``again`` but was removed."""
+        ...
+
+    def claim(self, name: str, owner: str, seconds: float) -> bool:
+        """Whether nobody but ``owner`` computes this result for so long, or until it is released."""
+        ...
+
+    def release(self, name: str, owner: str) -> None:
+        """Let others compute it."""
+        ...
 
     def remove(self, name: str) -> bool: ...
 

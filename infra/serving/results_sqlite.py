@@ -1,8 +1,9 @@
-"""Stored results in an SQLite file: they outlive the process."""
+"""Stored results in an SQLite file: they outlive the process; servers that share the file compute each once."""
 
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,19 @@ from infra.serving.results import Result
 from infra.sqlite import connect, migrate
 
 SCHEMA = "CREATE TABLE result (name TEXT PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID"
+LEASES = """
+ALTER TABLE result ADD COLUMN began REAL NOT NULL DEFAULT 0;
+CREATE TABLE lease (name TEXT PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL) WITHOUT ROWID
+"""
+PUT = (
+    "INSERT INTO result (name, content, began) VALUES (:name, :content, :began) ON CONFLICT (name) DO UPDATE "
+    "SET content = excluded.content, began = excluded.began WHERE excluded.began >= result.began"
+)
+AGAIN = "UPDATE result SET content = :content, began = :began WHERE name = :name AND :began >= began"
+CLAIM = (
+    "INSERT INTO lease VALUES (:name, :owner, :until) ON CONFLICT (name) DO UPDATE "
+    "SET owner = excluded.owner, until = excluded.until WHERE lease.until < :now"
+)
 
 
 class SqliteResults:
@@ -21,17 +35,27 @@ class SqliteResults:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._connection, self._lock = connect(path), threading.Lock()
-        migrate(self._connection, [SCHEMA])
+        migrate(self._connection, [SCHEMA, LEASES])
 
     def get(self, name: str) -> Result | None:
         with self._lock:
             row = self._connection.execute("SELECT content FROM result WHERE name = ?", (name,)).fetchone()
         return msgspec.msgpack.decode(row["content"], type=Result) if row else None
 
-    def put(self, name: str, result: Result) -> None:
-        content = msgspec.msgpack.encode(result)
+    def put(self, name: str, result: Result, *, again: bool = False) -> bool:
+        values = {"name": name, "content": msgspec.msgpack.encode(result), "began": result.began}
         with self._lock:
-            self._connection.execute("INSERT OR REPLACE INTO result VALUES (?, ?)", (name, content))
+            return self._connection.execute(AGAIN if again else PUT, values).rowcount == 1
+
+    def claim(self, name: str, owner: str, seconds: float) -> bool:
+        now = time.time()
+        values = {"name": name, "owner": owner, "until": now + seconds, "now": now}
+        with self._lock:
+            return self._connection.execute(CLAIM, values).rowcount == 1
+
+    def release(self, name: str, owner: str) -> None:
+        with self._lock:
+            self._connection.execute("DELETE FROM lease WHERE name = ? AND owner = ?", (name, owner))
 
     def remove(self, name: str) -> bool:
         with self._lock:

@@ -99,6 +99,7 @@ def follow(app: Serving, lake: Lake, stopping: threading.Event, changed: Callabl
             if after < 0:
                 after = end(lake)
                 app.refresh()  # what came before that end, but after the first look
+            app.hearing(all_of_it=True)
             for line in lake.follow(after):
                 after = line["seq"]
                 app.announced(line["event"]["type"], line["event"].get("data"))
@@ -108,6 +109,7 @@ def follow(app: Serving, lake: Lake, stopping: threading.Event, changed: Callabl
                     return
         except Exception as error:
             logger.warning("the lake cannot be followed (%s); trying again", error)
+        app.hearing(all_of_it=False)
         stopping.wait(AGAIN_SECONDS)
 
 
@@ -129,7 +131,9 @@ def look(app: Serving, stopping: threading.Event, changed: Callable[[], None] = 
         try:
             app.refresh()
             changed()
+            app.hearing(all_of_it=True)
         except Exception as error:
+            app.hearing(all_of_it=False)
             logger.warning("the repository cannot be looked at (%s); trying again", error)
         stopping.wait(AGAIN_SECONDS if app.missing() else LOOK_SECONDS)
 

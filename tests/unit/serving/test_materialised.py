@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -13,8 +14,10 @@ import pytest
 from events.ports import NotFound, ObjectInfo
 from infra.config import ConfigError
 from infra.models.loader import Loader
+from infra.serving import server
 from infra.serving.app import Serving
-from infra.serving.materialised import CATALOGUED, Materialised
+from infra.serving.materialised import CATALOGUED, SAME_SECONDS, Materialised
+from infra.serving.results import Definition, Result
 from infra.serving.results_redis import RedisResults
 from infra.serving.results_sqlite import SqliteResults
 from infra.serving.shelf import Shelf
@@ -258,3 +261,117 @@ def test_a_redis_that_is_gone_takes_no_result_with_it(build, redis_server):
             RedisResults(redis_server.url)
         redis_server.start()
         assert httpx.post(f"{url}/results/mine/refresh", headers=headers, timeout=30).status_code == 200
+
+
+@pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.server)])
+def opened(request, tmp_path):
+    """Opens one store of results, once for each server."""
+    if request.param == "sqlite":
+        return lambda: SqliteResults(tmp_path / "shared.db")
+    server = request.getfixturevalue("redis_server")
+    return lambda: RedisResults(server.url)
+
+
+def result(began: float, body: bytes = b"{}") -> Result:
+    wanted = Definition(model="linear", input={})
+    return Result(definition=wanted, body=body, etag="", computed=began + 1, version=1, digest="", began=began)
+
+
+def test_an_older_computation_never_replaces_a_newer_one(opened):
+    one, two = opened(), opened()
+    assert one.put("a", result(10.0, b"new"))
+    assert not two.put("a", result(9.0, b"old"))
+    assert not two.put("a", result(9.0, b"old"), again=True)
+    assert two.get("a").body == b"new"
+    assert two.put("a", result(11.0, b"newer"), again=True)
+    assert one.get("a").body == b"newer"
+    assert one.remove("a")
+    assert not two.put("a", result(12.0), again=True), "it was removed meanwhile"
+    assert two.put("a", result(1.0))
+    for each in (one, two):
+        each.close()
+
+
+def test_a_lease_has_one_owner_until_it_ends(opened):
+    one, two = opened(), opened()
+    assert one.claim("a", "one", 60)
+    assert not two.claim("a", "two", 60)
+    assert two.claim("b", "two", 60)
+    two.release("a", "two")
+    assert not two.claim("a", "two", 60), "only its owner gives it back"
+    one.release("a", "one")
+    assert two.claim("a", "two", 0.05)
+    eventually(lambda: one.claim("a", "one", 60))
+    for each in (one, two):
+        each.close()
+
+
+def test_many_servers_of_one_store_compute_once(build, store, opened):
+    told = store.array("x.npy", [[1, 2, 3]])
+    apps = [build(opened()) for _ in range(3)]
+    wanted = Definition(model="linear", input="s3://lake/x.npy", trigger=("object", "dev.acme.*"))
+    apps[0].results.define("mine", wanted).result(20)
+    for app in apps:
+        app.results.reload("mine")
+    runs = [counted(app) for app in apps]
+    for kind, event in ((CATALOGUED, store.array("x.npy", [[1, 1, 1]])), ("dev.acme.done", None)):
+        before = sum(map(len, runs))
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(lambda app, kind=kind, event=event: app.announced(kind, event), apps))
+        eventually(lambda: not any(app.results.stale("mine") for app in apps))
+        assert sum(map(len, runs)) == before + 1
+        time.sleep(SAME_SECONDS)
+    assert {app.results.get("mine").result.body for app in apps} == {apps[0].results.get("mine").result.body}
+    assert told["etag"] != apps[1].results.get("mine").result.source
+    apps[2].results.refresh("mine").result(20)
+    assert len(runs[2]) >= 1, "whoever asks later is computed for"
+
+
+def test_what_nobody_can_know_is_not_called_fresh(app, store, client, monkeypatch):
+    told = store.array("x.npy", [[1, 2, 3]])
+    client.put("/results/mine", json={"model": "linear", "input": "s3://lake/x.npy"})
+    client.put("/results/still", json={"model": "linear", "input": ask([1, 2, 3]), "trigger": []})
+
+    def stale(name: str = "mine") -> str:
+        return str(client.get(f"/results/{name}").headers.get("sluice-stale", ""))
+
+    assert (stale(), stale("still")) == ("", "")
+    app.hearing(all_of_it=False)
+    first = stale()
+    assert (first.startswith("cannot be known since 20"), stale("still")) == (True, "")
+    app.hearing(all_of_it=False)
+    assert stale() == first
+    app.hearing(all_of_it=True)
+    assert stale() == ""
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "head", lambda bucket, key: (_ for _ in ()).throw(OSError("no store answers")))
+        app.results.catch_up()
+        assert stale().startswith("cannot be known since")
+    app.results.catch_up()
+    assert stale() == ""
+    del store.found[told["key"]]
+    app.results.catch_up()
+    eventually(lambda: "is not there" in stale())
+    store.array("x.npy", [[1, 2, 3]])
+    app.results.catch_up()
+    app.results.refresh("mine").result(20)
+    assert stale() == ""
+
+
+def test_a_lake_that_cannot_be_followed_makes_results_doubtful(app, client):
+    client.put("/results/mine", json={"model": "linear", "input": ask([1, 2, 3])})
+    stopping, seen = threading.Event(), []
+
+    class Gone:
+        def get(self, path, **parameters):
+            seen.append(path)
+            raise OSError("no lake answers")
+
+    worker = threading.Thread(target=server.follow, args=(app, Gone(), stopping))
+    worker.start()
+    try:
+        eventually(lambda: "cannot be known since" in client.get("/results/mine").headers.get("sluice-stale", ""))
+    finally:
+        stopping.set()
+        worker.join(10)
+    assert data(client.get("/results/mine")) == [2, 4, 6]
