@@ -1,4 +1,8 @@
-"""A submitted model is read once, checked, tried, and copied to its version's own place beside its sidecar."""
+"""A submitted model is read once, checked, tried, and copied to its version's own place beside its sidecar.
+
+Most models answer within a moment. One that does not goes to a queue of its own, where only others of its kind wait for it: as
+many models as never end may be uploaded, the honest ones between them are stored meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +17,32 @@ from events.event import Event
 from events.ports import Changed, Models, NotFound, ObjectStore, Repository
 from events.route import on
 from events.types import ModelRejected, ModelStored, ModelSubmitted
-from functions.formats.isolated import ONNXRUNTIME, Failed
+from functions.formats.isolated import ONNXRUNTIME, ONNXRUNTIME_SLOW, Failed
 from functions.repository import layout, safety, sidecar, signature, store
 
-#: How long a model may take to load and to answer once, with inputs of zeros.
-TRIAL_SECONDS = 30.0  # while which this function's thread, and no other, is taken
+#: How long a model may take to load and to answer once, with inputs of zeros; and how long if others wait behind it.
+TRIAL_SECONDS, FIRST_SECONDS = 30.0, 3.0
 
 
 @on("dev.sluice.model.submitted.v1", alone=True)
 def model_store(event: Event, data: ModelSubmitted, objects: ObjectStore, models: Models) -> Iterator[Event]:
-    """Store a version. A model that fails a check is rejected with its reason."""
+    """Store a version. A model that fails a check is rejected with its reason; one that takes long is left to the other."""
+    if not data.slow:
+        yield from _stored(event, data, objects, models)
+
+
+@on("dev.sluice.model.submitted.v1", alone=True)
+def model_trial(event: Event, data: ModelSubmitted, objects: ObjectStore, models: Models) -> Iterator[Event]:
+    """Store a version that takes long to try."""
+    if data.slow:
+        yield from _stored(event, data, objects, models)
+
+
+class _Slow(Exception):
+    """The model did not answer while others wait."""
+
+
+def _stored(event: Event, data: ModelSubmitted, objects: ObjectStore, models: Models) -> Iterator[Event]:
     repository = store.configured(models, data.repository)
     if repository is None:
         return  # configured no more
@@ -30,8 +50,10 @@ def model_store(event: Event, data: ModelSubmitted, objects: ObjectStore, models
     try:
         content = _read(data, repository, objects)
         signed = _signed(data, repository, content, objects)
-        _try(content, f"s3://{data.object.bucket}/{data.object.key}")
+        _try(content, f"s3://{data.object.bucket}/{data.object.key}", slow=data.slow)
         yield event.reply(_store(data, repository, content, signed, objects, event.time or ""), subject=subject)
+    except _Slow:
+        yield event.reply(msgspec.structs.replace(data, slow=True), subject=subject)
     except (Reject, NotFound, Changed) as error:
         gone = "it was overwritten or removed before it could be stored" if not isinstance(error, Reject) else str(error)
         rejected = ModelRejected(
@@ -83,14 +105,17 @@ def _signed(data: ModelSubmitted, repository: Repository, content: bytes, object
     return found
 
 
-def _try(content: bytes, what: str) -> None:
-    """Load the model and run it once, in a process with bounded memory and time. Raises ``Reject``."""
+def _try(content: bytes, what: str, *, slow: bool) -> None:
+    """Load the model and run it once, in a process with bounded memory and time. Raises ``Reject``, or ``_Slow``."""
+    library, seconds = (ONNXRUNTIME_SLOW, TRIAL_SECONDS) if slow else (ONNXRUNTIME, FIRST_SECONDS)
     with TemporaryDirectory(prefix="sluice-") as folder:
         file = Path(folder) / layout.FILE
         file.write_bytes(content)
         try:
-            found = ONNXRUNTIME.call("infer", TRIAL_SECONDS, path=str(file))
+            found = library.call("infer", seconds, path=str(file))
         except Failed as error:
+            if not slow and isinstance(error.__cause__, TimeoutError):
+                raise _Slow from error
             raise Reject(f"{what} is refused: ONNX Runtime could not run it ({error})") from error
     for name, kind in found.get("strange", {}).items():
         advice = "export it with zipmap=False" if "map(" in kind else "export it with tensors of FP32 or another of its types"

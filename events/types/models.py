@@ -18,12 +18,16 @@ class ModelVersion(Data, frozen=True, kw_only=True):
 
 @event_type("dev.sluice.model.submitted.v1")
 class ModelSubmitted(ModelVersion, frozen=True, kw_only=True):
-    """New content was uploaded to a model repository and got a number; it is checked and copied next."""
+    """New content was uploaded to a model repository and got a number; it is checked and copied next.
+
+    ``slow`` says that it was tried, and needs more time than others are made to wait for.
+    """
 
     object: ObjectVersion
     digest: str
     format: str
     metadata: dict[str, Any] = {}
+    slow: bool = False
 
 
 class StoredModel(ModelVersion, frozen=True, kw_only=True):

@@ -173,6 +173,7 @@ CASACORE = Isolated("casacore.tables")
 ARROW = Isolated("pyarrow.parquet")
 H5PY = Isolated("h5py")
 ONNXRUNTIME = Isolated("onnxruntime")
+ONNXRUNTIME_SLOW = Isolated("onnxruntime")  # for models that take long, so that no other waits for them
 
 
 # The child's side ----------------------------------------------------------------------------------------------------------

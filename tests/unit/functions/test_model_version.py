@@ -14,9 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
+import functions.model_store
 from events.errors import Reject
 from events.event import Event
 from events.ports import NotFound, ObjectInfo, Repository
+from events.route import handlers
 from events.types import (
     TYPES,
     CatalogUpdated,
@@ -31,7 +33,7 @@ from functions.alias_store import alias_store
 from functions.formats.onnx import ONNX
 from functions.formats.source import Source
 from functions.model_alias import model_alias
-from functions.model_store import model_store
+from functions.model_store import model_store, model_trial
 from functions.model_version import model_version
 from functions.repository import layout, sidecar
 from functions.repository.layout import Place, place
@@ -109,9 +111,12 @@ class Shop:
         return self.run(Event(id=f"p{len(self.seen)}", source="/t", type="t").reply(wanted))
 
     def run(self, event: Event) -> list[Event]:
-        functions: dict[str, list[Any]] = {
+        wanted: dict[str, list[Any]] = {
             "catalog.updated": [lambda e: model_version(e, self.models)],
-            "model.submitted": [lambda e: model_store(e, e.read(ModelSubmitted), self.bucket, self.models)],
+            "model.submitted": [
+                lambda e: model_store(e, e.read(ModelSubmitted), self.bucket, self.models),
+                lambda e: model_trial(e, e.read(ModelSubmitted), self.bucket, self.models),
+            ],
             "model.stored": [lambda e: model_version(e, self.models)],
             "model.rejected": [lambda e: model_version(e, self.models)],
             "promotion.requested": [lambda e: model_alias(e, e.read(PromotionRequested), self.models)],
@@ -119,7 +124,7 @@ class Shop:
         }
         produced = [event]
         for each in produced:
-            for function in functions.get(each.type.removeprefix("dev.sluice.").removesuffix(".v1"), []):
+            for function in wanted.get(each.type.removeprefix("dev.sluice.").removesuffix(".v1"), []):
                 produced += list(function(each))
         self.seen += produced[1:]
         return produced[1:]
@@ -263,8 +268,19 @@ def test_values_that_the_protocol_has_no_type_for_are_refused_before_they_are_pu
 
 def test_a_model_that_never_ends_is_stopped(shop, monkeypatch):
     monkeypatch.setattr("functions.model_store.TRIAL_SECONDS", 2.0)
+    monkeypatch.setattr("functions.model_store.FIRST_SECONDS", 0.5)
     (rejected,) = read(shop.upload("endless.onnx", endless()), ModelRejected)
     assert "no answer within 2 s" in rejected.cause
+
+
+def test_a_model_that_takes_long_is_tried_where_no_other_waits_for_it(shop, monkeypatch):
+    monkeypatch.setattr("functions.model_store.FIRST_SECONDS", 0.0)
+    produced = shop.upload("digits.onnx", linear())
+    first, second = read(produced, ModelSubmitted)
+    assert (first.slow, second.slow, first.version, second.version) == (False, True, 1, 1)
+    assert [each.version for each in read(produced, ModelPublished)] == [1]
+    pools = {each.name: each.alone for each in handlers([functions.model_store])}
+    assert pools == {"model_store": True, "model_trial": True}
 
 
 def test_an_uploads_own_sidecar_is_checked(shops):
