@@ -75,7 +75,7 @@ class Materialised:
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._owner = uuid.uuid4().hex
         self._elsewhere: list[_Job] = []  # what another server computes at the moment
-        self._blind = 0.0
+        self._computing, self._blind = "", 0.0
         for name in results.names():
             self._load(name)
         self._thread = threading.Thread(target=self._run, name="materialise", daemon=True)
@@ -194,7 +194,7 @@ class Materialised:
     def stale(self, name: str) -> str:
         """Why the result is not the latest it could be, or since when that cannot be known, or nothing."""
         held = self._held.get(name)
-        if name in self._waiting:
+        if name in self._waiting or name == self._computing:
             return "being computed again"
         if held is None or held.fault:
             return held.fault if held else ""
@@ -239,11 +239,13 @@ class Materialised:
             if job.definition is not None:
                 self._one(job)
             elif self._claimed(job.name):
+                self._computing = job.name
                 with self._lock:
                     self._waiting.pop(job.name, None)
                 try:
                     self._one(job)
                 finally:
+                    self._computing = ""
                     self._release(job.name)
             else:
                 look = look if self._elsewhere else time.monotonic() + LOOK_SECONDS
@@ -285,10 +287,12 @@ class Materialised:
             if definition is None and held is not None:
                 held.fault = str(error)
                 logger.warning("the result %s stays as it is: %s", name, error)
+            self._computing = ""
             job.done.set_exception(error)
             return
         every = result.definition.every_s
         self._held[name] = Held(result, time.monotonic(), every and time.time() + every)
+        self._computing = ""
         job.done.set_result(result)
 
     def _made(self, name: str, definition: Definition | None) -> Result:
