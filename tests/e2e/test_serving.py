@@ -17,21 +17,65 @@ import psutil
 import pytest
 from onnx import TensorProto, helper
 
-from tests.conftest import Sluice, eventually, free_port, need
+from infra.bench.peers import prepare
+from infra.bench.serving import PEERS
+from tests.conftest import Sluice, eventually, free_port, missing, need
 from tests.onnx_models import linear
 
 ROOT = Path(__file__).parents[2]
-#: Where ``scripts/bench serving`` keeps KServe's packages, if it was ever run.
-KSERVE = ROOT / "build" / "peers" / "kserve" / "venv" / "bin" / "python"
+#: For whichever test is the first to need KServe's packages.
+MAKING = pytest.mark.timeout(420)
 
 
-def kserve_python() -> str:
-    """A Python that has the extra ``kserve``; skips the test where there is none."""
+def with_kserve() -> str:
+    """A Python of its own that has KServe's packages, in ``build/peers``: made once, which takes about a minute."""
     if importlib.util.find_spec("kserve"):
         return sys.executable
-    if not KSERVE.exists():
-        pytest.skip("needs KServe in build/peers (run scripts/bench serving once)")
-    return str(KSERVE)
+    try:
+        command, _, _ = prepare("kserve", PEERS)
+    except (subprocess.CalledProcessError, OSError) as error:
+        missing(f"needs KServe's packages, which could not be installed into build/peers: {error}")
+    return command[0]
+
+
+@pytest.fixture(scope="session")
+def kserve_python() -> str:
+    return with_kserve()
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_kserves_packages_may_be_missing_on_a_laptop_only(monkeypatch, ci, outcome):
+    def refuse(*_: object) -> None:
+        raise subprocess.CalledProcessError(1, "pip")
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(globals(), "prepare", refuse)
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(outcome, match="could not be installed"):
+        with_kserve()
+
+
+SIGNED = """
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from functions.repository import signature
+import infra.serving.kserve_model
+
+key = ec.generate_private_key(ec.SECP256R1())
+none = serialization.NoEncryption()
+pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, none)
+public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+signature.check(signature.sign(pem, "digits", 3, b"model"), [public.decode()], "digits", 3, b"model", "it")
+print("checked")
+"""
+
+
+@MAKING
+def test_kserves_environment_has_all_that_our_model_needs(kserve_python):
+    """Also what only repositories with keys need."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([kserve_python, "-c", SIGNED], capture_output=True, text=True, timeout=90, env=environment)
+    assert (done.stdout, done.returncode) == ("checked\n", 0), done.stderr
 
 
 def counting() -> bytes:
@@ -208,12 +252,14 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
-def test_kserves_own_client_is_answered(lake, served):
-    python = kserve_python()
+@MAKING
+def test_kserves_own_client_is_answered(kserve_python, lake, served):
     push(lake, "linear", linear(2))
     eventually(partial(served.answered, 200, 2), 60)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run([python, "-c", CLIENT, served.url], capture_output=True, text=True, timeout=90, env=environment)
+    done = subprocess.run(
+        [kserve_python, "-c", CLIENT, served.url], capture_output=True, text=True, timeout=90, env=environment
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split("\n")[:2] == ["linear [2, 3]"] * 2
 
@@ -237,9 +283,8 @@ asyncio.run(main(sys.argv[1]))
 
 
 @pytest.fixture
-def door(lake):
+def door(kserve_python, lake):
     """KServe's own server over the lake's models: its REST and gRPC ports."""
-    python = kserve_python()
     store = lake.store()
     endpoint, (access, secret, region) = store.endpoint, store.keys
     store.close()
@@ -250,7 +295,7 @@ def door(lake):
         **lake.environment, "PYTHONPATH": str(ROOT), "SLUICE_OBJECTS_ENDPOINT": endpoint, "SLUICE_OBJECTS_REGION": region,
         "SLUICE_OBJECTS_ACCESS_KEY": access, "SLUICE_OBJECTS_SECRET_KEY": secret,
     }  # fmt: skip
-    command = [python, "-m", "infra.serving.kserve_model", "--lake", lake.endpoints["http"]]
+    command = [kserve_python, "-m", "infra.serving.kserve_model", "--lake", lake.endpoints["http"]]
     log = lake.folder.parent / "kserve.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -273,7 +318,8 @@ def door(lake):
         process.wait(10)
 
 
-def test_kserves_own_server_answers_with_the_same_models(lake, door):
+@MAKING
+def test_kserves_own_server_answers_with_the_same_models(kserve_python, lake, door):
     process, rest, grpc = door
     url, asked = f"http://127.0.0.1:{rest}", {"instances": [[1, 2, 3], [4, 5, 6]]}
     assert httpx.post(f"{url}/v1/models/linear:predict", json=asked).json() == {"predictions": [[2, 4, 6], [8, 10, 12]]}
@@ -290,7 +336,7 @@ def test_kserves_own_server_answers_with_the_same_models(lake, door):
     assert httpx.post(f"{url}/v2/repository/models/linear/unload").status_code >= 400
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     called = subprocess.run(
-        [kserve_python(), "-c", GRPC, f"127.0.0.1:{grpc}"], capture_output=True, text=True, timeout=90, env=environment
+        [kserve_python, "-c", GRPC, f"127.0.0.1:{grpc}"], capture_output=True, text=True, timeout=90, env=environment
     )
     assert called.returncode == 0, called.stderr
     assert called.stdout.splitlines() == [
@@ -359,14 +405,15 @@ print("known")
 """
 
 
+@MAKING
 @pytest.mark.parametrize("options", [["--canary", "10"], ["--mode", "standard"], ["--runtime", "cluster"]])
-def test_kserves_own_classes_know_every_field_that_is_deployed(tmp_path, options):
+def test_kserves_own_classes_know_every_field_that_is_deployed(kserve_python, tmp_path, options):
     names = {name: value for name, value in os.environ.items() if not name.startswith("SLUICE_") and name != "PYTHONPATH"}
     environment = {**names, "PYTHONPATH": str(ROOT), "SLUICE_OBJECTS_ENDPOINT": "http://rgw:7480", "SLUICE_DATA": str(tmp_path)}
     command = [sys.executable, "-m", "infra.cli", "deploy", "digits", "--json", *options]
     told = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
     assert told.returncode == 0, told.stderr
     done = subprocess.run(
-        [kserve_python(), "-c", ORACLE], input=told.stdout, capture_output=True, text=True, env=names, timeout=90
+        [kserve_python, "-c", ORACLE], input=told.stdout, capture_output=True, text=True, env=names, timeout=90
     )
     assert (done.stdout, done.returncode) == ("known\n", 0), done.stderr
