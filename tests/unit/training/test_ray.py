@@ -1,4 +1,4 @@
-"""Training by Ray, for real: the same steps and the same model as without it. Skipped where Ray is not installed."""
+"""Training by Ray, for real: the same steps and the same model as without it. Only a laptop may do without Ray."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ import psutil
 import pytest
 
 from functions.training.process import Process
+from tests.conftest import missing
 
-if not all(map(importlib.util.find_spec, ("ray", "torch"))):
-    pytest.skip("needs the extra ray", allow_module_level=True)
+
+@pytest.fixture(autouse=True, scope="module")
+def installed() -> None:
+    if not all(map(importlib.util.find_spec, ("ray", "torch"))):
+        missing("needs the Python packages ray and torch (the extra ray has them)")
+
 
 LITTLE = {"steps": 64, "batch": 8, "side": 16, "trials": 4, "processes": 2, "every": 2}
 
