@@ -135,7 +135,8 @@ class Repository(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A model repository: everything below ``prefix`` of ``bucket`` (see ``functions/repository/layout.py``).
 
     ``digest`` is the algorithm of its sidecars. With ``sidecars`` an upload is only taken if its own sidecar lies beside it.
-    ``operators`` are those allowed beside ONNX's own, as ``DOMAIN.NAME``. ``keys`` are the public keys (PEM) whose signatures
+    ``operators`` are those allowed beside ONNX's own, as ``DOMAIN.NAME``, and with ``!`` those that are not (the last that
+    matches decides). ``keys`` are the public keys (PEM) whose signatures
     count; with ``signed`` nothing without one is taken or loaded. A subscriber's URL of a version is good for ``url_seconds``
     (0: there is none).
     """

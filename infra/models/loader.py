@@ -1,19 +1,21 @@
 """Load a version of a model: its bytes are read once, and the very bytes that were hashed are the ones that are given out.
 
 A version is loaded if its record, its file, their sidecars and its signature (where the repository has keys) agree about it,
-and an alias if its own sidecar does. Nothing else is asked, so the bucket alone is enough: a container that has no catalogue
-checks the same.
+and it is nothing that would have been refused; an alias if its own sidecar agrees. Nothing else is asked, so the bucket alone
+is enough: a container that has no catalogue checks the same.
 """
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from typing import Any
 
 import msgspec
 
 from events.ports import NotFound, ObjectStore, Repository
-from functions.repository import layout, sidecar
+from functions.repository import layout, onnx_model, safety, sidecar
+from functions.repository.protobuf import Malformed
 from functions.repository.sidecar import Unverified
 from infra.models.room import room
 
@@ -56,19 +58,23 @@ class Loader:
     def load(self, name: str, version: int) -> Verified:
         """Raises ``Unverified`` for anything that is missing or does not agree."""
         record = self.record(name, version)
-        digest, content = self._read(record.key, record.size)
-        if record.digest != f"{self.repository.digest}:{digest}" or record.size != len(content):
+        algorithm = record.digest.partition(":")[0]  # the repository's may be another by now
+        digest, content = self._read(record.key, [algorithm], record.size)
+        if record.digest != f"{algorithm}:{digest}" or record.size != len(content):
             raise Unverified(
                 f"{self._at(record.key)} is not version {version} of {name}: its record names another digest. "
                 "Something replaced it; publish the model again"
             )
         self._signed(record, content)
+        self._harmless(record, content)
         return Verified(record, content)
 
     def record(self, name: str, version: int) -> Record:
         """What a version is. Raises ``Unverified``."""
         key = layout.record_key(self.repository.prefix, name, version)
         record: Record = self._document(key, Record)
+        if record.digest.partition(":")[0] not in sidecar.ALGORITHMS:
+            raise Unverified(f"{self._at(key)} names the digest {record.digest[:60]!r}, of an algorithm nobody here knows")
         file = layout.file_key(self.repository.prefix, name, version)
         if (record.name, record.version, record.key) != (name, version, file):
             raise Unverified(f"{self._at(key)} is the record of version {record.version} of {record.name}: it was put there")
@@ -107,11 +113,28 @@ class Loader:
         return sorted(found)
 
     def _document(self, key: str, kind: type[Any]) -> Any:
-        _, content = self._read(key)
+        configured = self.repository.digest  # now; it may have been another when this was written
+        _, content = self._read(key, [configured, *(each for each in sidecar.ALGORITHMS if each != configured)])
         try:
             return msgspec.json.decode(content, type=kind)
         except msgspec.MsgspecError as error:
             raise Unverified(f"{self._at(key)} cannot be read: {error}") from error
+
+    def _sidecar(self, key: str, algorithms: Sequence[str]) -> tuple[str, bytes]:
+        """The first of these algorithms by which a file is checked, and its sidecar. Raises ``NotFound``."""
+        for algorithm in algorithms:
+            with suppress(NotFound):
+                return algorithm, self._objects.read(self.repository.bucket, sidecar.key(key, algorithm), 0, sidecar.MOST + 1)
+        raise NotFound(f"{self._at(key)}.*asc")
+
+    def _harmless(self, record: Record, content: bytes) -> None:
+        """Raises ``Unverified`` for what would not have been published: it may have been put there by other ways."""
+        try:
+            fault = safety.fault(onnx_model.read(content), self.repository.operators)
+        except Malformed as error:
+            fault = f"it is no ONNX model that can be used: {error}"
+        if fault:
+            raise Unverified(f"{self._at(record.key)} is refused: {fault}")
 
     def _signed(self, record: Record, content: bytes) -> None:
         """Raises ``Unverified`` for a signature that is wrong, or missing where one is needed."""
@@ -128,19 +151,22 @@ class Loader:
             return
         signature.check(found, keys, record.name, record.version, content, self._at(record.key))
 
-    def _read(self, key: str, size: int = 0) -> tuple[str, bytes]:
-        """A file's digest and bytes, read once and checked against its sidecar; ``size`` is a guess. Raises ``Unverified``."""
-        algorithm, bucket = self.repository.digest, self.repository.bucket
-        hashed, content = sidecar.hasher(algorithm), room(size)
+    def _read(self, key: str, algorithms: Sequence[str], size: int = 0) -> tuple[str, bytes]:
+        """A file's digest and bytes, read once and checked against its sidecar, which is by one of ``algorithms``.
+
+        ``size`` is a guess. Raises ``Unverified``.
+        """
+        content, bucket = room(size), self.repository.bucket
         try:
-            told = self._objects.read(bucket, sidecar.key(key, algorithm), 0, sidecar.MOST + 1)
+            algorithm, told = self._sidecar(key, algorithms)
+            hashed = sidecar.hasher(algorithm)
             with closing(self._objects.stream(bucket, key)) as chunks:
                 for chunk in chunks:
                     hashed.update(chunk)
                     content.write(chunk)
         except NotFound as error:
             raise Unverified(
-                f"{self._at(key)} cannot be checked: it or its sidecar .{algorithm}asc is missing ({error})"
+                f"{self._at(key)} cannot be checked: it or its sidecar .{algorithms[0]}asc is missing ({error})"
             ) from error
         content.truncate()  # to what came
         digest, read = hashed.hexdigest(), content.getvalue()
