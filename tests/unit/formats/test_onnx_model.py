@@ -1,4 +1,4 @@
-"""What an ONNX file tells without being loaded: as its own library reads it, in bounded memory, with each trace of a machine."""
+"""What an ONNX file tells without being loaded: as ONNX reads it, in bounded memory, with each trace of a machine."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_a_trace_in_what_made_the_model_is_found(field: str) -> None:
 TRACES = [
     SECRET, "/home/alice/train", "see file:///home/alice/x", "[/home/alice/x]", "at:/home/alice/x", "x=/srv/data/x",
     r"\\host\share\x", r"C:\Users\alice\x", "D:/data/x/y", '{"file": "C:\\\\Users\\\\alice"}', "/дом/алиса/код",
-    "/home/алиса/код", "~/work/x", "$HOME/x", "src/train.py", "train.py:12", "Traceback (most recent call last):\n",
+    "/home/алиса/код", "~/work/x", "%TEMP%/x", "$HOME/x", "src/train.py", "train.py:12", "Traceback (most recent call last):\n",
     "//nas/models/x", "(/opt/model/x)", "<frozen>/usr/lib/x",
 ]  # fmt: skip
 HARMLESS = [

@@ -35,7 +35,7 @@ from functions.formats.source import Source
 from functions.model_alias import model_alias
 from functions.model_store import model_store, model_trial
 from functions.model_version import model_version
-from functions.repository import layout, sidecar
+from functions.repository import layout, sidecar, store
 from functions.repository.layout import Place, place
 from functions.repository.sidecar import ALGORITHMS, Unverified
 from infra.catalog.database import Database
@@ -384,6 +384,32 @@ def test_good_versions_load(published):
     assert loader.versions("digits") == [1, 2]
     assert [loader.load("digits", version).content for version in (1, 2)] == [linear(1), linear(2)]
     assert loader.resolve("digits", "champion") == 2
+
+
+def planted(found: dict[str, bytes], content: bytes) -> Loader:
+    """A loader over a bucket in which somebody put a version 3, with everything that belongs to one."""
+    bucket = Bucket()
+    bucket.found = dict(found)
+    key = layout.file_key("apps/", "digits", 3)
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    record = {"name": "digits", "version": 3, "key": key, "digest": digest, "size": len(content)}
+    store.write(bucket, REPOSITORIES[0], key, content, "")
+    store.write(bucket, REPOSITORIES[0], layout.record_key("apps/", "digits", 3), msgspec.json.encode(record), "")
+    return Loader(bucket, REPOSITORIES[0])
+
+
+def test_what_would_not_be_published_is_not_loaded_either(published):
+    assert planted(published, linear(3)).load("digits", 3).content == linear(3)
+    foreign, outside = onnx.load_from_string(linear()), onnx.load_from_string(linear())
+    foreign.graph.node[0].domain = "evil"
+    outside.graph.initializer[0].external_data.add(key="location", value="/etc/passwd")
+    for content, reason in (
+        (foreign.SerializeToString(), "evil.Mul"),
+        (outside.SerializeToString(), "external_data=False"),
+        (pickle.dumps([1]), "no ONNX model"),
+    ):
+        with pytest.raises(Unverified, match=reason):
+            planted(published, content).load("digits", 3)
 
 
 PARTS = ["2/model.onnx", "2/model.onnx.sha256asc", "2/version.json", "2/version.json.sha256asc"]
