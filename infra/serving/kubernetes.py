@@ -17,7 +17,12 @@ from infra.config import ConfigError, Kubernetes
 
 MANAGER = "sluice"
 #: Kind -> the plural in its path.
-PLURALS = {"Secret": "secrets", "ServiceAccount": "serviceaccounts", "InferenceService": "inferenceservices"}
+PLURALS = {
+    "ConfigMap": "configmaps",
+    "InferenceService": "inferenceservices",
+    "Secret": "secrets",
+    "ServiceAccount": "serviceaccounts",
+}
 
 
 class Cluster:

@@ -1,191 +1,87 @@
 """A KServe InferenceService for a model, with the secret and the service account that let it read the bucket.
 
-The structs below are the part of KServe's own definition that is used here, and strict: an unknown field or a value out of its
-range is refused before any cluster sees it, which KServe's Python classes do not do.
 Source: KServe ``serving.kserve.io/v1beta1``; the annotations of S3 secrets as its storage initializer reads them.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+import secrets
+from typing import Any, Literal
+from urllib.parse import quote, urlsplit
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET
 
 from events.errors import Reject
 from events.ports import Repository
 from infra.config import Objects
+from infra.serving.manifest_check import MODE, PLACEHOLDER, check
+from infra.serving.manifest_parts import (
+    Capabilities,
+    Container,
+    Format,
+    Get,
+    InferenceService,
+    Key,
+    KeySource,
+    Metadata,
+    Mount,
+    Named,
+    Port,
+    Predictor,
+    Probe,
+    Resources,
+    Security,
+    Spec,
+    Stored,
+    Variable,
+    Volume,
+    written,
+)
 
-MODE, S3 = "serving.kserve.io/deploymentMode", "serving.kserve.io/s3-"
-#: The port that KServe expects a predictor to listen on.
-PORT = 8080
-Name = Annotated[str, Meta(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=53)]
-Quantity = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(m|Ki|Mi|Gi|Ti|k|M|G|T)?$")]
-Count = Annotated[int, Meta(ge=0, le=10_000)]
-
-
-class _Part(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
-    """A part of a manifest; what is unset is left out."""
-
-
-class Metadata(_Part):
-    """What every object of a cluster has."""
-
-    name: Name
-    namespace: Name
-    annotations: dict[str, str] | UnsetType = UNSET
-    labels: dict[str, str] | UnsetType = UNSET
-
-
-class Key(_Part):
-    """One entry of a secret."""
-
-    name: str
-    key: str
-
-
-class KeySource(_Part):
-    """Where a variable's value comes from."""
-
-    secret_key_ref: Key
-
-
-class Variable(_Part):
-    """A variable of a container's environment."""
-
-    name: Annotated[str, Meta(pattern="^[A-Z][A-Z0-9_]*$")]
-    value: str | UnsetType = UNSET
-    value_from: KeySource | UnsetType = UNSET
-
-
-class Get(_Part):
-    """A request by HTTP."""
-
-    path: Annotated[str, Meta(pattern="^/")]
-    port: Annotated[int, Meta(ge=1, le=65535)]
-
-
-class Probe(_Part):
-    """Whether a container is ready."""
-
-    http_get: Get
-    period_seconds: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
-
-
-class Port(_Part):
-    """A port of a container."""
-
-    container_port: Annotated[int, Meta(ge=1, le=65535)]
-    protocol: Literal["TCP", "UDP"]
-
-
-class Resources(_Part):
-    """What a container asks for, and may take at most."""
-
-    requests: dict[Literal["cpu", "memory"], Quantity]
-    limits: dict[Literal["cpu", "memory"], Quantity]
-
-
-class Capabilities(_Part):
-    """Rights of the superuser."""
-
-    drop: list[str]
-
-
-class Security(_Part):
-    """What a container must not do."""
-
-    allow_privilege_escalation: bool
-    run_as_non_root: bool
-    capabilities: Capabilities
-
-
-class Container(_Part):
-    """Our own server."""
-
-    name: Name
-    image: Annotated[str, Meta(min_length=1)]
-    command: list[str]
-    env: list[Variable]
-    ports: list[Port]
-    readiness_probe: Probe
-    resources: Resources
-    security_context: Security
-
-
-class Format(_Part):
-    """What kind of model it is."""
-
-    name: Literal["onnx"]
-
-
-class Stored(_Part):
-    """A model for one of the cluster's own serving runtimes."""
-
-    model_format: Format
-    protocol_version: Literal["v2"]
-    storage_uri: Annotated[str, Meta(pattern="^s3://[^/]+")]
-
-
-class Predictor(_Part):
-    """Who answers: ``containers`` of ours, or the cluster's own runtime for ``model``."""
-
-    service_account_name: Name
-    min_replicas: Count
-    max_replicas: Count
-    canary_traffic_percent: Annotated[int, Meta(ge=0, le=100)] | UnsetType = UNSET
-    containers: Annotated[list[Container], Meta(min_length=1, max_length=1)] | UnsetType = UNSET
-    model: Stored | UnsetType = UNSET
-
-
-class Spec(_Part):
-    """What shall be."""
-
-    predictor: Predictor
-
-
-class InferenceService(_Part):
-    """The whole."""
-
-    api_version: Literal["serving.kserve.io/v1beta1"]
-    kind: Literal["InferenceService"]
-    metadata: Metadata
-    spec: Spec
+S3 = "serving.kserve.io/s3-"
+#: The ports that KServe expects a predictor to listen on: for HTTP, and for gRPC.
+PORT, GRPC = 8080, 8081
+#: Where KServe itself puts an authority's certificate, and what it calls the file.
+CA_FOLDER, CA_FILE = "/etc/ssl/custom-certs", "cabundle.crt"
+#: Runtime -> the image that has it, and the program in it. Where a cluster's own runtime serves, nothing of ours is started.
+IMAGES = {"sluice": "sluice:latest", "kserve": "sluice-kserve:latest"}
+COMMANDS = {
+    "sluice": ["sluice", "serve"],
+    "kserve": ["python", "-m", "infra.serving.kserve_model", "--http_port", str(PORT), "--grpc_port", str(GRPC)],
+}
+#: What a secret holds -> what people put there.
+SECRETS = {
+    "AWS_ACCESS_KEY_ID": "THE-ACCESS-KEY-OF-THE-BUCKET",
+    "AWS_SECRET_ACCESS_KEY": "THE-SECRET-KEY-OF-THE-BUCKET",
+    "SLUICE_SERVING_TOKEN": "A-TOKEN-FOR-WHO-MAY-LOAD-AND-UNLOAD",
+}
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``sluice deploy`` was asked for. ``canary`` is the share of the newest revision in percent (``None``: all)."""
+    """What ``sluice deploy`` was asked for. ``canary`` is the share of the newest revision in percent (``None``: all).
+
+    ``token`` is who may change what is served; one is made if it is empty. ``ca`` is the certificate (PEM) of the authority
+    that the object store's own is signed by, if it is none that everybody knows.
+    """
 
     name: str
     service: str
     namespace: str
-    image: str = "sluice:latest"
+    image: str = ""
     mode: Literal["Knative", "Standard"] = "Knative"
-    runtime: Literal["sluice", "cluster"] = "sluice"
+    runtime: Literal["sluice", "kserve", "cluster"] = "sluice"
     alias: str = "champion"
     canary: int | None = None
     min_replicas: int = 0
     max_replicas: int = 10
-
-
-def check(document: dict[str, Any]) -> InferenceService:
-    """The InferenceService in ``document``. Raises ``Reject`` that names the first field at fault."""
-    try:
-        made = msgspec.convert(document, InferenceService)
-    except msgspec.ValidationError as error:
-        raise Reject(f"this is no InferenceService that KServe would take as it is meant: {error}") from error
-    predictor, mode = made.spec.predictor, (made.metadata.annotations or {}).get(MODE)
-    if mode not in ("Knative", "Standard"):
-        raise Reject(f"the annotation {MODE} must be Knative or Standard, not {mode!r}")
-    if (predictor.containers is UNSET) == (predictor.model is UNSET):
-        raise Reject("the predictor must have either containers or a model")
-    if predictor.max_replicas and predictor.max_replicas < predictor.min_replicas:
-        raise Reject(f"maxReplicas {predictor.max_replicas} is less than minReplicas {predictor.min_replicas}")
-    if mode == "Standard" and (predictor.min_replicas == 0 or predictor.canary_traffic_percent is not UNSET):
-        raise Reject("only Knative can scale to zero or split traffic: use --mode knative, or --min-replicas 1 and no --canary")
-    return made
+    token: str = ""
+    ca: str = ""
+    verify: bool = True
 
 
 def manifests(wanted: Wanted, repository: Repository, objects: Objects) -> list[dict[str, Any]]:
@@ -194,46 +90,77 @@ def manifests(wanted: Wanted, repository: Repository, objects: Objects) -> list[
     Raises ``Reject`` for what KServe would not take.
     """
     if not objects.endpoint:
-        raise Reject("a cluster cannot read this machine's own objects: set sluice.objects to a store that it reaches")
+        raise Reject(
+            "a cluster cannot read this machine's own objects: say with --endpoint by which URL it reaches them, or set "
+            "sluice.objects to a store that it reaches"
+        )
     place, secret = urlsplit(objects.endpoint), f"{wanted.service}-objects"
     if not place.netloc or place.scheme not in ("http", "https"):
         raise Reject(f"sluice.objects.endpoint {objects.endpoint!r} is no http or https URL")
+    if not wanted.verify and wanted.runtime != "cluster":
+        raise Reject("our own servers never talk to a store whose certificate they cannot verify: give --ca-file instead")
+    if wanted.runtime == "kserve" and "/" in wanted.name:
+        raise Reject(f"KServe's own server cannot serve {wanted.name!r}: names have no slash there; use --runtime sluice")
     shared = {"name": secret, "namespace": wanted.namespace}
     annotations = {
         f"{S3}endpoint": place.netloc,
         f"{S3}usehttps": "1" if place.scheme == "https" else "0",
-        f"{S3}verifyssl": "1",
+        f"{S3}verifyssl": "1" if wanted.verify else "0",
         f"{S3}region": objects.region,
         f"{S3}usevirtualbucket": "false",
     }
-    keys = {"AWS_ACCESS_KEY_ID": objects.access_key, "AWS_SECRET_ACCESS_KEY": objects.secret_key}
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": shared, "secrets": [{"name": secret}]}
+    if wanted.ca:
+        annotations |= {f"{S3}cabundle-configmap": _ca(wanted), f"{S3}cabundle": f"{CA_FOLDER}/{CA_FILE}"}
     predictor = Predictor(
         service_account_name=secret,
         min_replicas=wanted.min_replicas,
         max_replicas=wanted.max_replicas,
         canary_traffic_percent=UNSET if wanted.canary is None else wanted.canary,
-        containers=[_container(wanted, repository, objects, secret)] if wanted.runtime == "sluice" else UNSET,
+        containers=UNSET if wanted.runtime == "cluster" else [_container(wanted, repository, objects, secret)],
         model=_stored(repository) if wanted.runtime == "cluster" else UNSET,
+        volumes=[Volume(name="ca", config_map=Named(name=_ca(wanted)))] if wanted.ca and wanted.runtime != "cluster" else UNSET,
     )
     service = InferenceService(
-        api_version="serving.kserve.io/v1beta1",
-        kind="InferenceService",
         metadata=Metadata(name=wanted.service, namespace=wanted.namespace, annotations={MODE: wanted.mode}),
         spec=Spec(predictor=predictor),
     )
-    document: dict[str, Any] = msgspec.to_builtins(service)
-    check(document)
-    return [
-        {"apiVersion": "v1", "kind": "Secret", "metadata": {**shared, "annotations": annotations}, "stringData": keys},
-        account,
-        document,
+    made: list[dict[str, Any]] = [
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {**shared, "annotations": annotations},
+            "stringData": _secrets(wanted, objects),
+        },
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": shared, "secrets": [{"name": secret}]},
+        written(service),
     ]
+    if wanted.ca:
+        metadata = {"name": _ca(wanted), "namespace": wanted.namespace}
+        made.insert(0, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {CA_FILE: wanted.ca}})
+    for each in made:
+        check(each)
+    return made
 
 
 def shown(document: dict[str, Any]) -> dict[str, Any]:
-    """A manifest as people may see it: without the content of a secret."""
-    return {name: value for name, value in document.items() if name not in ("data", "stringData")}
+    """A manifest as people may see it: with placeholders that say what belongs there in the place of what is secret."""
+    if document["kind"] != "Secret":
+        return document
+    return {**document, "stringData": {name: f"{PLACEHOLDER}{SECRETS[name]}" for name in document["stringData"]}}
+
+
+def _secrets(wanted: Wanted, objects: Objects) -> dict[str, str]:
+    """The secret's content. A token that nobody chose follows from the secret key, so that it stays the same."""
+    found = {"AWS_ACCESS_KEY_ID": objects.access_key, "AWS_SECRET_ACCESS_KEY": objects.secret_key}
+    if wanted.runtime == "sluice":
+        about = f"sluice serving token of {wanted.namespace}/{wanted.service}".encode()
+        made = hmac.new(objects.secret_key.encode() or secrets.token_bytes(), about, hashlib.sha256).digest()
+        found["SLUICE_SERVING_TOKEN"] = wanted.token or base64.urlsafe_b64encode(made).decode().rstrip("=")
+    return found
+
+
+def _ca(wanted: Wanted) -> str:
+    return f"{wanted.service}-ca"
 
 
 def _stored(repository: Repository) -> Stored:
@@ -243,7 +170,7 @@ def _stored(repository: Repository) -> Stored:
 
 
 def _container(wanted: Wanted, repository: Repository, objects: Objects, secret: str) -> Container:
-    place = {name: getattr(repository, name) for name in ("name", "bucket", "prefix", "digest", "keys", "signed")}
+    place = {name: getattr(repository, name) for name in ("name", "bucket", "prefix", "digest", "operators", "keys", "signed")}
     plain = {
         "SLUICE_SERVING_HOST": "0.0.0.0",  # noqa: S104 - a container is reached from outside of it
         "SLUICE_SERVING_PORT": str(PORT),
@@ -254,11 +181,19 @@ def _container(wanted: Wanted, repository: Repository, objects: Objects, secret:
         "SLUICE_OBJECTS_REGION": objects.region,
         "SLUICE_RUNTIME_LOG_FORMAT": "json",
     }
+    if wanted.ca:
+        plain["AWS_CA_BUNDLE"] = f"{CA_FOLDER}/{CA_FILE}"
     hidden = {"SLUICE_OBJECTS_ACCESS_KEY": "AWS_ACCESS_KEY_ID", "SLUICE_OBJECTS_SECRET_KEY": "AWS_SECRET_ACCESS_KEY"}
+    if wanted.runtime == "sluice":  # of KServe's own server the doors to load and unload are shut
+        hidden["SLUICE_SERVING_TOKEN"] = "SLUICE_SERVING_TOKEN"  # noqa: S105 - a name
+    ports = [Port(name="http1", container_port=PORT)]
+    if wanted.runtime == "kserve" and wanted.mode == "Standard":  # Knative takes one port only
+        ports.append(Port(name="h2c", container_port=GRPC))
     return Container(
         name="kserve-container",
-        image=wanted.image,
-        command=["sluice", "serve"],
+        image=wanted.image or IMAGES[wanted.runtime],
+        image_pull_policy="IfNotPresent",  # an image that was loaded into the cluster is in no registry
+        command=COMMANDS[wanted.runtime],
         env=[
             *(Variable(name=name, value=value) for name, value in plain.items()),
             *(
@@ -266,10 +201,11 @@ def _container(wanted: Wanted, repository: Repository, objects: Objects, secret:
                 for name, key in hidden.items()
             ),
         ],
-        ports=[Port(container_port=PORT, protocol="TCP")],
-        readiness_probe=Probe(http_get=Get(path="/v2/health/ready", port=PORT), period_seconds=2),
+        ports=ports,
+        readiness_probe=Probe(http_get=Get(path=f"/v2/models/{quote(wanted.name)}/ready", port=PORT), period_seconds=2),
         resources=Resources(requests={"cpu": "250m", "memory": "256Mi"}, limits={"memory": "2Gi"}),
         security_context=Security(
             allow_privilege_escalation=False, run_as_non_root=True, capabilities=Capabilities(drop=["ALL"])
         ),
+        volume_mounts=[Mount(name="ca", mount_path=CA_FOLDER)] if wanted.ca else UNSET,
     )

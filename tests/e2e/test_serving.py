@@ -327,6 +327,7 @@ def test_kserves_own_server_answers_with_the_same_models(kserve_python, lake, do
     for name in ("linear", "linear-v1"):
         answer = httpx.post(f"{url}/v2/models/{name}/infer", json=document).json()
         assert (answer["outputs"][0]["data"], answer["model_version"]) == ([2, 4, 6], "1")
+    assert httpx.get(f"{url}/v2/models/linear/ready").status_code == 200  # as a container's probe asks
     told = httpx.get(f"{url}/v2/models/linear").json()
     assert told["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}]
     wrong = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}
@@ -406,12 +407,22 @@ print("known")
 
 
 @MAKING
-@pytest.mark.parametrize("options", [["--canary", "10"], ["--mode", "standard"], ["--runtime", "cluster"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--canary", "10"],
+        ["--mode", "standard"],
+        ["--runtime", "cluster"],
+        ["--runtime", "kserve", "--mode", "standard"],
+        ["--ca-file", "ca.pem"],
+    ],
+)
 def test_kserves_own_classes_know_every_field_that_is_deployed(kserve_python, tmp_path, options):
     names = {name: value for name, value in os.environ.items() if not name.startswith("SLUICE_") and name != "PYTHONPATH"}
     environment = {**names, "PYTHONPATH": str(ROOT), "SLUICE_OBJECTS_ENDPOINT": "http://rgw:7480", "SLUICE_DATA": str(tmp_path)}
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----")
     command = [sys.executable, "-m", "infra.cli", "deploy", "digits", "--json", *options]
-    told = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    told = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, cwd=tmp_path)
     assert told.returncode == 0, told.stderr
     done = subprocess.run(
         [kserve_python, "-c", ORACLE], input=told.stdout, capture_output=True, text=True, env=names, timeout=90

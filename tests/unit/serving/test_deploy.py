@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import json
+import os
 from http.server import ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -14,14 +18,16 @@ from typer.testing import CliRunner
 from events.errors import Reject
 from events.ports import Repository
 from infra.cli import app as cli
-from infra.config import ConfigError, Kubernetes, Objects
+from infra.config import ConfigError, Kubernetes, Objects, load
 from infra.serving.kubernetes import Cluster
-from infra.serving.manifest import Wanted, check, manifests, shown
+from infra.serving.manifest import COMMANDS, Wanted, manifests, shown
+from infra.serving.manifest_check import check
 from tests.plain_http import Silent, answering
 
 OBJECTS = Objects(endpoint="https://rgw.example:7443", access_key="the-access", secret_key="the-secret", region="north")
 REPOSITORY = Repository(name="models", bucket="lake", prefix="models/")
 TOKEN = "the-token"
+DEPLOY = Path(__file__).parents[3] / "infra" / "deploy"
 
 
 def made(**more):
@@ -35,7 +41,11 @@ def test_the_whole_manifest():
         "serving.kserve.io/s3-verifyssl": "1", "serving.kserve.io/s3-region": "north",
         "serving.kserve.io/s3-usevirtualbucket": "false",
     }  # fmt: skip
+    token = secret["stringData"].pop("SLUICE_SERVING_TOKEN")
     assert secret["stringData"] == {"AWS_ACCESS_KEY_ID": "the-access", "AWS_SECRET_ACCESS_KEY": "the-secret"}
+    assert len(token) > 40
+    assert made()[0]["stringData"]["SLUICE_SERVING_TOKEN"] == token  # whoever applies it again changes nothing
+    assert made(token="chosen")[0]["stringData"]["SLUICE_SERVING_TOKEN"] == "chosen"
     assert account["secrets"] == [{"name": secret["metadata"]["name"]}]
     predictor = service["spec"]["predictor"]
     assert service["metadata"]["annotations"] == {"serving.kserve.io/deploymentMode": "Knative"}
@@ -46,7 +56,126 @@ def test_the_whole_manifest():
     assert json.loads(environment["SLUICE_SERVING_MODELS"]["value"]) == ["team/Digits"]
     assert json.loads(environment["SLUICE_MODELS"]["value"])[0]["prefix"] == "models/"
     assert environment["SLUICE_OBJECTS_SECRET_KEY"]["valueFrom"]["secretKeyRef"]["key"] == "AWS_SECRET_ACCESS_KEY"
+    assert environment["SLUICE_SERVING_TOKEN"]["valueFrom"]["secretKeyRef"]["key"] == "SLUICE_SERVING_TOKEN"
+    assert container["readinessProbe"]["httpGet"] == {"path": "/v2/models/team/Digits/ready", "port": 8080}
+    assert (container["image"], container["imagePullPolicy"]) == ("sluice:latest", "IfNotPresent")
     assert "the-secret" not in json.dumps([shown(each) for each in (secret, account, service)])
+
+
+def values(container):
+    """A container's environment, as the program in it gets it."""
+    return {each["name"]: each.get("value", "from-the-secret") for each in container["env"]}
+
+
+@pytest.mark.parametrize(("mode", "least", "ports"), [("Knative", 0, [8080]), ("Standard", 1, [8080, 8081])])
+def test_kserves_own_server_with_our_models(mode, least, ports):
+    wanted = Wanted(name="digits", service="digits", namespace="n", runtime="kserve", mode=mode, min_replicas=least)
+    secret, _, service = manifests(wanted, REPOSITORY, OBJECTS)
+    (container,) = service["spec"]["predictor"]["containers"]
+    assert importlib.util.find_spec(container["command"][2])
+    assert container["command"][3:] == ["--http_port", "8080", "--grpc_port", "8081"]
+    assert [each["containerPort"] for each in container["ports"]] == ports
+    assert container["image"] == "sluice-kserve:latest"
+    assert "SLUICE_SERVING_TOKEN" not in {**secret["stringData"], **values(container)}
+    config = load(None, values(container))
+    assert (config.serving.host, config.serving.models, config.models[0].bucket) == ("0.0.0.0", ["digits"], "lake")
+
+
+def test_the_images_are_built_of_what_is_there():
+    for folder, command in (("kserve", COMMANDS["kserve"]), ("compose", None)):
+        lines = (DEPLOY / folder / "Dockerfile").read_text().splitlines()
+        copied = [name for line in lines if line.startswith("COPY") for name in line.split()[1:-1]]
+        assert all((DEPLOY.parents[1] / name).exists() for name in copied)
+        assert command is None or json.loads(lines[-1].removeprefix("CMD ")) == command
+
+
+def test_the_container_is_configured_by_its_environment():
+    (container,) = made()[2]["spec"]["predictor"]["containers"]
+    repository = msgspec.structs.replace(REPOSITORY, operators=["!Loop"], digest="blake3")
+    config = load(None, values(container))
+    assert (config.serving.token, config.objects.endpoint) == ("from-the-secret", OBJECTS.endpoint)
+    (container,) = manifests(Wanted(name="d", service="d", namespace="n"), repository, OBJECTS)[2]["spec"]["predictor"][
+        "containers"
+    ]
+    assert load(None, values(container)).models == [repository]
+
+
+def test_a_store_with_an_authority_of_its_own():
+    certificate = "-----BEGIN CERTIFICATE-----"
+    authority, secret, _, service = made(ca=certificate)
+    assert (authority["kind"], authority["data"]) == ("ConfigMap", {"cabundle.crt": certificate})
+    told = secret["metadata"]["annotations"]
+    assert told["serving.kserve.io/s3-cabundle-configmap"] == authority["metadata"]["name"] == "digits-ca"
+    predictor = service["spec"]["predictor"]
+    (container,) = predictor["containers"]
+    (mount,) = container["volumeMounts"]
+    assert predictor["volumes"] == [{"name": mount["name"], "configMap": {"name": "digits-ca"}}]
+    file = values(container)["AWS_CA_BUNDLE"]
+    assert file == told["serving.kserve.io/s3-cabundle"] == f"{mount['mountPath']}/cabundle.crt"
+    cluster = made(ca=certificate, verify=False, runtime="cluster")
+    assert cluster[1]["metadata"]["annotations"]["serving.kserve.io/s3-verifyssl"] == "0"
+    assert "volumes" not in cluster[3]["spec"]["predictor"]
+
+
+def deployed(monkeypatch, *arguments, **settings):
+    for name in [each for each in os.environ if each.startswith("SLUICE_")]:
+        monkeypatch.delenv(name)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    return CliRunner().invoke(cli, ["deploy", *arguments])
+
+
+def test_what_is_printed_has_placeholders_and_is_checked_for_them(monkeypatch, tmp_path):
+    keys = {"SLUICE_OBJECTS_ENDPOINT": OBJECTS.endpoint, "SLUICE_OBJECTS_SECRET_KEY": "the-secret"}
+    printed = deployed(monkeypatch, "digits", **keys)
+    assert printed.output.startswith("# Replace what begins with REPLACE-WITH-")
+    secret, _, service = yaml.safe_load_all(printed.output)
+    assert set(secret["stringData"]) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "SLUICE_SERVING_TOKEN"}
+    wanted = {each["valueFrom"]["secretKeyRef"]["key"] for each in service["spec"]["predictor"]["containers"][0]["env"][-3:]}
+    assert wanted == set(secret["stringData"])
+    assert "the-secret" not in printed.output
+    file = tmp_path / "digits.yaml"
+    file.write_text(printed.output)
+    refused = deployed(monkeypatch, "--check", str(file))
+    assert refused.exit_code == 1
+    assert "Secret digits-objects: stringData.AWS_ACCESS_KEY_ID: still a placeholder" in " ".join(refused.output.split())
+    whole = deployed(monkeypatch, "digits", "--with-secrets", **keys)
+    assert "the-secret" in whole.output
+    file.write_text(whole.output)
+    assert deployed(monkeypatch, "--check", str(file)).output == f"{file} can be applied\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("minReplicas: 0", "minReplicas: none", "InferenceService digits: spec.predictor.minReplicas: 'none' is not of type"),
+        ("image: sluice:latest", "imaeg: x", "InferenceService digits: spec.predictor.containers[0]: Additional properties"),
+        ("name: SLUICE_SERVING_ALIAS", "name: alias", "spec.predictor.containers[0].env[3].name"),
+        ("  AWS_ACCESS_KEY_ID: ", "  AWS_ACCES_KEY_ID: ", "the secret digits-objects has no key AWS_ACCESS_KEY_ID"),
+        ("deploymentMode: Knative", "deploymentMode: Serverless", "deploymentMode"),
+        ("kind: ServiceAccount", "kind: Account", "Account digits-objects: kind"),
+    ],
+)
+def test_an_edited_manifest_is_told_what_is_wrong_and_where(monkeypatch, tmp_path, old, new, fault):
+    keys = {"SLUICE_OBJECTS_ENDPOINT": OBJECTS.endpoint, "SLUICE_OBJECTS_SECRET_KEY": "x", "SLUICE_OBJECTS_ACCESS_KEY": "y"}
+    text = deployed(monkeypatch, "digits", "--with-secrets", **keys).output
+    assert old in text
+    file = tmp_path / "digits.yaml"
+    file.write_text(text.replace(old, new))
+    refused = deployed(monkeypatch, "--check", str(file), "--json")
+    assert refused.exit_code == 1
+    assert fault in " ".join(json.loads(refused.stdout)["faults"])
+
+
+def test_this_machines_own_objects_are_deployed_by_the_url_that_the_cluster_has_for_them(monkeypatch, tmp_path):
+    refused = deployed(monkeypatch, "flood", "--mode", "standard", SLUICE_DATA=str(tmp_path))
+    assert "--endpoint" in refused.output
+    told = ["flood", "--mode", "standard", "--with-secrets", "--endpoint", "http://172.18.0.1:9000"]
+    printed = deployed(monkeypatch, *told, SLUICE_DATA=str(tmp_path))
+    secret, _, service = yaml.safe_load_all(printed.output)
+    assert secret["stringData"]["AWS_SECRET_ACCESS_KEY"] in (tmp_path / "credentials").read_text()
+    found = values(service["spec"]["predictor"]["containers"][0])
+    assert found["SLUICE_OBJECTS_ENDPOINT"] == "http://172.18.0.1:9000"
 
 
 def test_the_clusters_own_runtime():
@@ -66,7 +195,9 @@ def test_the_clusters_own_runtime():
         ({"canary": 101}, "canaryTrafficPercent"),
         ({"min_replicas": -1}, "minReplicas"),
         ({"min_replicas": 5, "max_replicas": 2}, "less than minReplicas"),
-        ({"image": ""}, "image"),
+        ({"image": "two words"}, "image"),
+        ({"runtime": "kserve"}, "no slash"),
+        ({"verify": False}, "--ca-file"),
     ],
 )
 def test_what_kserve_would_misunderstand_is_refused(more, reason):
@@ -92,7 +223,7 @@ def test_names_and_unknown_fields_are_refused():
         for step in path[:-1]:
             inner = inner[step]
         inner[path[-1]] = value
-        with pytest.raises(Reject):
+        with pytest.raises(Reject, match=r"kind|metadata|spec\.predictor"):
             check(wrong)
 
 
