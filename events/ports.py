@@ -174,8 +174,15 @@ class Models(Protocol):
         """Number an upload with this digest: one more than the latest; ``None`` if that has the same content already."""
         ...
 
-    def withdraw(self, repository: str, name: str, version: int) -> bool:
-        """Forget a number that was given but never published; whether there was one."""
+    def resubmit(self, repository: str, name: str, digest: str) -> int | None:
+        """The number of the upload with this digest if it waits for something; ``None`` if there is none, or not yet."""
+        ...
+
+    def withdraw(self, repository: str, name: str, version: int, *, waiting: bool = False) -> bool:
+        """Forget a number that was given but never published, or with ``waiting`` keep it for the same upload.
+
+        Whether it was asked for again since it was given (see ``resubmit``).
+        """
         ...
 
     def publish(self, version: ModelPublished) -> bool:

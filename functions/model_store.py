@@ -19,6 +19,7 @@ from events.route import on
 from events.types import ModelRejected, ModelStored, ModelSubmitted
 from functions.formats.isolated import ONNXRUNTIME, ONNXRUNTIME_SLOW, Failed
 from functions.repository import layout, safety, sidecar, signature, store
+from functions.repository.sidecar import Unverified
 
 #: How long a model may take to load and to answer once, with inputs of zeros; and how long if others wait behind it.
 TRIAL_SECONDS, FIRST_SECONDS = 30.0, 3.0
@@ -56,6 +57,7 @@ def _stored(event: Event, data: ModelSubmitted, objects: ObjectStore, models: Mo
         yield event.reply(msgspec.structs.replace(data, slow=True), subject=subject)
     except (Reject, NotFound, Changed) as error:
         gone = "it was overwritten or removed before it could be stored" if not isinstance(error, Reject) else str(error)
+        wants = error.wants if isinstance(error, _Wanting) else ""
         rejected = ModelRejected(
             repository=data.repository,
             name=data.name,
@@ -64,8 +66,17 @@ def _stored(event: Event, data: ModelSubmitted, objects: ObjectStore, models: Mo
             key=data.object.key,
             etag=data.object.etag,
             cause=gone,
+            wants=wants,
         )
         yield event.reply(rejected, subject=subject)
+
+
+class _Wanting(Reject):
+    """An upload cannot be taken for want of the object at ``wants``, or because that is wrong."""
+
+    def __init__(self, text: str, wants: str) -> None:
+        super().__init__(text)
+        self.wants = wants
 
 
 def _read(data: ModelSubmitted, repository: Repository, objects: ObjectStore) -> bytes:
@@ -77,15 +88,24 @@ def _read(data: ModelSubmitted, repository: Repository, objects: ObjectStore) ->
         raise Reject(f"s3://{bucket}/{key} is no ONNX model: {what}")
     if fault := safety.fault(data.metadata, repository.operators):
         raise Reject(f"s3://{bucket}/{key} is refused: {fault}")
-    beside = sidecar.key(key, repository.digest)
-    try:
-        told = objects.read(bucket, beside, 0, sidecar.MOST + 1)
-    except NotFound:
-        if repository.sidecars:
-            raise Reject(f"s3://{bucket}/{key} has no sidecar: upload {beside} first, then the model again") from None
-    else:
-        sidecar.check(told, repository.digest, store.digest_of(content, repository.digest), f"s3://{bucket}/{key}")
+    _sidecars(repository, bucket, key, content, objects)
     return content
+
+
+def _sidecars(repository: Repository, bucket: str, key: str, content: bytes, objects: ObjectStore) -> None:
+    """Check the upload against each sidecar that lies beside it, whatever its algorithm. Raises ``Reject``."""
+    there = {info.key for info in objects.list(bucket, f"{key}.")}
+    found = [algorithm for algorithm in sidecar.ALGORITHMS if sidecar.key(key, algorithm) in there]
+    for algorithm in found:
+        beside = sidecar.key(key, algorithm)
+        try:
+            told = objects.read(bucket, beside, 0, sidecar.MOST + 1)
+            sidecar.check(told, algorithm, store.digest_of(content, algorithm), f"s3://{bucket}/{key}")
+        except (Unverified, NotFound) as error:
+            raise _Wanting(str(error), beside) from error
+    if repository.sidecars and not found:
+        beside = sidecar.key(key, repository.digest)
+        raise _Wanting(f"s3://{bucket}/{key} has no sidecar: upload {beside}, and it is tried again", beside)
 
 
 def _signed(data: ModelSubmitted, repository: Repository, content: bytes, objects: ObjectStore) -> bytes:
@@ -95,13 +115,15 @@ def _signed(data: ModelSubmitted, repository: Repository, content: bytes, object
         found = objects.read(bucket, key + signature.SUFFIX, 0, signature.MOST + 1)
     except NotFound:
         if repository.signed:
-            raise Reject(
-                f"s3://{bucket}/{key} is not signed: upload {key}{signature.SUFFIX} first, then the model again"
-            ) from None
+            beside = key + signature.SUFFIX
+            raise _Wanting(f"s3://{bucket}/{key} is not signed: upload {beside}, and it is tried again", beside) from None
         return b""
     if not repository.keys and not repository.signed:
         return b""  # nobody here could tell whether it is right
-    signature.check(found, repository.keys, data.name, data.version, content, f"s3://{bucket}/{key}")
+    try:
+        signature.check(found, repository.keys, data.name, data.version, content, f"s3://{bucket}/{key}")
+    except Unverified as error:
+        raise _Wanting(str(error), key + signature.SUFFIX) from error
     return found
 
 
@@ -141,6 +163,8 @@ def _store(
         size=len(content),
         source=f"s3://{data.object.bucket}/{data.object.key}",
         metadata=data.metadata,
+        metrics=data.metrics,
+        datasets=data.datasets,
     )
     record = msgspec.json.format(msgspec.json.encode({"stored": time, **msgspec.to_builtins(stored)}))
     store.write(objects, repository, layout.record_key(repository.prefix, data.name, data.version), record, store.JSON)

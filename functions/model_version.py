@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from events.errors import Reject
 from events.event import Event
-from events.ports import Models, Repository
+from events.ports import Catalog, Entry, Models, Repository
 from events.route import on
 from events.types import CatalogUpdated, ModelPublished, ModelRejected, ModelStored, ModelSubmitted, ObjectVersion
-from functions.repository import sidecar, store
+from functions.repository import layout, sidecar, store, told
 from functions.repository.layout import FILE, RECORD, Place, place
 
 
 @on("dev.sluice.catalog.updated.v1", "dev.sluice.model.stored.v1", "dev.sluice.model.rejected.v1")
-def model_version(event: Event, models: Models) -> Iterator[Event]:
-    """Number an upload, publish what was stored, forget the number of what was rejected."""
+def model_version(event: Event, models: Models, catalog: Catalog) -> Iterator[Event]:
+    """Number an upload, publish what was stored, forget the number of what was rejected.
+
+    What was rejected for its sidecar or signature keeps its number, and is submitted again when that comes.
+    """
     if event.type == "dev.sluice.model.stored.v1":
         stored = event.read(ModelStored)
         version = ModelPublished(**{name: getattr(stored, name) for name in ModelStored.__struct_fields__})
@@ -23,13 +27,26 @@ def model_version(event: Event, models: Models) -> Iterator[Event]:
     elif event.type == "dev.sluice.model.rejected.v1":
         rejected = event.read(ModelRejected)
         if not _is_version(rejected, models):  # what became of a version's own objects says nothing of an upload on its way
-            models.withdraw(rejected.repository, rejected.name, rejected.version)
+            yield from _withdrawn(event, rejected, models, catalog)
     else:
         data = event.read(CatalogUpdated)
         if repository := _repository(data, models):
-            found = place(data.key[len(repository.prefix) :])
+            path = data.key[len(repository.prefix) :]
+            found, upload = place(path), layout.beside(path)
             if found is not None:
-                yield from _changed(event, data, repository, found, models)
+                yield from _changed(event, data, repository, found, models, catalog)
+            elif upload and data.change == "upserted" and (of := place(upload)):
+                entry = catalog.get(data.bucket, data.key[: len(data.key) - len(path)] + upload)
+                yield from _again(event, repository, of.name, entry, models)
+
+
+def _withdrawn(event: Event, rejected: ModelRejected, models: Models, catalog: Catalog) -> Iterator[Event]:
+    """Its number is free again, unless it waits for a sidecar or signature: that may have come before this event."""
+    waits = bool(rejected.wants)
+    if models.withdraw(rejected.repository, rejected.name, rejected.version, waiting=waits) and waits:
+        repository = store.configured(models, rejected.repository)
+        if repository is not None:
+            yield from _again(event, repository, rejected.name, catalog.get(rejected.bucket, rejected.key), models)
 
 
 def _is_version(rejected: ModelRejected, models: Models) -> bool:
@@ -45,7 +62,9 @@ def _repository(data: CatalogUpdated, models: Models) -> Repository | None:
     return max(holding, key=lambda each: len(each.prefix), default=None)
 
 
-def _changed(event: Event, data: CatalogUpdated, repository: Repository, found: Place, models: Models) -> Iterator[Event]:
+def _changed(
+    event: Event, data: CatalogUpdated, repository: Repository, found: Place, models: Models, catalog: Catalog
+) -> Iterator[Event]:
     """What a change of the object at ``found`` means."""
     if found.version:
         yield from _watch(event, data, repository, found, models)
@@ -53,16 +72,46 @@ def _changed(event: Event, data: CatalogUpdated, repository: Repository, found: 
         cause = "it is no ONNX model, or a broken one; `sluice show` tells what is wrong with it"
         yield _rejected(event, data, repository, found, cause)
     elif data.change == "upserted" and (version := models.submit(repository.name, found.name, data.digest)):
-        submitted = ModelSubmitted(
+        entry = catalog.get(data.bucket, data.key)
+        user = entry.user if entry is not None and entry.etag == data.etag else {}
+        yield _submitted(event, repository, found.name, version, data, user)
+
+
+def _again(event: Event, repository: Repository, name: str, entry: Entry | None, models: Models) -> Iterator[Event]:
+    """Submit an upload that waited, if it still lies there."""
+    if entry is not None and entry.state == "ready" and (version := models.resubmit(repository.name, name, entry.digest)):
+        yield _submitted(event, repository, name, version, entry, entry.user)
+
+
+def _submitted(
+    event: Event, repository: Repository, name: str, version: int, data: CatalogUpdated | Entry, user: dict[str, str]
+) -> Event:
+    """An upload with its number; or that it cannot have one, for what is told beside it."""
+    try:
+        metrics, datasets = told.read(user)
+    except Reject as error:
+        rejected = ModelRejected(
             repository=repository.name,
-            name=found.name,
+            name=name,
+            bucket=data.bucket,
+            key=data.key,
+            etag=data.etag,
+            cause=str(error),
             version=version,
-            object=ObjectVersion(**{name: getattr(data, name) for name in ObjectVersion.__struct_fields__}),
-            digest=data.digest,
-            format=data.format,
-            metadata=data.metadata,
         )
-        yield event.reply(submitted, subject=f"{repository.name}/{found.name}")
+        return event.reply(rejected, subject=f"{repository.name}/{name}")
+    submitted = ModelSubmitted(
+        repository=repository.name,
+        name=name,
+        version=version,
+        object=ObjectVersion(**{each: getattr(data, each) for each in ObjectVersion.__struct_fields__}),
+        digest=data.digest,
+        format=data.format,
+        metadata=data.metadata,
+        metrics=metrics,
+        datasets=datasets,
+    )
+    return event.reply(submitted, subject=f"{repository.name}/{name}")
 
 
 def _watch(event: Event, data: CatalogUpdated, repository: Repository, found: Place, models: Models) -> Iterator[Event]:
@@ -74,9 +123,12 @@ def _watch(event: Event, data: CatalogUpdated, repository: Repository, found: Pl
         )
         yield _rejected(event, data, repository, found, cause)
         return
-    beside = [sidecar.key(name, repository.digest) for name in (FILE, RECORD)]
-    version = models.get(repository.name, found.name, found.version) if found.file in (FILE, RECORD, *beside) else None
-    if version is None or (data.change != "removed" and not _altered(data, found, version)):
+    version = models.get(repository.name, found.name, found.version)
+    if version is None:
+        return
+    algorithm = version.digest.partition(":")[0]  # of that time; the repository's may be another by now
+    parts = (FILE, RECORD, *(sidecar.key(name, algorithm) for name in (FILE, RECORD)))
+    if found.file not in parts or (data.change != "removed" and not _altered(data, found, version)):
         return
     how = "was removed" if data.change == "removed" else "was overwritten: its content is not what was published"
     cause = f"version {found.version}: its {found.file} {how}. It will not be loaded; restore it, or publish the model again"

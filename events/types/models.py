@@ -20,7 +20,8 @@ class ModelVersion(Data, frozen=True, kw_only=True):
 class ModelSubmitted(ModelVersion, frozen=True, kw_only=True):
     """New content was uploaded to a model repository and got a number; it is checked and copied next.
 
-    ``slow`` says that it was tried, and needs more time than others are made to wait for.
+    ``slow`` says that it was tried, and needs more time than others are made to wait for. ``metrics`` and ``datasets`` are what
+    the uploader told: how good it is, and what it was trained on.
     """
 
     object: ObjectVersion
@@ -28,12 +29,15 @@ class ModelSubmitted(ModelVersion, frozen=True, kw_only=True):
     format: str
     metadata: dict[str, Any] = {}
     slow: bool = False
+    metrics: dict[str, float] = {}
+    datasets: list[str] = []
 
 
 class StoredModel(ModelVersion, frozen=True, kw_only=True):
     """A version in its own place; its sidecar is the object ``KEY.ALGORITHMasc`` beside it.
 
-    ``digest`` reads ``algorithm:hex``; ``source`` is the upload it was made of (``s3://bucket/key``).
+    ``digest`` reads ``algorithm:hex``; ``source`` is the upload it was made of (``s3://bucket/key``). ``metrics`` and
+    ``datasets`` are what its uploader told.
     """
 
     bucket: str
@@ -43,6 +47,8 @@ class StoredModel(ModelVersion, frozen=True, kw_only=True):
     size: int
     source: str = ""
     metadata: dict[str, Any] = {}
+    metrics: dict[str, float] = {}
+    datasets: list[str] = []
 
 
 @event_type("dev.sluice.model.stored.v1")
@@ -65,7 +71,8 @@ class ModelPublished(StoredModel, frozen=True, kw_only=True):
 class ModelRejected(Data, frozen=True, kw_only=True):
     """What was uploaded to a repository is no usable model, or a version is no longer what was published; ``cause`` says why.
 
-    ``version`` is 0 where none was given yet.
+    ``version`` is 0 where none was given yet. ``wants`` is the object that an upload lacks, or that is wrong: it is tried again
+    when that is there.
     """
 
     repository: str
@@ -75,6 +82,7 @@ class ModelRejected(Data, frozen=True, kw_only=True):
     cause: str
     version: int = 0
     etag: str = ""
+    wants: str = ""
 
 
 @event_type("dev.sluice.promotion.requested.v1")

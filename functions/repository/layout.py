@@ -14,7 +14,11 @@ import re
 
 import msgspec
 
+from functions.repository.sidecar import ALGORITHMS
+
 FILE, RECORD, ALIASES = "model.onnx", "version.json", "aliases"
+#: How the name of a signature ends; see ``signature.py``, which a server that checks none starts without.
+SIGNATURE = ".sig"
 _VERSION = re.compile(r"(?P<name>.+)/(?P<version>[1-9][0-9]{0,8})/(?P<file>[^/]+)", re.DOTALL)
 _ALIAS = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
@@ -36,6 +40,14 @@ def place(path: str) -> Place | None:
     if not path.endswith(".onnx") or not name or name == "model":
         return None
     return Place(name)
+
+
+def beside(path: str) -> str:
+    """The upload that the object at ``path``, relative to the repository's prefix, is the sidecar or signature of, if any."""
+    algorithm = next((each for each in ALGORITHMS if path.endswith(f".{each}asc")), "")
+    file = path.removesuffix(f".{algorithm}asc") if algorithm else path.removesuffix(SIGNATURE)
+    found = place(file) if file != path else None
+    return file if found is not None and not found.version else ""
 
 
 def touched(path: str) -> str:

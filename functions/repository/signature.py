@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from events.errors import Reject
-from functions.repository.layout import FILE
+from functions.repository.layout import FILE, SIGNATURE
 from functions.repository.sidecar import Unverified
 
-SUFFIX = ".sig"
+SUFFIX = SIGNATURE
 #: More than any signature of one file has.
 MOST = 64 << 10
 MEDIA = "application/vnd.dev.sigstore.bundle.v0.3+json"

@@ -11,8 +11,14 @@ JSON = "application/json"
 def write(objects: ObjectStore, repository: Repository, key: str, content: bytes, kind: str) -> ObjectInfo:
     """Write a file of the content type ``kind`` and its sidecar; what the store says of the file."""
     beside = sidecar.text(digest_of(content, repository.digest), key.rsplit("/", 1)[-1])
-    objects.write(repository.bucket, sidecar.key(key, repository.digest), beside, content_type="text/plain")
-    return objects.write(repository.bucket, key, content, content_type=kind)
+    now = sidecar.key(key, repository.digest)
+    objects.write(repository.bucket, now, beside, content_type="text/plain")
+    info = objects.write(repository.bucket, key, content, content_type=kind)
+    others = {sidecar.key(key, algorithm) for algorithm in sidecar.ALGORITHMS} - {now}
+    for each in list(objects.list(repository.bucket, f"{key}.")):
+        if each.key in others:  # of what was there when another algorithm was configured
+            objects.delete(repository.bucket, each.key)
+    return info
 
 
 def digest_of(content: bytes, algorithm: str) -> str:

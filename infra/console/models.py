@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ from rich.table import Table
 
 from events.errors import Reject
 from events.ports import NotFound, Repository
-from functions.repository import sidecar, signature
+from functions.repository import sidecar, signature, told
 from functions.repository.sidecar import Unverified
 from infra.console import text
 from infra.console.client import Complaint
@@ -72,6 +73,13 @@ def model(
         Path | None, typer.Option(help="A private key (PEM, P-256) that signs (sign, push).", show_default=False)
     ] = None,
     version: Annotated[int, typer.Option(help="As which version to sign; 0 is the next.", show_default=False)] = 0,
+    metric: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="How good it is (push); may be repeated.", show_default=False)
+    ] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(help="What it was trained on (push): s3://BUCKET/KEY or the id of a data set.", show_default=False),
+    ] = None,
 ) -> None:
     """Upload a model with its sidecar and signature (push), write that signature to FILE.sig (sign), let an alias mean a
     version (promote) or again the one before (rollback), or read a version, or the one an alias means, from its bucket and
@@ -79,7 +87,7 @@ def model(
     """
     where = _repository(session, repository)
     if action is Action.PUSH:
-        _push(session, where, name, Path(what), key, version)
+        _push(session, where, name, Path(what), key, version, told.written(_metrics(metric or []), dataset or []))
     elif action is Action.SIGN:
         _sign(session, where, name, Path(what), key, version)
     elif action is Action.VERIFY:
@@ -88,7 +96,22 @@ def model(
         _promote(session, where, name, _number(what) if action is Action.PROMOTE else 0, alias)
 
 
-def _push(session: Session, where: Repository, name: str, file: Path, signs: Path | None, version: int) -> None:
+def _metrics(given: list[str]) -> dict[str, float]:
+    found = {}
+    for each in given:
+        name, _, value = each.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise Complaint(f"{each!r} is no metric: --metric NAME=VALUE, such as accuracy=0.97") from None
+        if not name or not math.isfinite(found[name]):
+            raise Complaint(f"{each!r} is no metric: it needs a name and a finite number")
+    return found
+
+
+def _push(
+    session: Session, where: Repository, name: str, file: Path, signs: Path | None, version: int, user: dict[str, str]
+) -> None:
     from infra.objects.s3 import S3Store
 
     content = _content(file)
@@ -105,7 +128,7 @@ def _push(session: Session, where: Repository, name: str, file: Path, signs: Pat
         store.write(where.bucket, sidecar.key(key, where.digest), beside, content_type="text/plain")
         if signed:
             store.write(where.bucket, key + signature.SUFFIX, signed, content_type="application/json")
-        store.write(where.bucket, key, content, content_type="application/onnx")
+        store.upload(where.bucket, key, file, content_type="application/onnx", user=user)
     finally:
         store.close()
     if session.json:

@@ -81,7 +81,8 @@ def about(event: Event) -> frozenset[Entity]:
         if "of" in data:
             return frozenset((_object(data["of"]),))
         if isinstance(data.get("object"), dict):
-            return frozenset((_object(data["object"]),))
+            told = data.get("datasets", ()) if event.type.startswith(f"{OURS}model.") else ()
+            return frozenset((_object(data["object"]), *(Entity(str(each)) for each in told)))
         if "bucket" in data:
             return frozenset((_object(data),))
         if "resource" in data:

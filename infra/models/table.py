@@ -17,7 +17,8 @@ CREATE TABLE model (
     PRIMARY KEY (repository, name, version)
 ) WITHOUT ROWID
 """
-#: A version is ``pending`` from its submission until it is published; ``upload`` is the digest of what was uploaded.
+#: A version is ``pending`` from its submission until it is published, or ``waiting`` for something beside its upload, and
+#: ``again`` if that came while it was pending; ``upload`` is the digest of what was uploaded.
 REGISTRY = """
 ALTER TABLE model ADD COLUMN state TEXT NOT NULL DEFAULT 'published';
 ALTER TABLE model ADD COLUMN upload TEXT NOT NULL DEFAULT '';
@@ -39,13 +40,23 @@ _alias = _table("alias", ("repository", "name", "alias"), ("version", "previous"
 _m, _a = _model.c, _alias.c
 _OF = and_(_m.repository == bindparam("r"), _m.name == bindparam("n"))
 _THIS = and_(_OF, _m.version == bindparam("v"))
-_LATEST = select(_m.version, _m.upload).where(_OF).order_by(_m.version.desc()).limit(1)
+_OPEN = or_(_m.state == "pending", _m.state == "again")
+_LATEST = select(_m.version, _m.upload, _m.state).where(_OF).order_by(_m.version.desc()).limit(1)
 _SUBMIT = insert(_model).values(
     repository=bindparam("r"), name=bindparam("n"), version=bindparam("v"), body="", state="pending", upload=bindparam("u")
 )
-_WITHDRAW = delete(_model).where(_THIS, _m.state == "pending")
-_PUBLISH = update(_model).where(_THIS, _m.state == "pending").values(body=bindparam("b"), state="published")
+_FIND = (
+    select(_m.version, _m.state)
+    .where(_OF, _m.upload == bindparam("u"), _m.state != "published")
+    .order_by(_m.version.desc())
+    .limit(1)
+)
+_STATE = select(_m.state).where(_THIS)
 _NUMBERED = select(_m.version).where(_THIS)
+_TURN = update(_model).where(_THIS).values(state=bindparam("s"), upload=bindparam("u"))
+_KEEP = update(_model).where(_THIS, _OPEN).values(state="waiting")
+_WITHDRAW = delete(_model).where(_THIS, _OPEN)
+_PUBLISH = update(_model).where(_THIS, _OPEN).values(body=bindparam("b"), state="published")
 _GET = select(_m.body).where(_THIS, _m.state == "published")
 _ALL = (
     select(_m.body)
@@ -84,14 +95,33 @@ class StoredModels:
     def submit(self, repository: str, name: str, digest: str) -> int | None:
         self._database.one_by_one(f"model {repository}/{name}")
         latest = self._database.row(_LATEST, {"r": repository, "n": name})
+        if latest and latest["state"] == "waiting":  # whatever is uploaded next takes its number
+            self._turn(repository, name, latest["version"], "pending", digest)
+            return int(latest["version"])
         if latest and latest["upload"] == digest:
             return None
         version: int = latest["version"] + 1 if latest else 1
         self._database.run(_SUBMIT, {"r": repository, "n": name, "v": version, "u": digest})
         return version
 
-    def withdraw(self, repository: str, name: str, version: int) -> bool:
-        return self._database.run(_WITHDRAW, {"r": repository, "n": name, "v": version}) == 1
+    def resubmit(self, repository: str, name: str, digest: str) -> int | None:
+        self._database.one_by_one(f"model {repository}/{name}")
+        found = self._database.row(_FIND, {"r": repository, "n": name, "u": digest})
+        if not found:
+            return None
+        waits = found["state"] == "waiting"
+        self._turn(repository, name, found["version"], "pending" if waits else "again", digest)
+        return int(found["version"]) if waits else None
+
+    def _turn(self, repository: str, name: str, version: int, state: str, digest: str) -> None:
+        self._database.run(_TURN, {"r": repository, "n": name, "v": version, "s": state, "u": digest})
+
+    def withdraw(self, repository: str, name: str, version: int, *, waiting: bool = False) -> bool:
+        self._database.one_by_one(f"model {repository}/{name}")
+        which = {"r": repository, "n": name, "v": version}
+        found = self._database.row(_STATE, which)
+        self._database.run(_KEEP if waiting else _WITHDRAW, which)
+        return bool(found and found["state"] == "again")
 
     def publish(self, version: ModelPublished) -> bool:
         body = msgspec.json.encode(version).decode()

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 import functions.model_store
 from events.errors import Reject
 from events.event import Event
-from events.ports import NotFound, ObjectInfo, Repository
+from events.ports import Entry, NotFound, ObjectInfo, Repository
 from events.route import handlers
 from events.types import (
     TYPES,
@@ -35,10 +35,11 @@ from functions.formats.source import Source
 from functions.model_alias import model_alias
 from functions.model_store import model_store, model_trial
 from functions.model_version import model_version
-from functions.repository import layout, sidecar, store
+from functions.repository import layout, sidecar, store, told
 from functions.repository.layout import Place, place
 from functions.repository.sidecar import ALGORITHMS, Unverified
 from infra.catalog.database import Database
+from infra.delivery.provenance import about
 from infra.models.loader import Loader, Record, Verified
 from infra.models.table import REGISTRY, SCHEMA, StoredModels
 from infra.serving.model import OnnxModel, Unable
@@ -88,19 +89,34 @@ class Shop:
     def __init__(self, models, repository: Repository) -> None:
         self.models, self.repository, self.bucket = models, repository, Bucket()
         self.seen: list[Event] = []
+        self.entries: dict[str, Entry] = {}
+        self.catalog: Any = self  # as much of one as is asked for
 
-    def upload(self, path: str, content: bytes) -> list[Event]:
+    def get(self, bucket: str, key: str) -> Entry | None:
+        """The catalogue's entry."""
+        return self.entries.get(key)
+
+    def beside(self, path: str, content: bytes) -> CatalogUpdated:
+        """Put something that is no model; what the catalogue will say of it."""
+        self.bucket.write("models", self.repository.prefix + path, content)
+        return CatalogUpdated(bucket="models", key=self.repository.prefix + path, change="upserted", digest="blake3:0")
+
+    def tell(self, data: CatalogUpdated) -> list[Event]:
+        return self.run(Event(id=f"{len(self.seen)}", source="/t", type="t", subject=data.key).reply(data))
+
+    def upload(self, path: str, content: bytes, user: dict[str, str] | None = None) -> list[Event]:
         key = self.repository.prefix + path
         self.bucket.write("models", key, content)
         source = Source(self.bucket, "models", key, len(content), "")
         known = ONNX().sniff(content, key)
-        return self.change(
-            key,
-            digest=hashlib.sha256(content).hexdigest(),
-            etag=hashlib.md5(content).hexdigest(),
-            format="onnx" if known else "opaque",
-            metadata=ONNX().describe(source, {}) if known else {},
-        )
+        found = {
+            "digest": hashlib.sha256(content).hexdigest(),
+            "etag": hashlib.md5(content).hexdigest(),
+            "format": "onnx" if known else "opaque",
+            "metadata": ONNX().describe(source, {}) if known else {},
+        }
+        self.entries[key] = Entry(bucket="models", key=key, user=user or {}, **found)
+        return self.change(key, **found)
 
     def change(self, key: str, change: str = "upserted", **more) -> list[Event]:
         data = CatalogUpdated(bucket="models", key=key, change=change, **more)
@@ -112,13 +128,13 @@ class Shop:
 
     def run(self, event: Event) -> list[Event]:
         wanted: dict[str, list[Any]] = {
-            "catalog.updated": [lambda e: model_version(e, self.models)],
+            "catalog.updated": [lambda e: model_version(e, self.models, self.catalog)],
             "model.submitted": [
                 lambda e: model_store(e, e.read(ModelSubmitted), self.bucket, self.models),
                 lambda e: model_trial(e, e.read(ModelSubmitted), self.bucket, self.models),
             ],
-            "model.stored": [lambda e: model_version(e, self.models)],
-            "model.rejected": [lambda e: model_version(e, self.models)],
+            "model.stored": [lambda e: model_version(e, self.models, self.catalog)],
+            "model.rejected": [lambda e: model_version(e, self.models, self.catalog)],
             "promotion.requested": [lambda e: model_alias(e, e.read(PromotionRequested), self.models)],
             "model.promoted": [lambda e: alias_store(e, e.read(ModelPromoted), self.bucket, self.models) or []],
         }
@@ -283,19 +299,95 @@ def test_a_model_that_takes_long_is_tried_where_no_other_waits_for_it(shop, monk
     assert pools == {"model_store": True, "model_trial": True}
 
 
-def test_an_uploads_own_sidecar_is_checked(shops):
+def sidecar_of(content: bytes, algorithm: str) -> bytes:
+    return sidecar.text(store.digest_of(content, algorithm), "digits.onnx")
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_an_uploads_own_sidecar_is_checked_whatever_its_algorithm(shops, algorithm):
+    shop = shops()
+    shop.beside(f"digits.onnx.{algorithm}asc", sidecar_of(linear(9), algorithm))
+    (rejected,) = read(shop.upload("digits.onnx", linear()), ModelRejected)
+    assert "is not what its sidecar says" in rejected.cause
+    late = shop.beside(f"digits.onnx.{algorithm}asc", sidecar_of(linear(), algorithm).upper())
+    assert [p.version for p in read(shop.tell(late), ModelPublished)] == [1]
+
+
+def test_where_sidecars_are_needed_one_that_comes_after_its_model_will_do(shops):
     strict = shops(msgspec.structs.replace(REPOSITORIES[0], sidecars=True, digest="blake3"))
     content = linear()
     (rejected,) = read(strict.upload("digits.onnx", content), ModelRejected)
-    assert "upload apps/digits.onnx.blake3asc first" in rejected.cause
-    strict.bucket.write("models", "apps/digits.onnx.blake3asc", b"0" * 64)
-    (rejected,) = read(strict.upload("digits.onnx", content), ModelRejected)
+    assert "upload apps/digits.onnx.blake3asc, and it is tried again" in rejected.cause
+    (rejected,) = read(strict.tell(strict.beside("digits.onnx.blake3asc", b"0" * 64)), ModelRejected)
     assert "is not what its sidecar says" in rejected.cause
-    digest = ALGORITHMS["blake3"]()
-    digest.update(content)
-    strict.bucket.write("models", "apps/digits.onnx.blake3asc", digest.hexdigest().upper().encode() + b" *digits.onnx\r\n")
-    assert read(strict.upload("digits.onnx", content), ModelPublished)
+    late = strict.beside("digits.onnx.blake3asc", sidecar_of(content, "blake3").upper().replace(b" ", b" *", 1))
+    assert [p.version for p in read(strict.tell(late), ModelPublished)] == [1]
     assert Loader(strict.bucket, strict.repository).load("digits", 1).content == content
+    assert strict.tell(late) == []  # it has been published
+    assert strict.tell(strict.beside("other.onnx.sha256asc", b"0" * 64)) == []  # of nothing
+
+
+def test_a_sidecar_that_comes_while_its_model_is_being_refused_is_not_missed(shops):
+    strict = shops(msgspec.structs.replace(REPOSITORIES[0], sidecars=True))
+    run, held = strict.run, list[Event]()
+
+    def hold(event: Event) -> list[Event]:
+        held.append(event)
+        return []
+
+    strict.run = hold
+    strict.upload("digits.onnx", linear())
+    strict.run = run
+    (submitted,) = model_version(held[0], strict.models, strict.catalog)
+    (refused,) = model_store(submitted, submitted.read(ModelSubmitted), strict.bucket, strict.models)
+    assert strict.tell(strict.beside("digits.onnx.sha256asc", sidecar_of(linear(), "sha256"))) == []  # not yet refused
+    assert [p.version for p in read(strict.run(refused), ModelPublished)] == [1]
+
+
+def test_what_is_uploaded_next_takes_the_number_that_waits(shops):
+    strict = shops(msgspec.structs.replace(REPOSITORIES[0], sidecars=True))
+    assert read(strict.upload("digits.onnx", linear(1)), ModelRejected)
+    assert read(strict.upload("digits.onnx", linear(1)), ModelRejected)  # the same again is tried again
+    strict.beside("digits.onnx.sha256asc", sidecar_of(linear(2), "sha256"))
+    assert [p.version for p in read(strict.upload("digits.onnx", linear(2)), ModelPublished)] == [1]
+
+
+def test_versions_outlive_a_change_of_the_algorithm(shops):
+    before = shops()
+    before.upload("digits.onnx", linear(1))
+    before.promote("digits", 1)
+    after = shops(msgspec.structs.replace(REPOSITORIES[0], digest="blake3"))
+    after.bucket = before.bucket
+    loader = Loader(after.bucket, after.repository)
+    assert loader.load("digits", loader.resolve("digits", "champion")).content == linear(1)
+    (rejected,) = read(after.change("apps/digits/1/model.onnx.sha256asc", "removed"), ModelRejected)
+    assert "was removed" in rejected.cause
+    after.upload("digits.onnx", linear(2))
+    after.promote("digits", 2)
+    assert loader.load("digits", loader.resolve("digits", "champion")).content == linear(2)
+    assert "apps/digits/aliases/champion.json.sha256asc" not in after.bucket.found  # it would be stale
+    old = Loader(after.bucket, REPOSITORIES[0])  # a server that is still configured as before
+    assert old.resolve("digits", "champion") == 2
+    flipped = bytearray(after.bucket.found["apps/digits/1/model.onnx"])
+    flipped[-1] ^= 1
+    after.bucket.found["apps/digits/1/model.onnx"] = bytes(flipped)
+    with pytest.raises(Unverified, match="sha256"):
+        loader.load("digits", 1)
+
+
+def test_what_the_uploader_tells_of_a_model_stays_with_it(shop):
+    user = told.written({"accuracy": 0.97, "größe": 2}, ["s3://raw/digits.parquet"])
+    assert all(each.isascii() for each in user.values())
+    (published,) = read(shop.upload("digits.onnx", linear(), user), ModelPublished)
+    assert published.metrics == {"accuracy": 0.97, "größe": 2}
+    record = msgspec.json.decode(shop.bucket.found["apps/digits/1/version.json"])
+    assert (record["metrics"], record["datasets"]) == (published.metrics, ["s3://raw/digits.parquet"])
+    (submitted,) = [event for event in shop.seen if event.type == NAMES[ModelSubmitted]]
+    assert "s3://raw/digits.parquet" in {each.entity for each in about(submitted)}
+    for wrong in ({told.METRICS: "much"}, {told.METRICS: '{"a": "b"}'}, {told.DATASETS: "{}"}):
+        (rejected,) = read(shop.upload("digits.onnx", linear(4), wrong), ModelRejected)
+        assert "sluice-metrics" in rejected.cause
+    assert [p.version for p in read(shop.upload("digits.onnx", linear(3)), ModelPublished)] == [2]
 
 
 def test_aliases_move_and_roll_back(shop):
