@@ -61,7 +61,14 @@ class Evil:
         return exec, ("raise SystemExit('it ran')",)
 
 
+def crowded() -> bytes:
+    """Two megabytes of nodes that have nothing in them: 700 MB to the library of ONNX."""
+    nodes = b"\x0a\x00" * 1_000_000
+    return b"\x08\x08\x42\x02\x10\x11\x3a\x80\x89\x7a" + nodes
+
+
 HOSTILE = {
+    "crowded": (crowded(), "`sluice show` tells"),
     "huge": (constant(10_000_000_000), "ONNX Runtime could not run it"),
     "outside": (outside(), "external_data=False"),
     "pickled": (pickle.dumps(Evil()), "Python pickle"),
@@ -115,6 +122,8 @@ def test_the_lake_works_on_while_it_tries_models_that_never_end(sluice: Sluice) 
         assert reason in told[name]
     assert sluice.process is not None
     assert sluice.process.poll() is None
+    (broken,) = sluice.get("/catalog", bucket="models", name="crowded.onnx", state="failed")["entries"]
+    assert "more than 100000 nodes" in broken["cause"]
     assert [each["name"] for each in sluice.get("/models")["models"]] == ["honest"]
 
 

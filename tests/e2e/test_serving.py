@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -186,6 +187,35 @@ def test_models_are_served_and_swapped_without_a_restart_and_outlive_the_lake(la
     sluice(lake, "model", "rollback", "linear")
     eventually(partial(served.answered, 200, 2), 20, "the lake to be followed again")
     assert served.process.poll() is None
+
+
+def test_a_sidecar_may_come_late_and_what_is_told_of_a_model_stays_with_it(tmp_path):
+    strict = json.dumps([{"name": "models", "bucket": "models", "sidecars": True}])
+    lake = Sluice(tmp_path / "data", SLUICE_MODELS=strict)
+    try:
+        lake.start()
+        store = lake.store()
+        store.ensure("models")
+        content = linear(7)
+        store.write("models", "late.onnx", content)
+        eventually(lambda: lake.get("/events", type="dev.sluice.model.rejected.v1")["events"], 20, "the refusal")
+        store.write("models", "late.onnx.sha512asc", f"{hashlib.sha512(content).hexdigest()}  late.onnx\n".encode())
+        eventually(lambda: versions(lake) == [1], 20, "the version")
+        store.close()
+        (tmp_path / "told.onnx").write_bytes(linear(8))
+        sluice(
+            lake, "model", "push", "told", str(tmp_path / "told.onnx"), "--metric", "accuracy=0.9", "--dataset", "s3://raw/a"
+        )
+        eventually(lambda: versions(lake) == [1, 1], 20, "the other version")
+        assert lake.get("/models", name="told")["models"][0]["metrics"] == {"accuracy": 0.9}
+
+        def used() -> set[str]:
+            answer = httpx.get(f"{lake.endpoints['http']}/lineage/models/told/1/model.onnx")
+            return {one["entity"] for each in answer.json().get("origin", []) for one in each["used"]}
+
+        eventually(lambda: "s3://raw/a" in used(), 20, "its lineage")
+    finally:
+        lake.close()
 
 
 def test_sigterm_answers_what_was_asked(lake, served):

@@ -109,7 +109,7 @@ class Shop:
         self.bucket.write("models", key, content)
         source = Source(self.bucket, "models", key, len(content), "")
         known = ONNX().sniff(content, key)
-        found = {
+        found: dict[str, Any] = {
             "digest": hashlib.sha256(content).hexdigest(),
             "etag": hashlib.md5(content).hexdigest(),
             "format": "onnx" if known else "opaque",
