@@ -1,5 +1,7 @@
 """CSV and TSV text: the catalogue learns its columns and rows, slices are runs of whole records.
 
+Lines of comment before the header are left out; a line of nothing but blanks is no row, though it is counted as one.
+
 Source: RFC 4180, read as Python's csv module and Arrow read it (any of four delimiters, stray quotes are literal).
 """
 
@@ -12,10 +14,13 @@ from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from events.ports import ObjectStore
 from functions.formats import where as wanted
 from functions.formats.csv_scan import DELIMITERS, HEAD, CsvScanner
-from functions.formats.format import Broken, Index, Part, Slice, cut, short
+from functions.formats.csv_table import WHOLE, Dialect, common
+from functions.formats.format import Broken, Index, Part, Slice, cut
 from functions.formats.records import bom_of, encoding_of, samples, shares, unpack
 from functions.formats.source import Source
 from functions.formats.where import Where
@@ -41,10 +46,9 @@ class CSV:
             return False
         if named:
             return True
-        if encoding_of(head) == "latin-1" or text.lstrip()[:1] in tuple("{[<#%") or not text.strip():
+        if encoding_of(head) == "latin-1":
             return False
-        found, rows = _delimiter(text, len(head) >= HEAD)
-        return bool(found) and rows >= 3
+        return is_table(text, len(head) >= HEAD)
 
     def scanner(self) -> CsvScanner:
         return CsvScanner(_delimiter_of)
@@ -54,7 +58,7 @@ class CSV:
         layout = _layout(source, scan)
         found = {key: layout[key] for key in ("delimiter", "encoding", "header", "columns")}
         if "records" in scan:
-            found["rows"] = scan["records"] - layout["header"]
+            found["rows"] = scan["records"] - layout["skip"]
         if reason := _refusal(scan):
             found["unsliceable"] = reason
         return found
@@ -64,8 +68,8 @@ class CSV:
         if _refusal(scan):
             return None
         layout = _layout(source, scan)
-        data = {key: layout[key] for key in ("delimiter", "encoding", "header", "columns", "start")}
-        rows = scan["records"] - layout["header"]
+        data = {key: layout[key] for key in ("delimiter", "encoding", "header", "columns", "start", "skip")}
+        rows = scan["records"] - layout["skip"]
         return Index(
             format=self.name, size=source.size, etag=source.etag, units=rows, unit="rows", data=data | {"marks": scan["marks"]}
         )
@@ -73,7 +77,7 @@ class CSV:
     def slices(self, index: Index, count: int, *, bucket: str, key: str, index_at: str = "") -> list[Slice]:
         """Cut at the known record starts nearest to an even share of the rows."""
         starts, before = unpack(index.data["marks"])
-        rows = before - int(index.data["header"])
+        rows = before - int(index.data["skip"])
         shared = {key: index.data[key] for key in ("delimiter", "encoding", "columns")}
         parts = [
             Part([(start, end)], number, shared | {"first_row": first})
@@ -84,13 +88,23 @@ class CSV:
     def open(
         self, part: Slice, objects: ObjectStore, *, columns: Sequence[str] | None = None, where: Where = ()
     ) -> AbstractContextManager[Any]:
-        """A ``pyarrow.Table`` with the index's columns and types, the same for every slice. Other columns are not converted.
+        """A ``pyarrow.Table`` with the index's columns and types. Other columns are not converted.
+
+        A column with a value that does not fit has a wider type in this slice (see ``csv_table``).
 
         Raises:
-            Broken: a record with another number of columns, or a value that its column's type does not allow.
+            Broken: a record with another number of fields.
 
         """
         return _opened(part, objects, columns, where)
+
+
+def is_table(text: str, cut: bool) -> bool:
+    """Whether a text that begins so has a delimiter that fits each of at least three records. ``cut``: more comes behind."""
+    if text.lstrip()[:1] in tuple("{[<#%") or not text.strip():
+        return False
+    found, rows = _delimiter(text, cut)
+    return bool(found) and rows >= 3
 
 
 def _refusal(scan: dict[str, Any]) -> str:
@@ -107,8 +121,16 @@ def _text(head: bytes, encoding: str) -> str:
 
 
 def _delimiter_of(head: bytes, encoding: str) -> str:
-    text = _text(head, encoding)
+    text = _uncommented(_text(head, encoding))
     return _delimiter(text, len(head) >= HEAD)[0] or _most(text)
+
+
+def _uncommented(text: str) -> str:
+    """The text behind the lines of comment that it may begin with; all of it where nothing else is in it."""
+    rest = text
+    while rest.startswith("#"):
+        rest = rest.partition("\n")[2]
+    return rest or text
 
 
 def _most(text: str) -> str:
@@ -141,7 +163,7 @@ def _records(text: str, delimiter: str, limit: int, cut: bool) -> list[list[str]
 
 
 def _layout(source: Source, scan: dict[str, Any]) -> dict[str, Any]:
-    """Delimiter, encoding, header and columns, and where the first row starts."""
+    """Delimiter, encoding, header and columns, where the first row starts, and how many records lie before it."""
     if "csv" in source.memo:
         known: dict[str, Any] = source.memo["csv"]
         return known
@@ -149,20 +171,67 @@ def _layout(source: Source, scan: dict[str, Any]) -> dict[str, Any]:
         raise Broken(f"{source} is empty: a CSV file has at least a line of column names")
     head = source.read(0, SAMPLE)
     encoding = scan.get("encoding") or encoding_of(head)
+    if encoding.startswith("utf-16") and source.size % 2:
+        raise Broken(f"{source} ends inside of a character: {source.size} bytes are no {encoding}")
+    found = begin(head, len(head) < source.size, encoding, scan.get("delimiter", ""), source)
+    if found["start"] < 0 and found["skip"] == 1:
+        found["start"] = scan.get("body", -1)
+    if found["start"] < 0 and scan.get("records", 0) > found["skip"] > 1:
+        raise Broken(f"{source} has no row in its first {len(head)} bytes, only comments")
+    dialect = Dialect(found["delimiter"], encoding, found.pop("names"))
+    seen: list[set[str]] = [set() for _ in dialect.names]
+    for low, high, first in _samples(source, scan, found["start"], found["skip"]):
+        data = source.read(low, high)
+        if data.strip():
+            for kinds, kind in zip(seen, dialect.kinds(data, source, first), strict=True):
+                kinds.add(kind)
+    found["columns"] = {name: common(kinds - {"null"}) for name, kinds in zip(dialect.names, seen, strict=True)}
+    found["start"] = found["start"] if found["start"] >= 0 else source.size
+    source.memo["csv"] = found
+    return found
+
+
+def begin(head: bytes, cut: bool, encoding: str, delimiter: str, what: object) -> dict[str, Any]:
+    """What the first bytes tell: delimiter, encoding, header, names, records before the first row, and where that starts.
+
+    ``start`` is -1 where that is not in them. ``cut``: more bytes come behind. Raises ``Broken`` where no record is.
+    """
     text = _text(head, encoding)
-    delimiter = scan.get("delimiter") or _delimiter_of(head[:HEAD], encoding)
-    rows = _records(text, delimiter, 2, len(head) < source.size)
+    delimiter = delimiter or _delimiter_of(head[:HEAD], encoding)
+    rows = _records(text, delimiter, LINES, cut)
+    comments = 0
+    while comments < len(rows) - 1 and rows[comments][0].startswith("#"):
+        comments += 1
+    while comments and len(rows[comments - 1]) == len(rows[comments]) > 1:
+        comments -= 1  # a header that begins with #
     if not rows:
-        raise Broken(f"{source} has no record in its first {len(head)} bytes")
-    if len(rows[0]) > MAX_COLUMNS:
-        raise Broken(f"{source} has {len(rows[0])} columns; at most {MAX_COLUMNS} are read")
-    header = _is_header(rows[0], rows[1] if len(rows) > 1 else [])
-    names = _unique(rows[0] if header else [""] * len(rows[0]))
-    start = scan.get("body", -1) if header else bom_of(head)
-    types = _types(source, scan, delimiter, encoding, names, start)
-    layout = {"delimiter": delimiter, "encoding": encoding, "header": header, "columns": dict(zip(names, types, strict=True))}
-    source.memo["csv"] = layout | {"start": start if start >= 0 else source.size}
-    return layout | {"start": start if start >= 0 else source.size}
+        raise Broken(f"{what} has no record in its first {len(head)} bytes")
+    first, second = rows[comments], rows[comments + 1] if len(rows) > comments + 1 else []
+    if len(first) > MAX_COLUMNS:
+        raise Broken(f"{what} has {len(first)} columns; at most {MAX_COLUMNS} are read")
+    header = _is_header(first, second)
+    skip = comments + header
+    return {
+        "delimiter": delimiter,
+        "encoding": encoding,
+        "header": header,
+        "names": _unique(first if header else [""] * len(first)),
+        "skip": skip,
+        "start": _start(head, delimiter, skip),
+    }
+
+
+def _start(head: bytes, delimiter: str, skip: int) -> int:
+    """Where the record behind ``skip`` others starts in the text; -1 where it is not in these bytes."""
+    if not skip:
+        return bom_of(head)
+    for size in (1 << 12, 1 << 14, HEAD, SAMPLE):  # of a few records every start is kept
+        scanner = CsvScanner(lambda _head, _encoding: delimiter)
+        scanner.feed(head[:size])
+        starts, before = unpack(scanner.result()["marks"])
+        if len(places := starts[before == skip]) and places[0] < len(head):
+            return int(places[0])
+    return -1
 
 
 def _is_header(first: list[str], second: list[str]) -> bool:
@@ -189,80 +258,32 @@ def _unique(fields: list[str]) -> list[str]:
     return list(names)
 
 
-def _types(source: Source, scan: dict[str, Any], delimiter: str, encoding: str, names: list[str], start: int) -> list[str]:
-    """The narrowest type that fits every sample: parts from the whole length of the file, so that late surprises are few."""
-    import pyarrow
-
-    seen: list[set[str]] = [set() for _ in names]
-    for low, high in _samples(source, scan, start):
-        data = source.read(low, high)
-        if data.strip():
-            try:
-                table = _parse(data, delimiter, encoding, names, None)
-            except pyarrow.ArrowInvalid as error:
-                raise Broken(f"{source} is no table with {len(names)} columns: {short(error)}") from error
-            for kinds, field in zip(seen, table.schema, strict=True):
-                kinds.add(str(field.type))
-    return [_common(kinds - {"null"}) for kinds in seen]
-
-
-def _samples(source: Source, scan: dict[str, Any], start: int) -> Iterator[tuple[int, int]]:
-    """Ranges of whole records."""
+def _samples(source: Source, scan: dict[str, Any], start: int, skip: int) -> Iterator[tuple[int, int, int]]:
+    """Ranges of whole records, and how many rows come before: all of a short text, parts from all over a long one."""
     if start < 0:
         return
-    if "marks" in scan:
-        yield from samples(unpack(scan["marks"]), start, source.size, SAMPLE, SAMPLES)
-    elif source.size - start <= SAMPLE * SAMPLES:
-        yield start, source.size
-
-
-def _common(kinds: set[str]) -> str:
-    import pyarrow
-
-    if kinds == {"int64", "double"}:
-        return "double"
-    if len(kinds) == 1:
-        (kind,) = kinds
-        try:
-            pyarrow.type_for_alias(kind)
-        except ValueError:
-            return "string"
-        return kind
-    return "string"
-
-
-def _parse(
-    data: bytes, delimiter: str, encoding: str, names: list[str], types: dict[str, str] | None, needed: list[str] | None = None
-) -> Any:
-    """The table; only the columns ``needed`` unless that is ``None``."""
-    import pyarrow
-    from pyarrow import csv as arrow_csv
-
-    kinds = {name: pyarrow.type_for_alias(kind) for name, kind in (types or {}).items()}
-    if not data.strip(b"\r\n\0"):  # with the zeros of UTF-16
-        chosen = names if needed is None else needed
-        return pyarrow.table({name: pyarrow.array([], kinds.get(name, pyarrow.null())) for name in chosen})
-    return arrow_csv.read_csv(
-        pyarrow.BufferReader(data),
-        arrow_csv.ReadOptions(column_names=names, encoding=encoding, block_size=min(len(data) + 64, (1 << 31) - 1)),
-        arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-        arrow_csv.ConvertOptions(column_types=kinds, include_columns=needed or []),
-    )
+    if source.size - start <= WHOLE:
+        yield start, source.size, 0
+    elif "marks" in scan:
+        starts, before = unpack(scan["marks"])
+        for low, high in samples((starts, before), start, source.size, SAMPLE, SAMPLES):
+            yield low, high, int(before[np.searchsorted(starts, low)]) - skip if low > start else 0
 
 
 @contextmanager
 def _opened(part: Slice, objects: ObjectStore, columns: Sequence[str] | None, where: Where) -> Iterator[Any]:
-    import pyarrow
-
     ((start, end),) = part.ranges
     source = Source(objects, part.bucket, part.key, part.size, part.etag)
-    types = part.data["columns"]
-    needed = wanted.check(columns, where, types, source)
-    data = source.exactly(start, end)
-    try:
-        table = _parse(data, part.data["delimiter"], part.data["encoding"], list(types), types, needed)
-    except pyarrow.ArrowInvalid as error:
-        raise Broken(f"{source}, rows from {part.data['first_row']}: {short(error)}") from error
-    if table.num_rows != part.units and needed != []:
-        raise Broken(f"{source}, rows from {part.data['first_row']}: {table.num_rows} rows where {part.units} were counted")
-    yield wanted.table(table, columns, where)
+    yield table_of(source.exactly(start, end), part, source, columns, where)
+
+
+def table_of(data: bytes, part: Slice, what: object, columns: Sequence[str] | None, where: Where) -> Any:
+    """The wanted part of a slice's records. Raises ``Broken`` and ``Reject`` as ``CSV.open`` does."""
+    types, first = part.data["columns"], int(part.data["first_row"])
+    needed = wanted.check(columns, where, types, what)
+    dialect = Dialect(part.data["delimiter"], part.data["encoding"], list(types))
+    table, blank = dialect.table(data, types, needed, what, first)
+    rows = int(part.data.get("rows", part.units))
+    if table.num_rows + blank != rows and needed != []:
+        raise Broken(f"{what}, rows from {first}: {table.num_rows} rows where {rows} were counted")
+    return wanted.table(table, columns, where)

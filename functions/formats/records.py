@@ -195,15 +195,24 @@ def shares(marks: tuple[Places, Places], start: int, end: int, units: int, count
 
 
 def samples(marks: tuple[Places, Places], start: int, end: int, size: int, number: int) -> Iterator[tuple[int, int]]:
-    """``number`` ranges of whole records of about ``size`` bytes from the whole length of the text; all of a short one."""
+    """Up to ``number`` ranges of whole records of about ``size`` bytes from the whole length of the text; all of a short one.
+
+    Known starts of records may be far from each other: then there are fewer ranges, but at least one.
+    """
     if end - start <= size * number:
         yield start, end
         return
     starts, _ = marks
     borders = np.concatenate(([start], starts[(starts > start) & (starts < end)], [end]))
+    found = []
     for turn in range(number):
         at = start + (end - start - size) * turn // (number - 1)
         low = int(np.searchsorted(borders, at, side="right")) - 1
         high = max(low + 1, int(np.searchsorted(borders, at + size, side="right")) - 1)
-        if borders[high] - borders[low] <= 4 * size:
-            yield int(borders[low]), int(borders[high])
+        found.append((int(borders[low]), int(borders[high])))
+    found, left = list(dict.fromkeys(found)), 4 * size * number
+    shortest = min(found, key=lambda one: one[1] - one[0])
+    for low, high in [shortest, *(one for one in found if one != shortest)]:
+        if high - low <= left or (low, high) == shortest:
+            yield low, high
+            left -= high - low

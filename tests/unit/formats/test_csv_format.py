@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from events.errors import Reject
 from events.ports import Changed
-from functions.formats import by_name, sniff
+from functions.formats import by_name, csv_table, sniff
+from functions.formats import csv as csv_module
 from functions.formats import csv_scan as scan_module
 from functions.formats.csv_scan import CsvScanner
 from functions.formats.format import Broken, decode_index
@@ -199,17 +200,88 @@ def test_sniff(head: bytes, name: str, expected: str) -> None:
 def test_broken_files_say_what_is_wrong(lake: Any) -> None:
     with pytest.raises(Broken, match="is empty"):
         lake.describe("csv", lake.put("e.csv", b""))
-    with pytest.raises(Broken, match=r"lake/r.csv.*Expected 2 columns, got 3"):
+    with pytest.raises(Broken, match=r"lake/r.csv: row 1 \(counted from 0\) has 3 fields, not 2: 1,2,3"):
         lake.describe("csv", lake.put("r.csv", b"a,b\n1,2\n1,2,3\n"))
 
 
-def test_a_value_that_no_sample_foretold_is_named(lake: Any) -> None:
-    source = lake.put("v.csv", b"a,b\n1,2\n3,4\n")
-    index = lake.index("csv", source)
-    index.data["columns"]["b"] = "date32[day]"
-    (part,) = FORMAT.slices(index, 1, bucket="lake", key="v.csv")
-    with pytest.raises(Broken, match=r"v\.csv, rows from 0"), part.open(lake):
+LATE = {
+    "1.5": ("double", [1.5]),
+    "unknown": ("string", ["unknown"]),
+    "-": ("string", ["-"]),
+    "1e9": ("double", [1e9]),
+    "99999999999999999999": ("string", ["99999999999999999999"]),
+}
+
+
+@pytest.mark.parametrize("late", LATE)
+def test_one_late_value_is_wider_in_its_slice_and_nothing_is_lost(lake: Any, monkeypatch: Any, late: str) -> None:
+    monkeypatch.setattr(csv_module, "WHOLE", 0)
+    monkeypatch.setattr(csv_module, "SAMPLE", 256)
+    rows = [f"{number},t{number}" for number in range(5000)]
+    rows[800] = f"{late},t800"
+    source = lake.put("v.csv", ("id,t\n" + "\n".join(rows) + "\n").encode())
+    assert lake.describe("csv", source)["columns"]["id"] == "int64"  # no sample has seen it
+    tables = []
+    for part in lake.cut("csv", source, 4):
+        with part.open(lake) as table:
+            tables.append(table)
+    kind, value = LATE[late]
+    assert [str(table.schema.field("id").type) for table in tables] == [kind, "int64", "int64", "int64"]
+    assert json.loads(tables[0].schema.metadata[csv_table.WIDENED]) == {"id": kind}
+    assert tables[0].column("id").to_pylist()[800:801] == value
+    assert [int(one) for table in tables for one in table.column("id").to_pylist() if one != value[0]] == [
+        number for number in range(5000) if number != 800
+    ]
+    with lake.cut("csv", source, 4)[0].open(lake, columns=["t"]) as chosen:
+        assert chosen.schema.metadata is None
+
+
+def test_all_of_a_text_that_is_not_long_tells_its_types(lake: Any) -> None:
+    rows = [f"{number},{'x' * 60}" for number in range(100_000)]
+    rows[8000] = "unknown,x"
+    source = lake.put("v.csv", ("id,p\n" + "\n".join(rows) + "\n").encode())
+    for part in lake.cut("csv", source, 4):
+        with part.open(lake) as table:
+            assert str(table.schema.field("id").type) == "string"
+
+
+def test_a_row_of_another_length_is_named_by_its_number(lake: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(csv_module, "WHOLE", 0)
+    monkeypatch.setattr(csv_module, "SAMPLE", 256)
+    rows = [f"{number},t" for number in range(5000)]
+    rows[1800] = "7,x,y"
+    source = lake.put("v.csv", ("id,t\n" + "\n".join(rows) + "\n").encode())
+    parts = lake.cut("csv", source, 4)
+    with pytest.raises(Broken, match=r"row 1800 \(counted from 0\) has 3 fields, not 2: 7,x,y"), parts[1].open(lake):
         pass
+    with pytest.raises(Broken, match="a quote behind a blank"):
+        lake.describe("csv", lake.put("q.csv", b'a,b\n1, "x,y"\n'))
+
+
+def test_records_longer_than_a_sample_have_types_too(lake: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(csv_module, "WHOLE", 0)
+    monkeypatch.setattr(csv_module, "SAMPLE", 1 << 10)
+    body = "".join(f"{number},{'x' * 20_000}\n" for number in range(40))
+    assert lake.describe("csv", lake.put("w.csv", ("n,t\n" + body).encode()))["columns"] == {"n": "int64", "t": "string"}
+
+
+def test_comments_before_the_header_and_lines_of_blanks_are_no_rows(lake: Any) -> None:
+    source = lake.put("c.csv", b"# made by hand, in a hurry\n# twice\nn,t\n" + b"1,a\n   \n2,b\n" * 20)
+    found = lake.describe("csv", source)
+    assert (found["columns"], found["header"], found["rows"]) == ({"n": "int64", "t": "string"}, True, 60)
+    for count in (1, 3, 7):
+        read = []
+        for part in lake.cut("csv", source, count):
+            with part.open(lake) as table:
+                read += table.column("n").to_pylist()
+        assert read == [1, 2] * 20
+    assert lake.describe("csv", lake.put("v.tsv", b"##x\n#a\tb\n1\t2\n"))["columns"] == {"#a": "int64", "b": "int64"}
+
+
+def test_half_a_character_at_the_end_is_told(lake: Any) -> None:
+    source = lake.put("u.csv", "a,b\n1,2\n".encode("utf-16") + b"x")
+    with pytest.raises(Broken, match="ends inside of a character"):
+        lake.describe("csv", source)
 
 
 def test_a_changed_object_is_refused(lake: Any) -> None:
