@@ -1,8 +1,8 @@
 """Tables from records of CSV text: the types that fit them, and what is done where one late value does not fit.
 
-The types of an index come from the whole of a text up to ``WHOLE`` bytes, and from samples of a longer one. A slice whose values
-do not all fit has the next wider type for that column (whole numbers, fractions, text), so that nothing is lost or refused; its
-schema says so under ``WIDENED``.
+The types of an index come from the whole of a text up to ``WHOLE`` bytes, and from samples of a longer one. A slice whose
+values do not all fit has the next wider type for that column (whole numbers, fractions, text), so that nothing is lost or
+refused; its schema says so under ``WIDENED``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """JSON Lines (NDJSON): one JSON object a line; slices are runs of whole lines, opened as tables.
 
-Source: jsonlines.org and RFC 8259. Every slice has the columns and types that samples of the whole file had.
+Source: jsonlines.org and RFC 8259. The columns and types are those of the whole text, or of samples from all over a long one.
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import numpy as np
+
 from events.ports import ObjectStore
+from functions.formats import json_table
 from functions.formats import where as wanted
-from functions.formats.format import Broken, Index, Part, Slice, cut, short
+from functions.formats.csv_table import WHOLE
+from functions.formats.format import Broken, Index, Part, Slice, cut
 from functions.formats.records import RecordScanner, bom_of, lines, samples, shares, text_of, unpack
 from functions.formats.source import Source
 from functions.formats.where import Where
@@ -35,7 +39,7 @@ class JSONLines:
         return RecordScanner(lines)
 
     def describe(self, source: Source, scan: dict[str, Any]) -> dict[str, Any]:
-        """Columns with their types, and rows. Raises ``Broken`` for a line that is no JSON object, where a sample has one."""
+        """Columns with their types, and rows. Raises ``Broken`` for a line that is no JSON object, where one is seen."""
         schema = _schema(source, scan)
         return {"columns": {field.name: str(field.type) for field in schema}, "rows": scan["records"]}
 
@@ -71,8 +75,10 @@ class JSONLines:
     ) -> AbstractContextManager[Any]:
         """A ``pyarrow.Table``. All slices have the same columns first; one that no sample had comes last, where it occurs.
 
+        A column with a value that does not fit has a wider type in this slice (see ``json_table``).
+
         Raises:
-            Broken: a line that is no JSON object, or a value that its column's type does not allow.
+            Broken: a line that is no JSON object.
 
         """
         return _opened(part, objects, columns, where)
@@ -97,9 +103,7 @@ def first_objects(head: bytes) -> list[dict[str, Any]]:
 
 
 def _schema(source: Source, scan: dict[str, Any]) -> Any:
-    """The columns and types that fit every sample."""
-    import pyarrow
-
+    """The columns and types that fit all of a short text, or every sample of a long one."""
     if "jsonlines" in source.memo:
         return source.memo["jsonlines"]
     if not scan["records"]:
@@ -107,32 +111,21 @@ def _schema(source: Source, scan: dict[str, Any]) -> Any:
     if scan["encoding"] != "utf-8":
         raise Broken(f"{source} is no UTF-8, which JSON must be; it looks like {scan['encoding']}")
     schemas = []
-    for low, high in samples(unpack(scan["marks"]), bom_of(source.read(0, 4)), source.size, SAMPLE, SAMPLES):
-        data = source.read(low, high)
-        if data.strip():
-            schemas.append(_parsed(data, None, f"{source}, bytes {low} to {high}").schema)
-    try:
-        source.memo["jsonlines"] = pyarrow.unify_schemas(schemas, promote_options="permissive")
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
-        raise Broken(f"{source} has a field of different types in different lines: {short(error)}") from error
+    for low, high, first in _samples(source, scan):
+        schemas.append(json_table.inferred(source.read(low, high), source, first))
+    source.memo["jsonlines"] = json_table.merged(schemas)
     return source.memo["jsonlines"]
 
 
-def _parsed(data: bytes, schema: Any, what: str, *, others: bool = True) -> Any:
-    """The rows of these lines; ``others``: also columns that are not in the schema. Raises ``Broken``."""
-    import pyarrow
-    from pyarrow import json as arrow_json
-
-    if not data.strip():
-        return (schema or pyarrow.schema([])).empty_table()
-    try:
-        return arrow_json.read_json(
-            pyarrow.BufferReader(data),
-            arrow_json.ReadOptions(use_threads=False, block_size=min(len(data) + 64, (1 << 31) - 1)),
-            arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="infer" if others else "ignore"),
-        )
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
-        raise Broken(f"{what}: {short(error)}") from error
+def _samples(source: Source, scan: dict[str, Any]) -> Iterator[tuple[int, int, int]]:
+    """Ranges of whole lines, and how many rows come before."""
+    start = bom_of(source.read(0, 4))
+    if source.size - start <= WHOLE:
+        yield start, source.size, 0
+        return
+    starts, before = unpack(scan["marks"])
+    for low, high in samples((starts, before), start, source.size, SAMPLE, SAMPLES):
+        yield low, high, int(before[np.searchsorted(starts, low)]) if low > start else 0
 
 
 @contextmanager
@@ -147,5 +140,5 @@ def _opened(part: Slice, objects: ObjectStore, columns: Sequence[str] | None, wh
     needed = wanted.check(columns, where, schema.names, source)
     if needed is not None:
         schema = pyarrow.schema([schema.field(name) for name in needed])
-    what = f"{source}, rows from {part.data['first_row']}"
-    yield wanted.table(_parsed(source.exactly(start, end), schema, what, others=needed is None), columns, where)
+    data, first = source.exactly(start, end), int(part.data["first_row"])
+    yield wanted.table(json_table.table(data, schema, source, first, others=needed is None), columns, where)

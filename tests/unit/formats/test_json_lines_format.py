@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from events.errors import Reject
-from functions.formats import by_name, records, sniff
+from functions.formats import by_name, json_lines, records, sniff
+from functions.formats.csv_table import WIDENED
 from functions.formats.format import Broken
 
 FORMAT: Any = by_name("jsonlines")
@@ -93,11 +94,63 @@ def test_sniff() -> None:
 
 
 def test_broken_files_say_where(lake: Any) -> None:
-    with pytest.raises(Broken, match=r"b\.jsonl.*JSON parse error.*in row 1"):
+    with pytest.raises(Broken, match=r"b\.jsonl: row 1 \(counted from 0\) is no JSON"):
         lake.describe("jsonlines", lake.put("b.jsonl", b'{"a": 1}\n{"a": \n'))
     with pytest.raises(Broken, match="is empty"):
         lake.describe("jsonlines", lake.put("b.jsonl", b""))
-    with pytest.raises(Broken, match="changed from number to string"):
-        lake.describe("jsonlines", lake.put("b.jsonl", b'{"a": 1}\n{"a": "x"}\n'))
+    with pytest.raises(Broken, match=r"row 1 \(counted from 0\) is no JSON object"):
+        lake.describe("jsonlines", lake.put("b.jsonl", b'{"a": 1}\n[2]\n'))
     with pytest.raises(Broken, match="no UTF-8"):
         lake.describe("jsonlines", lake.put("b.jsonl", '{"a": "ß"}\n'.encode("latin-1")))
+
+
+def test_a_field_of_several_types_is_text(lake: Any) -> None:
+    source = lake.put("m.jsonl", b'{"a": 1, "b": [1]}\n{"a": "x", "b": {"c": 2}}\n{"a": null, "b": null}\n')
+    assert lake.describe("jsonlines", source)["columns"] == {"a": "string", "b": "string"}
+    found = opened(lake, lake.cut("jsonlines", source, 3))
+    assert found.to_pydict() == {"a": ["1", "x", None], "b": ["[1]", '{"c": 2}', None]}
+
+
+LATE = {
+    '{"id": 1.5, "s": {"k": 1}}': ("double", 1.5),
+    '{"id": "unknown", "s": {"k": 1}}': ("string", "unknown"),
+    '{"id": 99999999999999999999, "s": {"k": 1}}': ("string", "99999999999999999999"),
+    '{"id": 800, "s": {"k": 1}, "new": "key"}': ("int64", 800),
+    '{"id": 800, "s": {"k": "x"}}': ("int64", 800),
+    '{"id": "other", "s": {"k": 1, "l": 2}}': ("string", "other"),
+}
+
+
+@pytest.mark.parametrize("late", LATE)
+def test_one_late_line_is_wider_in_its_slice_and_nothing_is_lost(lake: Any, monkeypatch: Any, late: str) -> None:
+    monkeypatch.setattr(json_lines, "WHOLE", 0)
+    monkeypatch.setattr(json_lines, "SAMPLE", 256)
+    rows: list[Any] = [{"id": number, "s": {"k": number}} for number in range(5000)]
+    texts = [json.dumps(row) for row in rows]
+    texts[800], rows[800] = late, json.loads(late)
+    source = lake.put("v.jsonl", ("\n".join(texts) + "\n").encode())
+    assert lake.describe("jsonlines", source)["columns"] == {"id": "int64", "s": "struct<k: int64>"}
+    parts = lake.cut("jsonlines", source, 4)
+    with parts[0].open(lake) as table:
+        assert (str(table.schema.field("id").type), table.column("id")[800].as_py()) == LATE[late]
+        assert table.num_rows == parts[0].units
+        kinds = {one.name: str(one.type) for one in table.schema if one.name != "new"}
+        known = {"id": "int64", "s": "struct<k: int64>"}
+        told = json.loads((table.schema.metadata or {}).get(WIDENED, b"{}"))
+        assert told == {name: kind for name, kind in kinds.items() if kind != known[name]}
+        if "new" in rows[800]:
+            assert table.column("new")[800].as_py() == "key"
+        deep = table.column("s")[800].as_py()
+        assert (json.loads(deep) if isinstance(deep, str) else deep) == rows[800]["s"]
+    with parts[1].open(lake) as table:
+        assert table.schema.names == ["id", "s"]
+        assert table.column("id").to_pylist() == [row["id"] for row in rows[parts[1].data["first_row"] :][: parts[1].units]]
+
+
+def test_records_that_are_all_longer_than_a_sample_are_read(lake: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(json_lines, "WHOLE", 0)
+    monkeypatch.setattr(json_lines, "SAMPLE", 1 << 10)
+    lines = [{"n": number, "t": "x" * 20_000} for number in range(40)]
+    source = lake.put("w.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())
+    assert lake.describe("jsonlines", source)["columns"] == {"n": "int64", "t": "string"}
+    assert opened(lake, lake.cut("jsonlines", source, 7)).to_pylist() == lines
