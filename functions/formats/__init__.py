@@ -32,10 +32,11 @@ FORMATS: tuple[Format, ...] = (
 def sniff(head: bytes, name: str, user: Mapping[str, str] | None = None) -> Format:
     """The format of an object with these first bytes, this key and this user metadata; ``Opaque`` if unknown.
 
-    What has no format of its own, but says how long its records are, is ``Fixed``.
+    What says how long its records are is ``Fixed``, whatever it looks like.
     """
-    found = next(found for found in FORMATS if found.sniff(head, name))
-    return by_name(Fixed.name) if user and RECORD in user and found.name in (Opaque.name, Text.name) else found
+    if user and RECORD in user:
+        return by_name(Fixed.name)
+    return next(found for found in FORMATS if found.sniff(head, name))
 
 
 def by_name(name: str) -> Format:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from events.errors import Reject
 from events.ports import ObjectStore
 from functions.formats.format import Broken, Index, Part, Slice, cut
-from functions.formats.records import Places, RecordScanner, shares, text_of, unpack
+from functions.formats.records import Places, RecordScanner, bom_of, shares, text_of, unpack
 from functions.formats.source import Flow, Source
 from functions.formats.text import opened_text
 from functions.formats.where import Where, none
@@ -35,8 +35,8 @@ class FASTA:
 
     def sniff(self, head: bytes, name: str) -> bool:
         named = name.lower().endswith(self.suffixes)
-        text = text_of(head)
-        if text is None or not head.startswith(b">"):
+        text = _behind(text_of(head) or "")
+        if not text.startswith(">"):
             return named and not head
         rows = [row.strip() for row in text.split("\n")[1:-1] or [text.partition("\n")[2]]]
         letters = "".join(row for row in rows if not row.startswith(">"))
@@ -53,13 +53,16 @@ class FASTA:
 
     def index(self, source: Source, scan: dict[str, Any]) -> Index | None:
         data = {"marks": scan["marks"], "encoding": scan["encoding"], "sequences": scan.get("sequences", [])}
+        data |= {"start": bom_of(source.read(0, 4))}
         return Index(format=self.name, size=source.size, etag=source.etag, units=scan["records"], unit="sequences", data=data)
 
     def slices(self, index: Index, count: int, *, bucket: str, key: str, index_at: str = "") -> list[Slice]:
         """Cut at the known sequence starts nearest to an even share of the sequences."""
         parts = [
             Part([(start, end)], number, {"first_sequence": first, "encoding": index.data["encoding"]})
-            for start, end, first, number in shares(unpack(index.data["marks"]), 0, index.size, index.units, count)
+            for start, end, first, number in shares(
+                unpack(index.data["marks"]), int(index.data["start"]), index.size, index.units, count
+            )
         ]
         return cut(index, parts, bucket=bucket, key=key, index_at=index_at)
 
@@ -69,6 +72,13 @@ class FASTA:
         """A text file of the slice's sequences, as Biopython's ``SeqIO.parse`` takes it."""
         none(columns, where, f"s3://{part.bucket}/{part.key}, a FASTA file,")
         return _opened_region(part, objects) if "region" in part.data else opened_text(part, objects)
+
+
+def _behind(text: str) -> str:
+    """The text behind the blank lines and comments (``;``) that it may begin with."""
+    while text and (text[0] == ";" or not text.partition("\n")[0].strip()):
+        text = text.partition("\n")[2]
+    return text
 
 
 def region(index: Index, name: str, first: int, end: int, *, bucket: str, key: str) -> Slice:

@@ -15,10 +15,15 @@ from numpy.typing import NDArray
 
 from events.ports import ObjectStore
 from functions.formats.format import Broken, Index, Part, Slice, cut
-from functions.formats.records import Places, RecordScanner, shares, text_of, unpack
+from functions.formats.records import Places, RecordScanner, bom_of, shares, text_of, unpack
 from functions.formats.source import Source
 from functions.formats.text import every_line, opened_text
 from functions.formats.where import Where, none
+
+HEAD = 1 << 16
+#: What a sequence is written in (IUPAC).
+BASES = frozenset("ACGTUNRYKMSWBDHVXacgtunrykmswbdhvx.")
+WRAPPED = "its reads are wrapped over more than four lines: write each sequence on one line first"
 
 
 class FASTQ:
@@ -36,6 +41,8 @@ class FASTQ:
 
     def describe(self, source: Source, scan: dict[str, Any]) -> dict[str, Any]:
         """Reads. Raises ``Broken`` for a read that is none, or one that is cut off."""
+        if _wraps(source, scan):
+            return {"unsliceable": WRAPPED}
         if scan["wrong"] >= 0:
             raise Broken(f"{source} has no read of four lines at byte {scan['wrong']}: a line there has no @ or +")
         if scan["lines"] % 4:
@@ -45,15 +52,20 @@ class FASTQ:
         return {"reads": scan["lines"] // 4}
 
     def index(self, source: Source, scan: dict[str, Any]) -> Index | None:
+        """``None`` where reads are wrapped."""
+        if _wraps(source, scan):
+            return None
         units = scan["lines"] // 4
-        data = {"marks": scan["marks"], "encoding": scan["encoding"]}
+        data = {"marks": scan["marks"], "encoding": scan["encoding"], "start": bom_of(source.read(0, 4))}
         return Index(format=self.name, size=source.size, etag=source.etag, units=units, unit="reads", data=data)
 
     def slices(self, index: Index, count: int, *, bucket: str, key: str, index_at: str = "") -> list[Slice]:
         """Cut at the known read starts nearest to an even share of the reads."""
         parts = [
             Part([(start, end)], number, {"first_read": first, "encoding": index.data["encoding"]})
-            for start, end, first, number in shares(unpack(index.data["marks"]), 0, index.size, index.units, count)
+            for start, end, first, number in shares(
+                unpack(index.data["marks"]), int(index.data["start"]), index.size, index.units, count
+            )
         ]
         return cut(index, parts, bucket=bucket, key=key, index_at=index_at)
 
@@ -66,15 +78,40 @@ class FASTQ:
 
 
 def is_fastq(head: bytes) -> bool:
-    """Whether these bytes begin with a read: @, sequence, +, and as many qualities as bases."""
+    """Whether these bytes begin with a read: @, sequence, +, and as many qualities as bases; its lines may be wrapped.
+
+    A sequence that is longer than 64 kB, as of nanopores, is known by its letters.
+    """
+    rows = _first(head)
+    end = next((number for number, row in enumerate(rows) if number > 1 and row.startswith("+")), 0)
+    cut_off = len(head) >= HEAD
+    if end == 2:
+        complete = len(rows) > 4 or (len(rows) == 4 and not cut_off)
+        return not complete or len(rows[1]) == len(rows[3])
+    sequence = rows[1:end] if end else rows[1:] if cut_off else []
+    return any(sequence) and all(BASES.issuperset(row) for row in sequence)
+
+
+def is_wrapped(head: bytes) -> bool:
+    """Whether the first read of a FASTQ text that begins so has its sequence in several lines."""
+    rows = _first(head)
+    return len(rows) > 2 and not rows[2].startswith("+") and BASES.issuperset(rows[2])
+
+
+def _wraps(source: Source, scan: dict[str, Any]) -> bool:
+    """Whether what the scan found wrong is a sequence that goes on in the line behind its first one."""
+    wrong = int(scan["wrong"])
+    if wrong < 0:
+        return False
+    name, sequence, *_ = [*source.read(max(0, wrong - 4 * HEAD), wrong).decode("latin-1").splitlines()[-2:], "", ""]
+    more, *_ = source.read(wrong, wrong + HEAD).decode("latin-1").splitlines()
+    return name.startswith("@") and all(row and BASES.issuperset(row) for row in (sequence, more))
+
+
+def _first(head: bytes) -> list[str]:
+    """The first lines, none if they are not of reads."""
     text = text_of(head)
-    if text is None or not text.startswith("@"):
-        return False
-    rows = [row.rstrip("\r") for row in text.split("\n", 4)]
-    if len(rows) < 3 or not rows[2].startswith("+"):
-        return False
-    complete = len(rows) > 4 or (len(rows) == 4 and len(head) < 1 << 16)
-    return not complete or len(rows[1]) == len(rows[3])
+    return [row.rstrip("\r") for row in text.split("\n")] if text is not None and text.startswith("@") else []
 
 
 class _Scanner(RecordScanner):

@@ -22,7 +22,7 @@ from functions.formats.where import Where
 
 MAGIC = b"\x93NUMPY"
 HEAD = 1 << 16
-#: The user metadata that makes an object without a format of its own one of fixed records.
+#: The user metadata that makes any object one of fixed records.
 RECORD = "record-bytes"
 
 
@@ -74,7 +74,7 @@ def _layout(source: Source) -> dict[str, Any]:
     """Where the records are, how many, how long, and of what type."""
     if "fixed" not in source.memo:
         head = source.read(0, HEAD)
-        source.memo["fixed"] = _numpy(source, head) if head.startswith(MAGIC) else _told(source)
+        source.memo["fixed"] = _told(source) if RECORD in source.user else _numpy(source, head)
     found: dict[str, Any] = source.memo["fixed"]
     return found
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from events.ports import ObjectStore
 from functions.formats.format import Broken, Index, Part, Slice, cut, short
 from functions.formats.json_lines import first_objects
-from functions.formats.records import Places, RecordScanner, lines, samples, shares, unpack
+from functions.formats.records import Places, RecordScanner, bom_of, lines, samples, shares, unpack
 from functions.formats.source import Source
 from functions.formats.where import Where, none
 
@@ -31,8 +31,9 @@ class GeoJSONSequence:
     def sniff(self, head: bytes, name: str) -> bool:
         if not head:
             return name.lower().endswith(self.suffixes)
-        if head.startswith(SEPARATOR):
-            return head[1:].lstrip()[:1] == b"{"
+        text = head[bom_of(head) :]
+        if text.startswith(SEPARATOR):
+            return text[1:].lstrip()[:1] == b"{"
         found = first_objects(head)
         return bool(found) and all(feature.get("type") == "Feature" and "geometry" in feature for feature in found)
 
@@ -44,7 +45,7 @@ class GeoJSONSequence:
         if not scan["records"]:
             raise Broken(f"{source} has no feature")
         kinds, names = set(), set()
-        for low, high in samples(unpack(scan["marks"]), 0, source.size, SAMPLE, SAMPLES):
+        for low, high in samples(unpack(scan["marks"]), bom_of(source.read(0, 4)), source.size, SAMPLE, SAMPLES):
             for feature in _features(source.read(low, high), f"{source}, bytes {low} to {high}"):
                 kinds.add(str((feature.get("geometry") or {}).get("type")))
                 names |= set(feature.get("properties") or {})
@@ -57,14 +58,16 @@ class GeoJSONSequence:
             etag=source.etag,
             units=scan["records"],
             unit="features",
-            data={"marks": scan["marks"]},
+            data={"marks": scan["marks"], "start": bom_of(source.read(0, 4))},
         )
 
     def slices(self, index: Index, count: int, *, bucket: str, key: str, index_at: str = "") -> list[Slice]:
         """Cut at the known feature starts nearest to an even share of the features."""
         parts = [
             Part([(start, end)], number, {"first_feature": first})
-            for start, end, first, number in shares(unpack(index.data["marks"]), 0, index.size, index.units, count)
+            for start, end, first, number in shares(
+                unpack(index.data["marks"]), int(index.data["start"]), index.size, index.units, count
+            )
         ]
         return cut(index, parts, bucket=bucket, key=key, index_at=index_at)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -12,6 +13,7 @@ from events.ports import Changed, ObjectStore
 
 PART = 16 << 20  # bytes of one range read: large enough for throughput, small enough for memory
 CONNECTIONS = 4  # ranges read at once
+NO_TEXT = "sluice.broken"  # how Python calls our way to refuse bytes that are no text
 GAP = 64 << 10  # unwanted bytes between two wanted ranges that cost less than another request
 
 
@@ -131,5 +133,14 @@ class Flow(io.RawIOBase):
 
     @classmethod
     def text(cls, pieces: Iterator[bytes], encoding: str) -> io.TextIOWrapper:
-        """The text file that these pieces make."""
-        return io.TextIOWrapper(io.BufferedReader(cls(pieces), 1 << 18), encoding=encoding)
+        """The text file that these pieces make. Reading it raises ``Broken`` for bytes that are no text in this encoding."""
+        return io.TextIOWrapper(io.BufferedReader(cls(pieces), 1 << 18), encoding=encoding, errors=NO_TEXT)
+
+
+def _refuse(error: UnicodeError) -> tuple[str, int]:
+    from functions.formats.format import Broken
+
+    raise Broken(f"the text cannot be read: {error}") from error
+
+
+codecs.register_error(NO_TEXT, _refuse)

@@ -37,9 +37,11 @@ class Text:
         return RecordScanner(every_line)
 
     def describe(self, source: Source, scan: dict[str, Any]) -> dict[str, Any]:
-        """Encoding and lines."""
+        """Encoding and lines. Raises ``Broken`` for UTF-16 that ends inside of a character."""
         if not source.size:
             raise Broken(f"{source} is empty: there is no line in it")
+        if scan["encoding"].startswith("utf-16") and source.size % 2:
+            raise Broken(f"{source} ends inside of a character: {source.size} bytes are no {scan['encoding']}")
         return {"encoding": scan["encoding"], "lines": scan["records"]}
 
     def index(self, source: Source, scan: dict[str, Any]) -> Index | None:

@@ -115,3 +115,17 @@ def test_sniff_and_broken(lake: Any) -> None:
     assert sniff(b"> a reply 1\nhello, you\n", "x").name != "fasta"
     with pytest.raises(Broken, match="no sequence"):
         lake.describe("fasta", lake.put("e.fa", b"ACGT\n"))
+
+
+@pytest.mark.parametrize("lead", ["", "\ufeff", "\n\n  \n", ";a comment\n;and more\n", "\ufeff\n;both\n"])
+def test_what_comes_before_the_first_sequence_does_not_hide_it(lake: Any, lead: str) -> None:
+    text = "".join(f">s{number} d\n{'ACGT' * 15}\nAC\n" for number in range(50))
+    source = lake.put("x", (lead + text).encode())
+    assert sniff(source.read(0, 1 << 16), "x").name == "fasta"
+    for count in (1, 3, 7):
+        read = []
+        for part in lake.cut("fasta", source, count):
+            with part.open(lake) as file:
+                read.append(file.read())
+        assert all(one.startswith(">") for one in read[1:])
+        assert "".join(read) == lead.removeprefix("\ufeff") + text

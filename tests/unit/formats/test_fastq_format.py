@@ -49,7 +49,10 @@ def test_slices_together_are_the_reads(lake: Any, found: list[str], chunk: int, 
 def test_sniff() -> None:
     assert sniff(b"@r\nACGT\n+\nIIII\n", "x").name == "fastq"
     assert sniff(b"@r\nACGT\n+\nIII\n@", "x").name == "text"
-    assert sniff(b"@r\n" + b"A" * 70_000, "x").name != "fastq"
+    assert sniff((b"@r\n" + b"A" * 70_000)[: 1 << 16], "x").name == "fastq"
+    assert sniff(b"@r\nACGT\nAC\n+\nIIII\nII\n", "x").name == "fastq"
+    assert sniff(b"@HD\tVN:1.6\n@SQ\tSN:1\tLN:9\n", "x.sam").name == "text"
+    assert sniff(b"@author\nsomebody\n", "x").name == "text"
     assert sniff(b"", "x.fq").name == "fastq"
 
 
@@ -63,3 +66,29 @@ def test_broken_reads_are_named(lake: Any) -> None:
         lake.describe("fastq", lake.put("b.fq", good + b"@r\nAC"))
     with pytest.raises(Broken, match="no read of four lines at byte 15"):
         lake.describe("fastq", lake.put("b.fq", good + b"\n" + good))
+
+
+def test_reads_that_are_longer_than_what_is_looked_at_first_stay_whole(lake: Any) -> None:
+    reads = [f"@r{number}\n{'ACGT' * 50_000}\n+\n{'@III' * 50_000}\n" for number in range(5)]
+    source = lake.put("nano", "".join(reads).encode())
+    assert sniff(source.read(0, 1 << 16), "nano").name == "fastq"
+    read = []
+    for part in lake.cut("fastq", source, 3):
+        with part.open(lake) as file:
+            read.append(file.read())
+            assert read[-1].startswith("@r")
+    assert (len(read), "".join(read)) == (3, "".join(reads))
+
+
+@pytest.mark.parametrize("before", [b"", b"@r\nAC\n+\nII\n" * 3])
+def test_wrapped_reads_are_refused_with_the_reason(lake: Any, before: bytes) -> None:
+    source = lake.put("w.fastq", before + b"@r\nACGT\nACGT\n+\nIIII\n@III\n" * 9)
+    assert sniff(source.read(0, 1 << 16), "w.fastq").name == "fastq"
+    assert "wrapped" in lake.describe("fastq", source)["unsliceable"]
+    assert lake.index("fastq", source) is None
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_read(lake: Any) -> None:
+    source = lake.put("b.fq", b"\xef\xbb\xbf" + b"@r\nACGT\n+\nIIII\n" * 4)
+    with lake.cut("fastq", source, 2)[0].open(lake) as file:
+        assert file.read() == "@r\nACGT\n+\nIIII\n" * 2

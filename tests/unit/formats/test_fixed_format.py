@@ -70,7 +70,7 @@ def test_records_by_user_metadata(lake: Any) -> None:
     data = b"HEADER" + records.tobytes()
     assert sniff(data, "raw.bin").name == "opaque"
     assert sniff(data, "raw.bin", {"record-bytes": "8"}).name == "fixed"
-    assert sniff(b"PAR1" + data, "x", {"record-bytes": "8"}).name == "parquet"
+    assert sniff(b"PAR1" + data, "x", {"record-bytes": "8"}).name == "fixed"
     source = told(lake, data, record_bytes="8", header_bytes="6")
     raw = opened(lake, FORMAT.slices(FORMAT.index(source, {}), 7, bucket="lake", key="raw.bin"))
     assert raw.dtype == "V8"
@@ -126,3 +126,15 @@ def test_the_metadata_function_hands_on_what_the_uploader_said(lake: Any) -> Non
     event = Event(id="1", source="s", type="dev.sluice.object.ingested.v1", data={**told, "user": {"record-bytes": "24"}})
     (found,) = metadata(event, event.read(ObjectIngested), lake, Settings())
     assert (found.data["metadata"]["units"], found.data["metadata"]["unit"]) == (10, "records")
+
+
+@pytest.mark.parametrize(
+    "content", [b"a,b,1\nc,d,2\n" * 5, b"\x1f\x8b\x08" + bytes(57), b"PAR1" + bytes(56), b"@r\nA\n+\nI\n" * 6]
+)
+def test_the_uploader_s_word_on_records_wins(lake: Any, content: bytes) -> None:
+    user = {"record-bytes": "6"}
+    assert sniff(content, "x.csv", user).name == "fixed"
+    source = lake.put("x.csv", content)
+    source.user = user
+    with lake.cut("fixed", source, 1)[0].open(lake) as array:
+        assert array.tobytes() == content

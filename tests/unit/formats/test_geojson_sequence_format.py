@@ -53,3 +53,16 @@ def test_describe_and_broken(lake: Any) -> None:
         lake.describe("geojsonseq", lake.put("b.geojsons", data[:-9]))
     with pytest.raises(Broken, match="no feature"):
         lake.describe("geojsonseq", lake.put("b.geojsons", b""))
+
+
+def test_a_byte_order_mark_hides_nothing(lake: Any) -> None:
+    feature = b'{"type": "Feature", "geometry": null, "properties": {}}\n'
+    for text in (b"\x1e" + feature, feature):
+        source = lake.put("b", b"\xef\xbb\xbf" + text * 6)
+        assert sniff(source.read(0, 1 << 16), "b").name == "geojsonseq"
+        assert lake.describe("geojsonseq", source)["features"] == 6
+        found = []
+        for part in lake.cut("geojsonseq", source, 3):
+            with part.open(lake) as features:
+                found += features
+        assert len(found) == 6

@@ -109,3 +109,12 @@ def test_what_it_has_not_is_refused(lake: Any) -> None:
     lake.put("c.txt", b"a\nc\n")
     with pytest.raises(Changed), part.open(lake) as file:
         file.read()
+
+
+def test_what_is_no_text_is_broken_not_a_puzzle(lake: Any) -> None:
+    source = lake.put("t.txt", "a\nb\n".encode("utf-16") + b"x")
+    with pytest.raises(Broken, match="ends inside of a character"):
+        lake.describe("text", source)
+    (part,) = lake.cut("text", source, 1)
+    with part.open(lake) as file, pytest.raises(Broken, match="cannot be read: 'utf-16-le' codec can't decode"):
+        file.read()
