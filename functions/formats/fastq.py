@@ -136,9 +136,8 @@ class _Scanner(RecordScanner):
                 self._wrong = self._blank
             places, names = places[places < end], names[names < end]
         pluses = places[(2 - self._lines) % 4 :: 4]
-        for found, letter in ((names, b"@"), (pluses, b"+")):
-            wrong = found[data[found] != letter[0]]
-            if len(wrong) and self._wrong < 0:
-                self._wrong = self.position + int(wrong[0])
+        wrong = np.concatenate([names[data[names] != ord("@")], pluses[data[pluses] != ord("+")]])
+        if len(wrong) and self._wrong < 0:
+            self._wrong = self.position + int(wrong.min())
         self._lines += len(places)
         return names
