@@ -51,7 +51,7 @@ class CSV:
         return is_table(text, len(head) >= HEAD)
 
     def scanner(self) -> CsvScanner:
-        return CsvScanner(_delimiter_of)
+        return CsvScanner(delimiter_of)
 
     def describe(self, source: Source, scan: dict[str, Any]) -> dict[str, Any]:
         """Delimiter, encoding, whether there is a header, columns with their guessed types, and rows (without the header)."""
@@ -120,7 +120,8 @@ def _text(head: bytes, encoding: str) -> str:
     return head.decode(encoding, "ignore").removeprefix("\ufeff")
 
 
-def _delimiter_of(head: bytes, encoding: str) -> str:
+def delimiter_of(head: bytes, encoding: str) -> str:
+    """The delimiter of a text that begins so: one that fits every record, or else the most frequent one."""
     text = _uncommented(_text(head, encoding))
     return _delimiter(text, len(head) >= HEAD)[0] or _most(text)
 
@@ -197,7 +198,7 @@ def begin(head: bytes, cut: bool, encoding: str, delimiter: str, what: object) -
     ``start`` is -1 where that is not in them. ``cut``: more bytes come behind. Raises ``Broken`` where no record is.
     """
     text = _text(head, encoding)
-    delimiter = delimiter or _delimiter_of(head[:HEAD], encoding)
+    delimiter = delimiter or delimiter_of(head[:HEAD], encoding)
     rows = _records(text, delimiter, LINES, cut)
     comments = 0
     while comments < len(rows) - 1 and rows[comments][0].startswith("#"):

@@ -81,6 +81,11 @@ class CsvScanner:
             "marks": base64.b64encode(zstandard.compress(packed.tobytes(), 9)).decode(),
         }
 
+    @property
+    def refused(self) -> str:
+        """Why the text cannot be cut, or ""."""
+        return "too many of its quotes stand inside of fields" if self._stray > STRAY else ""
+
     def _take(self, data: bytes) -> None:
         if not self._delimiter:
             self._encoding = encoding_of(data[:HEAD])

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from events.ports import Changed
-from functions.formats import by_name, sniff
+from functions.formats import by_name, gzip_table, sniff
 from functions.formats import gzip as module
 from functions.formats.deflate import Inflate, _lead, inflated
 from functions.formats.format import Broken
@@ -103,13 +103,13 @@ def test_slices_together_are_the_text(lake: Any, packed: bytes, count: int, monk
 def test_any_lines_any_members_any_chunks(lake: Any, rows: Any, block: int, count: int, ended: bool, chunk: int) -> None:
     text = "\n".join(rows) + ("\n" if ended and rows else "")
     source = lake.put("p.gz", bgzip(text.encode(), block))
-    before = module.APART, module.FIRST
-    module.APART, module.FIRST = 16, 8
+    before = module.APART, module.HEAD
+    module.APART, module.HEAD = 16, 8
     try:
         scan = lake.scan("gzip", source, chunk)
         index = FORMAT.index(source, scan)
     finally:
-        module.APART, module.FIRST = before
+        module.APART, module.HEAD = before
     if not text:
         assert index is None
         return
@@ -182,3 +182,65 @@ def test_a_changed_object_is_refused(lake: Any) -> None:
     lake.put("c.gz", gzip.compress(TEXT, 1))
     with pytest.raises(Changed), part.open(lake) as file:
         file.read()
+
+
+@pytest.mark.parametrize("whole", [0, 1 << 24])
+@pytest.mark.parametrize("count", [1, 3, 7, 100])
+def test_a_table_is_cut_at_records_and_every_slice_has_its_columns(lake: Any, monkeypatch: Any, whole: int, count: int) -> None:
+    monkeypatch.setattr(module, "APART", 20_000)
+    monkeypatch.setattr(gzip_table, "WHOLE", whole)
+    monkeypatch.setattr(gzip_table, "SAMPLE", 1 << 12)
+    rows = [(number, f"first\nsecond, {number}", number / 2) for number in range(20_000)]
+    text = "\ufeff# by hand\nn,t,x\n" + "".join(f'{n},"{t}",{x}\n' for n, t, x in rows)
+    source = lake.put("t.csv.gz", gzip.compress(text.replace("# by hand\n", "").encode()))
+    told = lake.describe("gzip", source)
+    assert (told["content"], told["columns"]) == ("csv", {"n": "int64", "t": "string", "x": "double"})
+    assert (told["rows"], told["header"]) == (20_000, True)
+    found: list[Any] = []
+    for part in lake.cut("gzip", source, count):
+        with part.open(lake) as table:
+            assert (table.schema.names, part.data["first_row"]) == (["n", "t", "x"], len(found))
+            found += [tuple(row.values()) for row in table.to_pylist()]
+    assert found == rows
+    with lake.cut("gzip", source, count)[-1].open(lake, columns=["x"], where=[("n", ">=", 19_998)]) as table:
+        assert table.to_pydict() == {"x": [9999.0, 9999.5]}
+
+
+def test_a_table_whose_rows_are_not_told_apart_is_refused(lake: Any) -> None:
+    source = lake.put("one.csv.gz", gzip.compress(b'name\n"a\nb"\nc\n' * 9))
+    assert "named" not in lake.describe("gzip", source)
+    assert "its name says that it is a table" in lake.describe("gzip", source)["unsliceable"]
+    assert lake.index("gzip", source) is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 100])
+def test_sequences_stay_whole(lake: Any, monkeypatch: Any, count: int) -> None:
+    monkeypatch.setattr(module, "APART", 20_000)
+    text = ";comment\n" + "".join(f">s{number}\n{'ACGT' * 15}\n{'AC' * (number % 30)}A\n" for number in range(5000))
+    source = lake.put("s.fa.gz", bgzip(text.encode(), 9999))
+    assert lake.describe("gzip", source)["sequences"] == 5000
+    texts = read(lake, source, count)
+    assert "".join(texts) == text
+    assert all(one.startswith(">") for one in texts[1:])
+    assert [part.data["records"] for part in lake.cut("gzip", source, count)] == [one.count(">") for one in texts]
+
+
+@pytest.mark.parametrize("before", [b"", b"@r\nACGT\n+\nIIII\n" * 40_000])
+def test_wrapped_reads_are_refused(lake: Any, monkeypatch: Any, before: bytes) -> None:
+    monkeypatch.setattr(module, "APART", 20_000)
+    source = lake.put("w.fq.gz", bgzip(before + b"@r\nACGT\nACGT\n+\nIIII\nIIII\n" * 30_001, 65_280))
+    told = lake.describe("gzip", source)
+    assert (told["content"], "wrapped" in told["unsliceable"]) == ("fastq", True)
+    assert lake.index("gzip", source) is None
+
+
+def test_long_reads_stay_whole(lake: Any) -> None:
+    text = "".join(f"@r{number}\n{'ACGT' * 300_000}\n+\n{'@III' * 300_000}\n" for number in range(3))
+    source = lake.put("nano.gz", gzip.compress(text.encode(), 1))
+    texts = read(lake, source, 3)
+    assert (len(texts) > 1, "".join(texts)) == (True, text)
+    assert all(one.startswith("@r") for one in texts)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(lake: Any) -> None:
+    assert read(lake, lake.put("b.gz", gzip.compress(b"\xef\xbb\xbfa\nb\n")), 2) == ["a\nb\n"]
