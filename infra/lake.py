@@ -42,6 +42,7 @@ from infra.catalog.indexes import Indexes
 from infra.catalog.members import Members
 from infra.catalog.providers import Registered
 from infra.catalog.set_index import SetIndex
+from infra.catalog.stores import Stores
 from infra.config import Config, ConfigError
 from infra.delivery import outbox, reconcile
 from infra.delivery import subscription as subscriptions
@@ -177,8 +178,12 @@ class Lake:
             self._writer, lambda connection, events: sqlite_log.append(connection, events, self.targets), self._accepted
         )
 
-    def _wire(self, name: str, ports: Scoped | None = None) -> Wired:
-        return wire(self.routes.by_name[name], self._fixed, ports or self._ports())
+    def _wire(self, name: str, ports: Scoped | None = None, *, private: bool = False) -> Wired:
+        ports = ports or self._ports()
+        if name == "plan":  # to others a key that ends with a slash is nothing but a key
+            make, bucket = ports[Catalog], self.config.settings.bucket
+            ports = {**ports, Catalog: lambda unit: Stores(make(unit), self.objects, bucket, private=private)}
+        return wire(self.routes.by_name[name], self._fixed, ports)
 
     def _ports(self) -> Scoped:
         """Port -> how to make it over a unit of the log (see ``Log.unit``)."""
@@ -270,7 +275,7 @@ class Lake:
             if caller.admin:
                 return self.functions[name].invoke(event, unit)
             ports = {**self._ports(), Catalog: lambda _: Entries(database, viewer=caller)}
-            return self._wire(name, ports).invoke(event, unit)
+            return self._wire(name, ports, private=True).invoke(event, unit)
 
     def trial(self, name: str, event: Event, watch: Callable[[type, Any], Any]) -> list[Event]:
         """Run a function and undo what it wrote. ``watch`` gets each of its ports and gives what stands in for it."""

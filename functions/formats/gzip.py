@@ -21,13 +21,14 @@ from functions.formats import gzip_table
 from functions.formats.csv import table_of
 from functions.formats.deflate import Damaged, Inflate
 from functions.formats.format import Broken, Index, Part, Slice, cut, index_of, spans
-from functions.formats.gzip_records import HEAD, Records, Rows, records_of
+from functions.formats.gzip_records import Records, Rows, records_of
 from functions.formats.gzip_text import text_between
 from functions.formats.records import Encoding, bom_of
 from functions.formats.source import Flow, Source
 from functions.formats.where import Where, none
 
 MAGIC = b"\x1f\x8b\x08"
+FIRST = 1 << 16  # bytes of text from which it is told what it is
 APART = 1 << 20  # bytes of text between two points, at least
 MOST = 1024  # points kept at most
 TABLES = (".csv.gz", ".tsv.gz")
@@ -177,7 +178,7 @@ class GzipScanner:
         assert self._inflate is not None  # noqa: S101 - for the type checker
         if self._encoding is None:
             self._head += text
-            if len(self._head) < HEAD:
+            if len(self._head) < FIRST:
                 return
             text = self._begin()
         self._take(text, self._inflate)
@@ -185,7 +186,7 @@ class GzipScanner:
     def _begin(self) -> bytes:
         """What it is, from the first text."""
         head, self._head = self._head, b""
-        self._encoding, self._records = Encoding(head[:HEAD]), records_of(head)
+        self._encoding, self._records = Encoding(head[:FIRST]), records_of(head)
         if self._records:
             self._points.append(Point(0, 0, 0, None, start=bom_of(head)))
         return head

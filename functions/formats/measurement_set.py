@@ -1,4 +1,4 @@
-"""MeasurementSets of radio telescopes, each a casacore table (a folder) in one zip without compression.
+"""MeasurementSets of radio telescopes, each a casacore table (a folder) in one zip without compression, or below a prefix.
 
 The index holds a skeleton: every file but those of tiled columns (nearly all the bytes). A slice is a run of time steps; its
 reader unpacks the skeleton, lays sparse files beside it, and fills in only the slice's bytes, at their own offsets. So nothing
@@ -30,6 +30,7 @@ import zstandard
 from events.ports import Changed, ObjectStore
 from functions.formats import zip_members
 from functions.formats.casacore_table import MAGIC, TILED, TILED_FILE, BadHeader, Manager, parse
+from functions.formats.folder import Folder, source_of
 from functions.formats.format import Broken, Index, Part, Slice, cut, index_of, spans
 from functions.formats.isolated import CASACORE, Failed
 from functions.formats.source import CONNECTIONS, PART, Source
@@ -113,6 +114,7 @@ class MeasurementSet:
                 "managers": msgspec.to_builtins(survey.managers),
                 "sparse": {name: list(place) for name, place in survey.sparse.items()},
                 "skeleton": survey.skeleton,
+                **({"members": source.packed()} if isinstance(source, Folder) else {}),
             },
         )
 
@@ -362,7 +364,7 @@ def _opened(part: Slice, objects: ObjectStore) -> Iterator[SlicePath]:
         _unpack(index.data["skeleton"], base)
         for name, (_, size) in index.data["sparse"].items():
             _sparse(base / name, size)
-        _fill(part, objects, base, list(_places(index, _managers(index), rows)))
+        _fill(source_of(part, objects, index), base, list(_places(index, _managers(index), rows)))
         try:
             CASACORE.call("select", path=str(base), first=rows[0], end=rows[1], to=str(shown))
         except Failed as error:
@@ -370,9 +372,8 @@ def _opened(part: Slice, objects: ObjectStore) -> Iterator[SlicePath]:
         yield SlicePath(str(shown), part)
 
 
-def _fill(part: Slice, objects: ObjectStore, base: Path, places: list[tuple[str, int, tuple[int, int]]]) -> None:
+def _fill(source: Source, base: Path, places: list[tuple[str, int, tuple[int, int]]]) -> None:
     """Write the slice's bytes at their own offsets into the sparse files, several ranges at once."""
-    source = Source(objects, part.bucket, part.key, part.size, part.etag)
     pieces = [
         (file, position + at - start, at, min(at + PART, end)) for file, position, (start, end) in places
         for at in range(start, end, PART)

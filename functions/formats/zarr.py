@@ -1,7 +1,7 @@
-"""Zarr, versions 2 and 3, as one object: a stored zip of the folder, sliced between rows of chunks of one array.
+"""Zarr, versions 2 and 3: a stored zip of the folder, or a prefix of many objects, sliced between rows of chunks of one array.
 
-The array is the one that the user metadata ``dataset`` names, or else the largest. Of a store that is a prefix of many objects,
-the metadata object is described; its chunks have no common version, so it is not cut.
+The array is the one that the user metadata ``dataset`` names, or else the largest. A metadata object alone is described; to cut
+the store that it is of, its prefix is named.
 
 Source: Zarr core specification 3.0 (chunk grids, chunk key encodings) and storage specification 2.
 """
@@ -23,6 +23,7 @@ from events.errors import Reject
 from events.ports import ObjectStore
 from functions.formats import where as wanted
 from functions.formats import zip_members
+from functions.formats.folder import Folder, source_of
 from functions.formats.format import Broken, Index, Part, Slice, cut, index_of, short, spans
 from functions.formats.hdf5 import MOST_TOLD, few
 from functions.formats.source import Source
@@ -35,7 +36,7 @@ METADATA = (".zarray", "zarr.json")
 DOCUMENTS = (*METADATA, ".zgroup", ".zmetadata")
 CHUNK = re.compile(rb"(?:^|/)c(?:[/.]\d+)+$")  # what version 3 calls one
 MAX_DOCUMENT = 16 << 20
-PREFIX = "it is a store of many objects without a common version; put it into one object with 'zip -0 -r'"
+PREFIX = "it is one object of a store; to cut that, name its prefix, with a slash at the end"
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Zarr:
             "rows": chosen.shape[0],
             "height": chosen.chunks[0],
             "bands": zstandard.compress(msgspec.msgpack.encode(places), 9),
+            **({"members": source.packed()} if isinstance(source, Folder) else {}),
         }
         return Index(format=self.name, size=source.size, etag=source.etag, units=len(places), unit="rows of chunks", data=data)
 
@@ -99,7 +101,7 @@ class Zarr:
         bands, height = _bands(index), int(index.data["height"])
         parts = []
         for low, high in spans(index.units, count):
-            ranges = few([place for band in bands[low:high] for place in band.values()])
+            ranges = few([place[:2] for band in bands[low:high] for place in band.values()])
             rows = [low * height, min(high * height, int(index.data["rows"]))]
             parts.append(Part(ranges, high - low, {"bands": [low, high], "rows": rows}))
         return cut(index, parts, bucket=bucket, key=key, index_at=index_at)
@@ -111,11 +113,15 @@ class Zarr:
         return _opened(part, objects, columns, where)
 
 
-def _bands(index: Index) -> list[dict[str, tuple[int, int]]]:
-    return msgspec.msgpack.decode(zstandard.decompress(index.data["bands"]), type=list[dict[str, tuple[int, int]]])
+#: Where a chunk is, its zip's local header included, and its bytes without that; -1 where there is none.
+Place = tuple[int, int, int]
 
 
-Survey = tuple[list[Array], Array | None, list[dict[str, tuple[int, int]]], str]
+def _bands(index: Index) -> list[dict[str, Place]]:
+    return msgspec.msgpack.decode(zstandard.decompress(index.data["bands"]), type=list[dict[str, Place]])
+
+
+Survey = tuple[list[Array], Array | None, list[dict[str, Place]], str]
 
 
 def _survey(source: Source) -> Survey:
@@ -129,13 +135,14 @@ def _survey(source: Source) -> Survey:
 def _look(source: Source) -> Survey:
     if not source.size:
         raise Broken(f"{source} is empty: a Zarr store has at least one document")
-    if source.read(0, len(ZIP)) != ZIP:
+    if not isinstance(source, Folder) and source.read(0, len(ZIP)) != ZIP:
         if source.size > MAX_DOCUMENT:
             raise Broken(f"{source} has {source.size} bytes, too many for a Zarr metadata document")
         array = _array(source, source.name, source.read(0, source.size))
         return [array] if array else [], array, [], PREFIX
     files = zip_members.members(source, repeated=True)
     ends = [member.header for member in files[1:]] + [source.size]
+    whole = isinstance(source, Folder)  # without headers between its members
     documents: dict[str, bytes] = {}
     described = [member for member in files if member.name.rsplit("/", 1)[-1] in METADATA]
     if any(member.size > MAX_DOCUMENT for member in described):
@@ -148,7 +155,7 @@ def _look(source: Source) -> Survey:
     arrays = [array for name, text in sorted(documents.items()) if (array := _array(source, name, text))]
     if not arrays:
         raise Broken(f"{source} holds no Zarr array: none of its {len(files)} members is an array's .zarray or zarr.json")
-    places = {member.name: (member.header, end) for member, end in zip(files, ends, strict=True)}
+    places = {member.name: (member.header, end, -1 if whole else member.size) for member, end in zip(files, ends, strict=True)}
     sizes = {array.path: sum(member.size for member in files if member.name.startswith(array.start)) for array in arrays}
     choice = source.user.get("dataset", "").strip("/")
     if choice and choice not in sizes:
@@ -161,7 +168,7 @@ def _look(source: Source) -> Survey:
         return arrays, None, [], "it has no array with rows"
     if "pickle" in chosen.text.decode("utf-8", "replace"):
         return arrays, chosen, [], "its chunks are pickled Python objects, which are never loaded"
-    bands: list[dict[str, tuple[int, int]]] = [{} for _ in range(-(-chosen.shape[0] // chosen.chunks[0]))]
+    bands: list[dict[str, Place]] = [{} for _ in range(-(-chosen.shape[0] // chosen.chunks[0]))]
     for name, place in places.items():
         parts = name.removeprefix(chosen.start).split(chosen.separator) if name.startswith(chosen.start) else []
         if len(parts) == len(chosen.shape) and all(part.isdigit() for part in parts) and int(parts[0]) < len(bands):
@@ -204,16 +211,16 @@ def _opened(part: Slice, objects: ObjectStore, columns: Sequence[str] | None, wh
     from zarr.core.buffer.cpu import Buffer
     from zarr.storage import MemoryStore
 
-    source = Source(objects, part.bucket, part.key, part.size, part.etag)
     index = index_of(part, objects)
+    source = source_of(part, objects, index)
     low, high = part.data["bands"]
     first, end = part.data["rows"]
     places = {name: place for band in _bands(index)[low:high] for name, place in band.items()}
     files = {index.data["document"]: index.data["text"]}
-    kept = source.many(places.values())
-    for name, (start, stop) in places.items():
+    kept = source.many(place[:2] for place in places.values())
+    for name, (start, stop, size) in places.items():
         at, data = next((at, data) for at, data in kept if at <= start and stop <= at + len(data))
-        files[name] = _content(source, name, data[start - at : stop - at])
+        files[name] = _content(source, name, data[start - at : stop - at], size)
     try:
         store = MemoryStore({name: Buffer.from_bytes(data) for name, data in files.items()}, read_only=True)
         array = zarr.open_array(store=store, mode="r", zarr_format=2 if index.data["document"] == ".zarray" else 3)
@@ -225,14 +232,14 @@ def _opened(part: Slice, objects: ObjectStore, columns: Sequence[str] | None, wh
     yield wanted.rows(rows, columns, where)
 
 
-def _content(source: Source, name: str, data: bytes) -> bytes:
-    """The bytes of a member, of everything from its local header to the next one."""
+def _content(source: Source, name: str, data: bytes, size: int) -> bytes:
+    """The bytes of a member, of everything from its local header to the next one; its size is what the zip's directory says."""
+    if size < 0:
+        return data
     if len(data) < LOCAL.size:
         raise Broken(f"{source} ends inside of the chunk {name}")
     magic, name_length, extra_length = LOCAL.unpack_from(data)
     start = LOCAL.size + name_length + extra_length
-    size = int.from_bytes(data[18:22], "little")
-    flags = int.from_bytes(data[6:8], "little")
-    if magic != ZIP or flags & 8 or start + size > len(data) or size == 0xFFFFFFFF:
-        raise Broken(f"{source} has no local header with a size for the chunk {name}")
+    if magic != ZIP or start + size > len(data):
+        raise Broken(f"{source} has no local header where its directory says that the chunk {name} is")
     return data[start : start + size]

@@ -1,4 +1,4 @@
-"""Where the members of a stored (uncompressed) zip lie in it, so that they can be read by ranges.
+"""Where the members of a stored (uncompressed) zip lie in it, so that they can be read by ranges; also those of a prefix.
 
 Source: PKWARE APPNOTE.TXT 6.3.10, sections 4.3.7 (local file header), 4.3.12 (central directory), 4.3.14 (zip64).
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from functions.formats.folder import Folder
 from functions.formats.format import Broken
 from functions.formats.source import CONNECTIONS, GAP, PART, Source
 
@@ -39,6 +40,10 @@ def members(source: Source, *, repeated: bool = False) -> list[Member]:
         Broken: no zip, compressed or encrypted members, unsafe or repeated paths, or members outside the file.
 
     """
+    if isinstance(source, Folder):
+        return [
+            Member(member.name, start, member.size, start) for member, start in zip(source.members, source.starts, strict=False)
+        ]
     try:
         with source.open() as file, zipfile.ZipFile(file) as archive:
             found = archive.infolist()
@@ -78,6 +83,10 @@ def locate(
 
     """
     wanted = list(wanted)
+    if isinstance(source, Folder):
+        if read is not None:
+            _each(source, wanted, read)
+        return wanted
     runs = list(_runs(wanted, whole=read is not None))
 
     def fetch(run: list[Member]) -> list[Member]:
@@ -87,6 +96,20 @@ def locate(
 
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         return [member for run in pool.map(fetch, runs) for member in run]
+
+
+def _each(source: Source, wanted: list[Member], read: Callable[[Member, int, bytes], Any]) -> None:
+    """Every byte of objects of their own."""
+
+    def fetch(member: Member) -> None:
+        if not member.size:
+            read(member, 0, b"")
+        for at in range(0, member.size, PART):
+            read(member, at, source.exactly(member.offset + at, member.offset + min(at + PART, member.size)))
+
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        for _ in pool.map(fetch, wanted):
+            pass
 
 
 def _extent(member: Member, *, whole: bool) -> int:

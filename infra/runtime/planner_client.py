@@ -21,6 +21,7 @@ from events.ports import Catalog, ObjectStore, Profiles, Settings
 from events.types import PlanReady, PlanRequested, TaskExecuted
 from functions.plan import plan
 from functions.profile import profile
+from infra.catalog.stores import Stores
 
 logger = logging.getLogger("sluice")
 T = TypeVar("T")
@@ -58,7 +59,8 @@ class Ports:
 
 def plan_with(ports: Ports, request: PlanRequested) -> PlanReady:
     """The plan, made here and now. Raises ``Reject``."""
-    (reply,) = plan(_event(request), request, ports.catalog, ports.profiles, ports.objects, ports.settings)
+    catalog = Stores(ports.catalog, ports.objects, ports.settings.bucket)
+    (reply,) = plan(_event(request), request, catalog, ports.profiles, ports.objects, ports.settings)
     return reply.read(PlanReady)
 
 

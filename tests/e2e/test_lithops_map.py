@@ -16,6 +16,7 @@ from functions.formats.csv import CSV
 from functions.formats.source import Source
 from functions.metadata import index_key
 from infra.config import Config, Objects, Planner
+from infra.demo.measurement_set import Observation, write
 from infra.objects.door import Door
 from infra.objects.s3 import S3Store
 from infra.runtime.lithops import SluiceExecutor
@@ -307,3 +308,16 @@ def test_a_running_lake_plans_and_learns_over_http(sluice: Any) -> None:
         assert sum(planned.result()) == WHOLE
         with pytest.raises(Reject, match="not in the catalogue"):
             executor.map(total, "s3://data/nothing")
+
+
+def rows_of(path: Any) -> int:
+    return int(path.part.data["rows"][1] - path.part.data["rows"][0])
+
+
+def test_a_store_of_many_objects_is_named_by_its_prefix(executor: SluiceExecutor, objects: S3Store, tmp_path: Path) -> None:
+    folder = write(tmp_path / "obs.ms", Observation(stations=4, times=12, channels=8))
+    for file in filter(Path.is_file, folder.rglob("*")):
+        objects.write("data", f"obs.ms/{file.relative_to(folder)}", file.read_bytes())
+    planned = executor.map(rows_of, "s3://data/obs.ms/", slices=3)
+    assert planned.result() == [40, 40, 40]
+    assert (planned.plan.format, planned.plan.objects[0].key) == ("measurementset", "obs.ms/")

@@ -204,7 +204,7 @@ def test_broken_files_say_what_is_wrong(lake: Any) -> None:
         lake.describe("csv", lake.put("r.csv", b"a,b\n1,2\n1,2,3\n"))
 
 
-LATE = {
+LATE: dict[str, tuple[str, list[Any]]] = {
     "1.5": ("double", [1.5]),
     "unknown": ("string", ["unknown"]),
     "-": ("string", ["-"]),

@@ -103,13 +103,13 @@ def test_slices_together_are_the_text(lake: Any, packed: bytes, count: int, monk
 def test_any_lines_any_members_any_chunks(lake: Any, rows: Any, block: int, count: int, ended: bool, chunk: int) -> None:
     text = "\n".join(rows) + ("\n" if ended and rows else "")
     source = lake.put("p.gz", bgzip(text.encode(), block))
-    before = module.APART, module.HEAD
-    module.APART, module.HEAD = 16, 8
+    before = module.APART, module.FIRST
+    module.APART, module.FIRST = 16, 8
     try:
         scan = lake.scan("gzip", source, chunk)
         index = FORMAT.index(source, scan)
     finally:
-        module.APART, module.HEAD = before
+        module.APART, module.FIRST = before
     if not text:
         assert index is None
         return
