@@ -9,8 +9,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from heapq import heapify, heappop, heappush
+from itertools import accumulate, pairwise
 from typing import Any, Protocol
 
 import msgspec
@@ -198,3 +201,34 @@ def spans(units: int, count: int) -> Iterator[tuple[int, int]]:
     count = max(1, min(count, units))
     for number in range(count):
         yield units * number // count, units * (number + 1) // count
+
+
+def balanced(weights: Sequence[int], count: int) -> list[tuple[int, int]]:
+    """Units of these weights (bytes) cut into ``count`` runs (start, end) of about the same weight, or one run for each.
+
+    Each border is the one nearest to an even share; so a cutting into twice as many has its borders too. Where units are so
+    large that several shares have the same border, the heaviest runs are halved instead.
+    """
+    units = len(weights)
+    if not units:
+        return [(0, 0)]
+    count = max(1, min(count, units))
+    sums = list(accumulate((int(weight) + 1 for weight in weights), initial=0))  # units without bytes are work as well
+
+    def nearest(share: float, low: int, high: int) -> int:
+        """The border between ``low`` and ``high`` where the sum is nearest to this share."""
+        place = bisect_left(sums, share, low, high)
+        return place - 1 if place > low and share - sums[place - 1] <= sums[place] - share else place
+
+    runs = set(pairwise(sorted({nearest(sums[-1] * number / count, 0, units) for number in range(1, count)} | {0, units})))
+    heap = [(sums[low] - sums[high], low, high) for low, high in runs if high - low > 1]
+    heapify(heap)
+    while len(runs) < count:
+        _, low, high = heappop(heap)
+        middle = min(max(nearest((sums[low] + sums[high]) / 2, low, high), low + 1), high - 1)
+        runs.remove((low, high))
+        for start, end in ((low, middle), (middle, high)):
+            runs.add((start, end))
+            if end - start > 1:
+                heappush(heap, (sums[start] - sums[end], start, end))
+    return sorted(runs)

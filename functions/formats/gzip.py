@@ -20,7 +20,7 @@ from events.ports import ObjectStore
 from functions.formats import gzip_table
 from functions.formats.csv import table_of
 from functions.formats.deflate import Damaged, Inflate
-from functions.formats.format import Broken, Index, Part, Slice, cut, index_of, spans
+from functions.formats.format import Broken, Index, Part, Slice, balanced, cut, index_of
 from functions.formats.gzip_records import Records, Rows, records_of
 from functions.formats.gzip_text import text_between
 from functions.formats.records import Encoding, bom_of
@@ -95,7 +95,8 @@ class Gzip:
         points, table = index.data["points"], index.data.get("table")
         last = [index.size, 0, 0, index.data["length"], index.data["total"], index.size, None]
         parts = []
-        for low, high in spans(index.units, count):
+        places = [*(int(point[0]) for point in points), index.size]
+        for low, high in balanced([end - start for start, end in pairwise(places)], count):
             position, bits, length, start, first, _, _ = points[low]
             *_, end, later, until, _ = points[high] if high < index.units else last
             data = {"point": low, "skip": start - length, "length": end - start, "first": first, "records": later - first}

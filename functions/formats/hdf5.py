@@ -18,7 +18,7 @@ import zstandard
 from events.errors import Reject
 from events.ports import ObjectStore
 from functions.formats import where as wanted
-from functions.formats.format import Broken, Index, Part, Slice, cut, short, spans
+from functions.formats.format import Broken, Index, Part, Slice, balanced, cut, short, spans
 from functions.formats.isolated import H5PY, Failed
 from functions.formats.source import GAP, Source
 from functions.formats.where import Where
@@ -77,7 +77,8 @@ class HDF5:
         bands = msgspec.msgpack.decode(zstandard.decompress(index.data["bands"]), type=list[list[tuple[int, int]]])
         height, rows = int(index.data["height"]), int(index.data["rows"])
         parts = []
-        for low, high in spans(index.units, count):
+        weights = [sum(end - start for start, end in band) for band in bands]
+        for low, high in balanced(weights, count) if bands else spans(index.units, count):
             first, end = low * height, min(high * height, rows)
             ranges = few([place for band in bands[low:high] for place in band])
             if not bands and index.data["offset"] >= 0:

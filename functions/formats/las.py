@@ -19,7 +19,7 @@ import zstandard
 from events.errors import Reject
 from events.ports import ObjectStore
 from functions.formats import where as wanted
-from functions.formats.format import Broken, Index, Part, Slice, cut, index_of, short, spans
+from functions.formats.format import Broken, Index, Part, Slice, balanced, cut, index_of, short, spans
 from functions.formats.source import Source
 from functions.formats.where import Where
 
@@ -96,7 +96,7 @@ class LAS:
         """Runs of points that lie one after the other; of compressed ones whole chunks."""
         start, parts = int(index.data["start"]), []
         chunks = _unpacked(index)
-        for low, high in spans(index.units, count):
+        for low, high in spans(index.units, count) if chunks is None else balanced(chunks["size"].tolist(), count):
             if chunks is None:
                 record = int(index.data["record"])
                 parts.append(Part([(start + low * record, start + high * record)], high - low, {"points": high - low}))

@@ -31,7 +31,7 @@ from events.ports import Changed, ObjectStore
 from functions.formats import zip_members
 from functions.formats.casacore_table import MAGIC, TILED, TILED_FILE, BadHeader, Manager, parse
 from functions.formats.folder import Folder, source_of
-from functions.formats.format import Broken, Index, Part, Slice, cut, index_of, spans
+from functions.formats.format import Broken, Index, Part, Slice, balanced, cut, index_of
 from functions.formats.isolated import CASACORE, Failed
 from functions.formats.source import CONNECTIONS, PART, Source
 from functions.formats.where import Where, none
@@ -124,7 +124,8 @@ class MeasurementSet:
         starts, managers = _starts(index), _managers(index)
         times = len(starts) - 1
         parts = []
-        for first, end in spans(-(-times // align), count):
+        rows_of = np.diff([*starts[:-1:align], starts[-1]]).tolist()  # one has about the bytes of any other
+        for first, end in balanced(rows_of, count):
             low, high = first * align, min(end * align, times)
             rows = (int(starts[low]), int(starts[high]))
             ranges = sorted(place for _, _, place in _places(index, managers, rows))

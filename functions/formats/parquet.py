@@ -12,7 +12,7 @@ from typing import Any
 
 from events.ports import ObjectStore
 from functions.formats import where as wanted
-from functions.formats.format import Broken, Index, Part, Slice, cut, short, spans
+from functions.formats.format import Broken, Index, Part, Slice, balanced, cut, short
 from functions.formats.isolated import ARROW, Failed
 from functions.formats.source import Source
 from functions.formats.where import OPERATORS, Where
@@ -65,7 +65,7 @@ class Parquet:
                 high - low,
                 {"groups": [low, high], "first_row": sum(rows[:low]), "rows": sum(rows[low:high])},
             )
-            for low, high in spans(index.units, count)
+            for low, high in balanced([end - start for start, end in groups], count)
         ]
         return cut(index, parts, bucket=bucket, key=key, index_at=index_at)
 

@@ -24,7 +24,7 @@ from events.ports import ObjectStore
 from functions.formats import where as wanted
 from functions.formats import zip_members
 from functions.formats.folder import Folder, source_of
-from functions.formats.format import Broken, Index, Part, Slice, cut, index_of, short, spans
+from functions.formats.format import Broken, Index, Part, Slice, balanced, cut, index_of, short
 from functions.formats.hdf5 import MOST_TOLD, few
 from functions.formats.source import Source
 from functions.formats.where import Where
@@ -100,7 +100,7 @@ class Zarr:
         """Runs of rows; a chunk is never in two slices. ``data["rows"]`` tells which."""
         bands, height = _bands(index), int(index.data["height"])
         parts = []
-        for low, high in spans(index.units, count):
+        for low, high in balanced([sum(place[1] - place[0] for place in band.values()) for band in bands], count):
             ranges = few([place[:2] for band in bands[low:high] for place in band.values()])
             rows = [low * height, min(high * height, int(index.data["rows"]))]
             parts.append(Part(ranges, high - low, {"bands": [low, high], "rows": rows}))
