@@ -1,11 +1,12 @@
 """FITS images and tables: headers for the catalogue, and slices of rows of the largest image or table.
 
-Source: FITS standard 4.0, sections 3.1 (blocks of 2880 bytes), 4.4.1 (mandatory keywords), 7.3 (binary tables).
+Source: FITS standard 4.0, sections 3.1 (blocks of 2880 bytes), 4.4.1 (mandatory keywords), 7 (tables), 8 (coordinates).
 """
 
 from __future__ import annotations
 
 import math
+import string
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -45,17 +46,15 @@ class FITS:
         return None
 
     def describe(self, source: Source, scan: dict[str, Any]) -> dict[str, Any]:
-        """Every HDU's kind, shape and telling cards, and the celestial coordinates of images."""
-        return {"hdus": [_described(number, *hdu) for number, hdu in enumerate(_hdus(source))]}
+        """Every HDU's kind, shape and telling cards, and the celestial coordinates of images; why it cannot be cut."""
+        found: dict[str, Any] = {"hdus": [_described(number, *hdu) for number, hdu in enumerate(_hdus(source))]}
+        _, reason = _best(source)
+        return found | ({"unsliceable": reason} if reason else {})
 
     def index(self, source: Source, scan: dict[str, Any]) -> Index | None:
-        """Of the largest image with two or more axes, or table; ``None`` where there is none, or it cannot be cut."""
-        best: dict[str, Any] | None = None
-        for number, (header, text, start, _) in enumerate(_hdus(source)):
-            found = _rows(header, text)
-            if found and (best is None or found["rows"] * found["row"] > best["rows"] * best["row"]):
-                best = found | {"hdu": number, "start": start}
-        if best is None:
+        """Of the largest image or table that can be cut; ``None`` where there is none (``describe`` tells why)."""
+        best, reason = _best(source)
+        if reason:
             return None
         return Index(format=self.name, size=source.size, etag=source.etag, units=best.pop("rows"), unit="rows", data=best)
 
@@ -72,7 +71,7 @@ class FITS:
     def open(
         self, part: Slice, objects: ObjectStore, *, columns: Sequence[str] | None = None, where: Where = ()
     ) -> AbstractContextManager[Any]:
-        """A numpy array of image rows (scaled as astropy scales), or an ``astropy.table.Table``."""
+        """An astropy HDU of image rows, whose header says where in the image they are, or an ``astropy.table.Table``."""
         return _opened(part, objects, columns, where)
 
 
@@ -218,52 +217,80 @@ def _wcs(header: Any, shape: list[int]) -> dict[str, Any]:
     return {"axes": [str(kind) for kind in whole.wcs.ctype], "centre": numbers[:2], "pixel_deg": numbers[2:]}
 
 
-def _rows(header: Any, text: bytes) -> dict[str, Any] | None:
-    """How an HDU's rows lie, or ``None`` when it cannot be cut into rows."""
+def _best(source: Source) -> tuple[dict[str, Any], str]:
+    """How the rows of the largest HDU that can be cut lie; or why the largest of all cannot be."""
+    best: dict[str, Any] = {}
+    refused, reason = -1, "it has no image and no table"
+    for number, (header, text, start, size) in enumerate(_hdus(source)):
+        found = _rows(header)
+        if isinstance(found, str):
+            if found and size > refused:
+                refused, reason = size, f"HDU {number} {found}"
+        elif not best or found["rows"] * found["row"] > best["rows"] * best["row"]:
+            best = found | {"hdu": number, "start": start, "header": text.decode("latin-1")}
+    return best, "" if best else reason
+
+
+def _rows(header: Any) -> dict[str, Any] | str:
+    """How an HDU's rows lie, or why it cannot be cut into rows; "" where it has no data."""
     extension = str(header.get("XTENSION", "")).strip()
     shape = [int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1)]
-    if extension == "BINTABLE" and "ZIMAGE" not in header and len(shape) == 2 and shape[0] and shape[1]:
-        if header.get("PCOUNT", 0):  # variable-length arrays lie in a heap behind the rows
-            return None
-        return {"kind": "table", "rows": shape[0], "row": shape[1], "header": text.decode("latin-1")}
-    if extension in ("", "IMAGE") and len(shape) >= 2 and all(shape) and not header.get("GROUPS"):
-        scale = {
-            key: header[card] for key, card in (("scale", "BSCALE"), ("zero", "BZERO"), ("blank", "BLANK")) if card in header
-        }
-        if not all(isinstance(value, int | float) and math.isfinite(value) for value in scale.values()):
-            return None
-        row = math.prod(shape[1:]) * abs(int(header["BITPIX"])) // 8
-        return {"kind": "image", "rows": shape[0], "row": row, "shape": shape[1:], "bitpix": int(header["BITPIX"]), **scale}
-    return None
+    if not shape:
+        return ""
+    if header.get("GROUPS"):
+        return "has random groups"
+    if extension in ("BINTABLE", "TABLE"):
+        if "ZIMAGE" in header:
+            return "is a compressed image, whose tiles lie in no order"
+        if header.get("PCOUNT", 0):
+            return "is a table with arrays of any length, which lie in a heap behind its rows"
+        if len(shape) != 2 or not all(shape):
+            return "is a table without rows"
+        return {"kind": "table", "rows": shape[0], "row": shape[1]}
+    if extension not in ("", "IMAGE"):
+        return f"is a {extension}, which is no image and no table"
+    if not all(shape):
+        return "is an image without pixels"
+    return {"kind": "image", "rows": shape[0], "row": math.prod(shape[1:]) * abs(int(header["BITPIX"])) // 8}
 
 
 @contextmanager
 def _opened(part: Slice, objects: ObjectStore, columns: Sequence[str] | None, where: Where) -> Iterator[Any]:
     source = Source(objects, part.bucket, part.key, part.size, part.etag)
     ((start, end),) = part.ranges
-    if part.data["kind"] == "image":
+    picture = part.data["kind"] == "image"
+    if picture:
         wanted.none(columns, where, f"{source}, an image,")
-        yield _image(source.exactly(start, end), part)
+    data = source.exactly(start, end)
+    try:
+        table = _image(data, part) if picture else _table(data, part)
+    except Exception as error:  # astropy has many ways to refuse a header
+        raise Broken(f"{source}, rows from {part.data['first_row']}: {short(error)}") from error
+    if picture:
+        yield table
         return
-    table = _table(source.exactly(start, end), part)
     wanted.check(columns, where, table.colnames, source)
     yield wanted.rows(table, columns, where)
 
 
 def _image(data: bytes, part: Slice) -> Any:
-    """The rows as a FITS image of their own, so that astropy itself scales them."""
+    """The rows as a FITS image of their own, so that astropy itself scales them; its coordinates are those of the whole."""
     from astropy.io import fits
 
-    header = fits.Header()
-    shape = [part.units, *part.data["shape"]]
-    header["SIMPLE"], header["BITPIX"], header["NAXIS"] = True, part.data["bitpix"], len(shape)
-    for axis, length in enumerate(reversed(shape), 1):
-        header[f"NAXIS{axis}"] = length
-    for card, key in (("BSCALE", "scale"), ("BZERO", "zero"), ("BLANK", "blank")):
-        if key in part.data:
-            header[card] = part.data[key]
-    with fits.HDUList.fromstring(_file(header, data)) as hdus:
-        return hdus[0].data
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        header = fits.Header.fromstring(part.data["header"])
+        axis = int(header["NAXIS"])
+        header[f"NAXIS{axis}"] = part.units
+        for other in ("", *string.ascii_uppercase):  # the other systems of coordinates that it may have
+            pixel = f"CRPIX{axis}{other}"
+            if pixel in header or any(f"{card}{axis}{other}" in header for card in ("CTYPE", "CRVAL", "CDELT")):
+                header[pixel] = header.get(pixel, 0.0) - part.data["first_row"]
+        for card in ("CHECKSUM", "DATASUM"):  # of the whole
+            header.remove(card, ignore_missing=True)
+        extension = "XTENSION" in header
+        before = fits.PrimaryHDU().header.tostring().encode("ascii") if extension else b""
+        return fits.HDUList.fromstring(before + _file(header, data))[int(extension)]
 
 
 def _table(data: bytes, part: Slice) -> Any:
@@ -281,5 +308,5 @@ def _table(data: bytes, part: Slice) -> Any:
 
 
 def _file(header: Any, data: bytes) -> bytes:
-    text: bytes = header.tostring().encode("ascii")
+    text: bytes = header.tostring().encode("latin-1")
     return b"".join((text, data, bytes(-len(data) % BLOCK)))

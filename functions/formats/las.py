@@ -65,7 +65,7 @@ class LAS:
             found["bounds"] = bounds
         if copc:
             found["spacing"] = float(copc.spacing)
-        return found
+        return found | ({} if found["points"] else {"unsliceable": "it has no points"})
 
     def index(self, source: Source, scan: dict[str, Any]) -> Index | None:
         """The header, and where each chunk lies; ``None`` where there are no points."""

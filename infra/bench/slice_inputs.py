@@ -138,4 +138,6 @@ def same(one: Any, other: Any) -> bool:
 
 def content(opened: Any) -> Any:
     """What an opened slice gives, to keep after it is closed."""
-    return opened.read() if isinstance(opened, io.TextIOBase) else opened
+    if isinstance(opened, io.TextIOBase):
+        return opened.read()
+    return opened.data if hasattr(opened, "header") and hasattr(opened, "data") else opened

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table, vstack
+from astropy.wcs import WCS
 
 from events.errors import Reject
 from events.ports import Changed
@@ -35,6 +36,7 @@ ARRAYS = [
     fits.PrimaryHDU(np.arange(70, dtype="f8").reshape(10, 7)),
     fits.PrimaryHDU(np.arange(70, dtype="u2").reshape(10, 7)),
     fits.PrimaryHDU(np.arange(70, dtype="u1").reshape(10, 7)),
+    fits.PrimaryHDU(np.arange(30, dtype="i4")),
     scaled(),
 ]
 
@@ -50,10 +52,10 @@ def test_image_slices_together_are_the_image(lake: Any, hdu: Any, count: int) ->
     found = []
     for part in parts:
         lake.read_bytes = 0
-        with part.open(lake) as array:
-            found.append(array)
+        with part.open(lake) as opened:
+            found.append(opened.data)
         assert lake.read_bytes == part.bytes
-        assert len(array) == part.units
+        assert len(found[-1]) == part.units
     joined = np.concatenate(found)
     assert {array.dtype for array in found} == {expected.dtype}
     np.testing.assert_array_equal(joined, expected)
@@ -148,3 +150,55 @@ def test_columns_and_conditions_of_tables_only(lake: Any) -> None:
     (part,) = lake.cut("fits", lake.put("i.fits", image.getvalue()), 1)
     with pytest.raises(Reject, match="has no columns to choose"), part.open(lake, where=[("x", "==", 1)]):
         pass
+
+
+@pytest.mark.parametrize("extension", [False, True])
+def test_an_image_slice_is_an_hdu_that_knows_where_it_is(lake: Any, extension: bool) -> None:
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.crpix, wcs.wcs.cdelt = ["RA---TAN", "DEC--TAN"], [80, 20], [5, 40], [-0.1, 0.1]
+    header = wcs.to_header()
+    header["OBJECT"], header["CRPIX2B"], header["CRVAL2B"] = "CRAB", 7.0, 3.0
+    pixels = np.arange(60 * 9, dtype="f4").reshape(60, 9)
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(pixels, header, name="SCI")] if extension else [fits.PrimaryHDU(pixels, header)]
+    source = lake.put("w.fits", written(*hdus))
+    for part in lake.cut("fits", source, 7):
+        first = part.data["first_row"]
+        with part.open(lake) as hdu:
+            assert isinstance(hdu, fits.ImageHDU if extension else fits.PrimaryHDU)
+            assert (hdu.header["OBJECT"], hdu.header["NAXIS2"], hdu.header["CRPIX2B"]) == ("CRAB", part.units, 7.0 - first)
+            seen, expected = WCS(hdu.header).pixel_to_world_values(3, 2), wcs.pixel_to_world_values(3, 2 + first)
+            np.testing.assert_allclose(seen, expected)
+            out = io.BytesIO()
+            hdu.writeto(out)
+        np.testing.assert_array_equal(fits.getdata(io.BytesIO(out.getvalue())), pixels[first : first + part.units])
+
+
+def test_tables_of_text_are_cut_too(lake: Any) -> None:
+    columns = [fits.Column("a", "I6", array=np.arange(9)), fits.Column("b", "A5", array=[f"x{n}" for n in range(9)])]
+    source = lake.put("a.fits", written(fits.PrimaryHDU(), fits.TableHDU.from_columns(columns)))
+    found = []
+    for part in lake.cut("fits", source, 4):
+        with part.open(lake) as rows:
+            found += list(zip(rows["a"], rows["b"], strict=True))
+    assert found == [(number, f"x{number}") for number in range(9)]
+
+
+VARIABLE = fits.BinTableHDU.from_columns(
+    [fits.Column("v", "PJ()", array=np.array([np.arange(n) for n in range(9)], dtype=object))]
+)
+NO_ROWS = fits.BinTableHDU.from_columns([fits.Column("a", "J", array=np.zeros(0, "i4"))])
+
+
+@pytest.mark.parametrize(
+    ("hdu", "reason"),
+    [
+        (VARIABLE, "HDU 1 is a table with arrays of any length"),
+        (NO_ROWS, "HDU 1 is a table without rows"),
+        (fits.CompImageHDU(np.zeros((40, 40), "i2")), "HDU 1 is a compressed image"),
+        (fits.ImageHDU(), "it has no image and no table"),
+    ],
+)
+def test_what_cannot_be_cut_tells_why(lake: Any, hdu: Any, reason: str) -> None:
+    source = lake.put("n.fits", written(fits.PrimaryHDU(), hdu))
+    assert lake.describe("fits", source)["unsliceable"].startswith(reason)
+    assert lake.index("fits", source) is None

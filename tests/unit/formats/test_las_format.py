@@ -193,3 +193,10 @@ def test_changed_and_missing(lake: Any, monkeypatch: Any) -> None:
     assert lake.index("las", source) is None
     with pytest.raises(Reject, match="not installed"), part.open(lake):
         pass
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_without_points_there_is_a_reason(lake: Any, compress: bool) -> None:
+    source = lake.put("z.las", written(cloud(0), compress=compress))
+    assert lake.describe("las", source)["unsliceable"] == "it has no points"
+    assert lake.index("las", source) is None
