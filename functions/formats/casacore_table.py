@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import struct
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -146,6 +147,21 @@ def parse(data: bytes, name: str) -> Manager:
         last = [value & 0xFFFFFFFF if value < 0 else value for value in last]
     _check(cubes, last, cube, position, rows)
     return Manager(cubes, last, cube, position)
+
+
+def owners(table: bytes, names: Iterable[str]) -> dict[str, int]:
+    """By column, the number N of the storage manager (``table.fN``) that has it, from the bytes of ``table.dat``.
+
+    Each column's entry is a version, its name, another version and that number. A column that was renamed is not found.
+    """
+    found = {}
+    for name in names:
+        text = name.encode()
+        entry = b"\0\0\0\2" + len(text).to_bytes(4, "big") + text + b"\0\0\0\1"
+        at = table.rfind(entry)
+        if at >= 0 and len(table) >= at + len(entry) + 4:
+            found[name] = int.from_bytes(table[at + len(entry) : at + len(entry) + 4], "big")
+    return found
 
 
 def _cubes(stream: _AipsIO, name: str) -> tuple[list[Cube], int]:

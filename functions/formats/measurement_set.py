@@ -10,13 +10,8 @@ a multiple of their window: the user metadata ``align`` says of how many time st
 
 from __future__ import annotations
 
-import io
-import os
-import tarfile
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -27,24 +22,28 @@ import msgspec
 import numpy as np
 import zstandard
 
-from events.ports import Changed, ObjectStore
+from events.ports import ObjectStore
 from functions.formats import zip_members
-from functions.formats.casacore_table import MAGIC, TILED, TILED_FILE, BadHeader, Manager, parse
+from functions.formats.casacore_table import MAGIC, TILED, TILED_FILE, BadHeader, Manager, owners, parse
 from functions.formats.folder import Folder, source_of
 from functions.formats.format import Broken, Index, Part, Slice, balanced, cut, index_of
 from functions.formats.isolated import CASACORE, Failed
-from functions.formats.source import CONNECTIONS, PART, Source
-from functions.formats.where import Where, none
+from functions.formats.measurement_set_files import SHARED, fetch, fill, pack, sparse, unpack
+from functions.formats.source import Source
+from functions.formats.where import Where, check, none
 from functions.formats.zip_members import Member
 
 #: Storage managers whose files are small enough for the skeleton, and engines that only compute on other columns.
-PLAIN = ("StandardStMan", "IncrementalStMan", "StManAipsIO", "CompressFloat", "CompressComplex", "CompressComplexSD")
+STORED = ("StandardStMan", "IncrementalStMan", "StManAipsIO")
+PLAIN = (*STORED, "CompressFloat", "CompressComplex", "CompressComplexSD")
 ENGINES = ("MappedArrayEngine", "ScaledArrayEngine", "ScaledComplexData", "RetypedArrayEngine", "BitFlagsEngine")
 #: Managers that put a column's data into a file that casacore alone cannot read in parts, or into another table.
 WHOLE = (b"DyscoStMan", b"LofarStMan", b"Adios2StMan", b"SisCoStMan", b"ForwardColumnEngine", b"ForwardColumnIndexedRowEngine")
 #: Tables without data of their own: their description begins with their kind.
 VIRTUAL = (b"RefTable", b"ConcatTable")
 LARGE = 64 << 20  # bytes of untiled files that are always fine in a skeleton; beyond, at most a tenth of the object
+BULK = 1 << 20  # bytes of a file that leaves a skeleton which is too large
+ALL = "*"  # of a column: that it may be read from anywhere
 EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 
 
@@ -70,6 +69,8 @@ class Survey:
     managers: list[Manager] = field(default_factory=list)
     sparse: dict[str, tuple[int, int]] = field(default_factory=dict)
     skeleton: bytes = b""
+    columns: dict[str, str] = field(default_factory=dict)
+    apart: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class MeasurementSet:
@@ -114,6 +115,8 @@ class MeasurementSet:
                 "managers": msgspec.to_builtins(survey.managers),
                 "sparse": {name: list(place) for name, place in survey.sparse.items()},
                 "skeleton": survey.skeleton,
+                "columns": survey.columns,
+                "apart": {name: list(place) for name, place in survey.apart.items()},
                 **({"members": source.packed()} if isinstance(source, Folder) else {}),
             },
         )
@@ -137,12 +140,15 @@ class MeasurementSet:
     ) -> AbstractContextManager[SlicePath]:
         """The path of a local MeasurementSet that shows the slice's rows. It is gone when the context ends; do not write to it.
 
+        With ``columns`` the bytes of other tiled columns are not read: to read such a column then fails.
+
         Raises:
             Changed: the object, or the index beside it, is of another version.
+            Reject: a column that it does not have, or conditions.
 
         """
-        none(columns, where, f"s3://{part.bucket}/{part.key}, a MeasurementSet,")
-        return _opened(part, objects)
+        none(None, where, f"s3://{part.bucket}/{part.key}, a MeasurementSet,")
+        return _opened(part, objects, columns)
 
 
 def _align(source: Source) -> int:
@@ -169,18 +175,18 @@ def _look(source: Source, folder: Path) -> Survey:
     root, files = _root(source, zip_members.members(source))
     reason = _refusal(source, root, files)
     tiled = {name: member for name, member in files.items() if TILED_FILE.fullmatch(name)}
-    if reason:  # the main table is not opened: leave out whatever may be large
-        tiled |= {name: member for name, member in files.items() if name.startswith("table.") and name != "table.dat"}
     small = {name: member for name, member in files.items() if name not in tiled}
-    untiled = sum(member.size for member in small.values())
-    if untiled > max(LARGE, source.size // 10):
-        reason = reason or f"{untiled} of its bytes are not in tiled columns"
-        tiled |= {name: member for name, member in small.items() if "/" not in name and name != "table.dat"}
-        small = {name: member for name, member in small.items() if name not in tiled}
-    _fetch(source, root, small, folder)
-    for name, member in tiled.items():
-        _sparse(folder / name, member.size)
-    skeleton = b"" if reason else _pack(folder, sorted(small))
+    apart = _apart(source, small)
+    if sum(member.size for member in apart.values()) > source.size // 2:
+        untiled = sum(member.size for member in small.values())
+        reason = reason or f"{untiled} of its bytes are not in tiled columns, so every worker would have to read them"
+    unread = tiled | {name: member for name, member in apart.items() if "/" in name}
+    if reason:  # the main table is not opened: leave out whatever may be large
+        unread |= {name: member for name, member in files.items() if name.startswith("table.") and name != "table.dat"}
+    fetch(source, root, {name: member for name, member in files.items() if name not in unread}, folder)
+    for name, member in unread.items():
+        sparse(folder / name, member.size)
+    skeleton = b"" if reason else pack(folder, sorted(set(small) - set(apart)))
     try:
         told = CASACORE.call("describe", path=str(folder), main=not reason)
     except Failed as error:
@@ -190,10 +196,39 @@ def _look(source: Source, folder: Path) -> Survey:
     if reason:
         return Survey(description, reason)
     managers = _tiled_managers(source, folder, told, tiled)
-    located = zip_members.locate(source, sorted(tiled.values(), key=lambda member: member.header))
+    located = zip_members.locate(source, sorted((tiled | apart).values(), key=lambda member: member.header))
     by_name = {member.name: (member.offset, member.size) for member in located}
-    sparse = {name: by_name[member.name] for name, member in tiled.items()}
-    return Survey(description, "", starts, managers, sparse, skeleton)
+    places = {name: by_name[member.name] for name, member in tiled.items()}
+    owned = _columns(told["columns"], (folder / "table.dat").read_bytes(), managers)
+    return Survey(
+        description, "", starts, managers, places, skeleton, owned, {name: by_name[one.name] for name, one in apart.items()}
+    )
+
+
+def _apart(source: Source, small: dict[str, Member]) -> dict[str, Member]:
+    """The largest files, where all would make the skeleton too large: each worker reads them once."""
+    if sum(member.size for member in small.values()) <= max(LARGE, source.size // 10):
+        return {}
+    told = {f"{name}/" for name in ("ANTENNA", "FIELD", "OBSERVATION", "POLARIZATION", "SPECTRAL_WINDOW")}
+    return {
+        name: member
+        for name, member in small.items()
+        if member.size > BULK and not name.endswith("table.dat") and not any(name.startswith(one) for one in told)
+    }
+
+
+def _columns(kinds: dict[str, str], table: bytes, managers: list[Manager]) -> dict[str, str]:
+    """What each column is read from: a tiled manager's file, "" for the skeleton, ``ALL`` where that is not known."""
+    tiled = {cube.file.split("_TSM")[0] for manager in managers for cube in manager.cubes if cube.file}
+    numbers = owners(table, kinds)
+    found = {}
+    for name, kind in kinds.items():
+        file = f"table.f{numbers[name]}" if name in numbers else ""
+        if kind in TILED:
+            found[name] = file if file in tiled else ALL
+        else:
+            found[name] = "" if kind in STORED else ALL  # engines read other columns
+    return found
 
 
 def _root(source: Source, members: list[Member]) -> tuple[str, dict[str, Member]]:
@@ -227,53 +262,6 @@ def _refusal(source: Source, root: str, files: dict[str, Member]) -> str:
         if manager in table:
             return f"it has columns stored by {manager.decode()}"
     return ""
-
-
-def _fetch(source: Source, root: str, files: dict[str, Member], folder: Path) -> None:
-    known: dict[str, Path] = {member.name: folder / name for name, member in files.items()}
-    making = threading.Lock()
-
-    def write(member: Member, position: int, data: bytes) -> None:
-        path = known[member.name]
-        with making:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("r+b" if position else "wb") as out:
-            out.seek(position)
-            out.write(data)
-
-    try:
-        zip_members.locate(source, sorted(files.values(), key=lambda member: member.header), read=write)
-    except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
-        raise Broken(f"{source} has a member below {root!r} that is both a file and a folder") from error
-
-
-def _sparse(path: Path, size: int) -> None:
-    with path.open("wb") as out:
-        out.truncate(size)
-
-
-def _pack(folder: Path, names: list[str]) -> bytes:
-    """The files as a compressed tar: the same files give the same bytes."""
-    target = io.BytesIO()
-    with (
-        zstandard.ZstdCompressor(level=3).stream_writer(target, closefd=False) as packed,
-        tarfile.open(fileobj=packed, mode="w|") as archive,
-    ):
-        for name in names:
-            path = folder / name
-            entry = tarfile.TarInfo(name)
-            entry.size = path.stat().st_size
-            with path.open("rb") as content:
-                archive.addfile(entry, content)
-    return target.getvalue()
-
-
-def _unpack(skeleton: bytes, folder: Path) -> None:
-    with (
-        zstandard.ZstdDecompressor().stream_reader(skeleton) as packed,
-        tarfile.open(fileobj=packed, mode="r|") as archive,
-    ):
-        archive.extractall(folder, filter="data")
 
 
 def _description(source: Source, told: dict[str, Any], files: dict[str, Member]) -> tuple[dict[str, Any], list[int]]:
@@ -355,17 +343,21 @@ def _places(index: Index, managers: list[Manager], rows: tuple[int, int]) -> Ite
 
 
 @contextmanager
-def _opened(part: Slice, objects: ObjectStore) -> Iterator[SlicePath]:
+def _opened(part: Slice, objects: ObjectStore, columns: Sequence[str] | None) -> Iterator[SlicePath]:
     CASACORE.warm()
     index = index_of(part, objects)
+    source = source_of(part, objects, index)
+    wanted = _wanted(index, columns, source)
     rows = (int(part.data["rows"][0]), int(part.data["rows"][1]))
     with tempfile.TemporaryDirectory(prefix="sluice-ms-") as folder:
         base, shown = Path(folder) / "base.ms", Path(folder) / "slice.ms"
         base.mkdir()
-        _unpack(index.data["skeleton"], base)
-        for name, (_, size) in index.data["sparse"].items():
-            _sparse(base / name, size)
-        _fill(source_of(part, objects, index), base, list(_places(index, _managers(index), rows)))
+        unpack(index.data["skeleton"], base)
+        SHARED.link(source, {name: (start, size) for name, (start, size) in index.data["apart"].items()}, base)
+        for name, (_, size) in index.data["sparse"].items():  # casacore refuses to read what an empty file should have
+            sparse(base / name, size if wanted is None or name.split("_TSM")[0] in wanted else 0)
+        places = _places(index, _managers(index), rows)
+        fill(source, base, [one for one in places if wanted is None or one[0].split("_TSM")[0] in wanted])
         try:
             CASACORE.call("select", path=str(base), first=rows[0], end=rows[1], to=str(shown))
         except Failed as error:
@@ -373,24 +365,12 @@ def _opened(part: Slice, objects: ObjectStore) -> Iterator[SlicePath]:
         yield SlicePath(str(shown), part)
 
 
-def _fill(source: Source, base: Path, places: list[tuple[str, int, tuple[int, int]]]) -> None:
-    """Write the slice's bytes at their own offsets into the sparse files, several ranges at once."""
-    pieces = [
-        (file, position + at - start, at, min(at + PART, end)) for file, position, (start, end) in places
-        for at in range(start, end, PART)
-    ]  # fmt: skip
-
-    def copy(piece: tuple[str, int, int, int]) -> None:
-        file, position, start, end = piece
-        data = source.read(start, end)
-        if len(data) != end - start:
-            raise Changed(f"{source} gave {len(data)} of {end - start} bytes at {start}: it was cut off")
-        descriptor = os.open(base / file, os.O_WRONLY)
-        try:
-            os.pwrite(descriptor, data, position)
-        finally:
-            os.close(descriptor)
-
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        for _ in pool.map(copy, pieces):
-            pass
+def _wanted(index: Index, columns: Sequence[str] | None, source: Source) -> set[str] | None:
+    """The tiled managers' files that these columns take; ``None`` for all."""
+    known: dict[str, str] = index.data["columns"]
+    needed = check(columns, (), known, source)
+    if needed is None or any(known[name] == ALL for name in needed):
+        return None
+    files = {str(name).split("_TSM")[0] for name in index.data["sparse"]}
+    unknown = files - set(known.values())  # whose columns are not known: read to be safe
+    return unknown | {known[name] for name in needed if known[name]}

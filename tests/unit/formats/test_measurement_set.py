@@ -17,7 +17,9 @@ import pytest
 from events.errors import Reject
 from events.ports import Changed
 from functions.formats import by_name, sniff
+from functions.formats import measurement_set as module
 from functions.formats.casacore_table import BadHeader, parse
+from functions.formats.folder import look
 from functions.formats.format import Broken, decode_index
 from functions.formats.isolated import CASACORE, Failed
 from infra.demo.measurement_set import LAYOUTS, Observation, pack, write
@@ -217,3 +219,87 @@ def test_a_storage_managers_header_says_what_is_wrong(made: Any) -> None:
         bad[rng.integers(len(bad))] ^= 1 << int(rng.integers(8))
         with contextlib.suppress(BadHeader):
             parse(bytes(bad), "table.f0")
+
+
+CHOSEN = """
+import sys
+import numpy as np
+from casacore.tables import table
+whole, part = table(sys.argv[1], ack=False), table(sys.argv[2], ack=False)
+first, rows = int(sys.argv[3]), part.nrows()
+for name in ("TIME", "ANTENNA2", "UVW"):
+    assert np.array_equal(whole.getcol(name, first, rows), part.getcol(name)), name
+try:
+    part.getcol("DATA")
+except RuntimeError as error:
+    assert "exceeds" in str(error)
+else:
+    raise AssertionError("a column that was not read was shown")
+"""
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_only_the_managers_of_chosen_columns_are_read_and_others_cannot_be(lake: Any, made: Any, layout: str) -> None:
+    source = lake.put("a.ms.zip", made[layout][1])
+    parts = lake.cut("measurementset", source, 3)
+    index = lake.index("measurementset", source)
+    lake.read_bytes = 0
+    with parts[1].open(lake, columns=["TIME", "UVW"]) as path:
+        assert lake.read_bytes < len(index.encode()) + parts[1].bytes // 4
+        arguments = [str(made[layout][0]), path, str(parts[1].data["rows"][0])]
+        done = subprocess.run([sys.executable, "-c", CHOSEN, *arguments], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    lake.read_bytes = 0
+    with parts[1].open(lake, columns=["ANTENNA1"]):
+        assert lake.read_bytes == len(index.encode())
+    with pytest.raises(Reject, match="has no column 'NOISE'"), parts[1].open(lake, columns=["NOISE"]):
+        pass
+    with pytest.raises(Reject), parts[1].open(lake, where=[("TIME", ">", 0)]):
+        pass
+
+
+@pytest.mark.parametrize("prefix", [False, True])
+def test_large_untiled_files_are_read_once_a_worker(
+    lake: Any, made: Any, comparer: Comparer, monkeypatch: Any, tmp_path: Path, prefix: bool
+) -> None:
+    monkeypatch.setattr(module, "LARGE", 0)
+    monkeypatch.setattr(module, "BULK", 5000)
+    folder = write(tmp_path / "o.ms", Observation(stations=7, times=13, channels=20))
+    (folder / "POINTING").mkdir(exist_ok=True)
+    (folder / "POINTING" / "bulk").write_bytes(os.urandom(100_000))
+    if prefix:
+        for file in filter(Path.is_file, folder.rglob("*")):
+            lake.write("lake", f"o.ms/{file.relative_to(folder)}", file.read_bytes())
+        source, _ = look(lake, "lake", "o.ms/")
+    else:
+        source = lake.put("o.ms.zip", pack(folder, tmp_path / "o.ms.zip"))
+    lake.read_bytes = 0
+    index = FORMAT.index(source, {})
+    assert index is not None
+    lake.write("lake", "index/o", index.encode())
+    assert "POINTING/bulk" in index.data["apart"]
+    assert lake.read_bytes < source.size / 2
+    assert len(index.encode()) < 100_000
+    bulk = sum(size for _, size in index.data["apart"].values())
+    first = 0
+    for part in FORMAT.slices(index, 3, bucket="lake", key=source.key, index_at="lake/index/o"):
+        lake.read_bytes = 0
+        with part.open(lake) as path:
+            assert lake.read_bytes == part.bytes + len(index.encode()) + (0 if first else bulk)
+            rows = part.data["rows"][1] - part.data["rows"][0]
+            assert comparer.differs(folder, path, first, rows) == ""
+            bulky = Path(path).parent / "base.ms" / "POINTING" / "bulk"
+            assert bulky.read_bytes() == (folder / "POINTING" / "bulk").read_bytes()
+        first += rows
+
+
+def test_mostly_untiled_is_refused_with_the_reason(lake: Any, made: Any, monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setattr(module, "LARGE", 0)
+    monkeypatch.setattr(module, "BULK", 5000)
+    folder = write(tmp_path / "o.ms", Observation(stations=5, times=9, channels=10))
+    (folder / "POINTING").mkdir(exist_ok=True)
+    (folder / "POINTING" / "bulk").write_bytes(os.urandom(3_000_000))
+    source = lake.put("o.ms.zip", pack(folder, tmp_path / "o.ms.zip"))
+    lake.read_bytes = 0
+    assert "so every worker would have to read them" in lake.describe("measurementset", source)["unsliceable"]
+    assert lake.read_bytes < 1_000_000

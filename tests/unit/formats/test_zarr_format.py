@@ -175,7 +175,7 @@ def test_sizes_are_those_of_the_directory_whatever_local_headers_say(lake: Any, 
     array = np.random.default_rng(2).random((37, 5))
     zarr.create_array(tmp_path / "a", shape=array.shape, chunks=(4, 5), dtype="f8")[:] = array
     out = Stream()
-    with zipfile.ZipFile(out, "w") as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(out, "w") as archive:
         for file in sorted(filter(Path.is_file, (tmp_path / "a").rglob("*"))):
             name = str(file.relative_to(tmp_path / "a"))
             with archive.open(zipfile.ZipInfo(name), "w", force_zip64=how == "zip64") as member:
