@@ -5,19 +5,17 @@
 The store is the S3 door on the loopback interface. The copy is of casacore alone, into as many MeasurementSets as slices; the
 static split downloads, unpacks, copies, zips (without compression) and uploads. Both run in a process that has casacore loaded,
 as the index's has. Of every other format: seconds to look at every byte once (``scan``) and to index, bytes read for the index,
-seconds a slice, and whether all slices together are what the plain library reads. dataplug 1.0.2, in an environment of its own,
-is measured on CSV and FASTA, the formats of it that run here.
+seconds a slice, seconds that the plain library takes for the whole file on disk (``library s``), and whether all slices
+together are what it reads. dataplug 1.0.2 gets the same objects, where it has their format and that runs here.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,41 +26,18 @@ from typing import Any
 
 from events.ports import ObjectInfo
 from functions.formats import by_name, sniff
+from functions.formats.folder import look
 from functions.formats.format import Index
 from functions.formats.source import Source
 from infra.bench import door as doors
-from infra.bench import load, slice_inputs
+from infra.bench import load, slice_inputs, slices_dataplug
 from infra.bench.table import report
 from infra.demo.inputs import observation
-from infra.demo.measurement_set import Observation
+from infra.demo.measurement_set import Observation, write
 from infra.objects.s3 import S3Store
 from infra.runtime.probe import MeteredStore
 
-BUCKET, MS = "slices", "observation.ms.zip"
-PEER = Path(__file__).parents[2] / "build" / "peers" / "dataplug"
-#: Runs in dataplug's environment: endpoint, keys, key of the object, format, slices; prints what came of it.
-DATAPLUG = """
-import hashlib, json, sys, time
-from dataplug import CloudObject
-from dataplug.formats.generic.csv import CSV, partition_num_chunks
-from dataplug.formats.genomics.fasta import FASTA, partition_chunks_strategy
-endpoint, access, secret, bucket, key, name, count = sys.argv[1:]
-keys = {"AccessKeyId": access, "SecretAccessKey": secret}
-config = {"endpoint_url": endpoint, "region_name": "us-east-1", "credentials": keys}
-kind, strategy = {"csv": (CSV, partition_num_chunks), "fasta": (FASTA, partition_chunks_strategy)}[name]
-start = time.perf_counter()
-opened = CloudObject.from_s3(kind, f"s3://{bucket}/{key}", s3_config=config)
-more = {"chunk_size": opened.size // 4} if name == "fasta" else {}
-opened.preprocess(parallel_config={"backend": "sequential"}, force=True, **more)
-indexed = time.perf_counter()
-parts = opened.partition(strategy, num_chunks=int(count))
-texts = [part.get() for part in parts]
-ended = time.perf_counter()
-if name == "csv":
-    texts = [text.encode() if not number else text.partition("\\n")[2].encode() for number, text in enumerate(texts)]
-digest = hashlib.sha256(b"".join(texts)).hexdigest()
-print(json.dumps({"index": indexed - start, "slice": (ended - indexed) / len(parts), "digest": digest}))
-"""
+BUCKET, MS, PREFIX = "slices", "observation.ms.zip", "small.ms/"
 
 
 def copy(path: str, to: str, slices: int) -> float:
@@ -180,43 +155,46 @@ def other(store: S3Store, name: str, made: slice_inputs.Kind, slices: int) -> li
         with part.open(metered) as opened:
             contents.append(slice_inputs.content(opened))
     slice_s = (time.perf_counter() - start) / len(parts)
-    if not slice_inputs.same(whole(), join(contents)):
+    start = time.perf_counter()
+    expected = whole()
+    library = time.perf_counter() - start
+    if not slice_inputs.same(expected, join(contents)):
         raise load.Unmeasured(f"the slices of {name} are not what its library reads")
     size = info.size / 1e6
     return [name, f"{size:.0f}", f"{seen:.3f}" if scanner else "", f"{took:.3f}", f"{100 * read / info.size:.2f}",
             f"{100 * len(index.encode()) / info.size:.3f}", len(parts), f"{slice_s:.3f}", f"{metered.bytes / info.size:.2f}",
-            "equal"]  # fmt: skip
+            f"{library:.3f}", "equal"]  # fmt: skip
 
 
-def dataplug(store: S3Store, made: dict[str, slice_inputs.Kind], slices: int) -> list[list[Any]]:
-    """The rows of dataplug, on the same objects."""
-    python, packages = PEER / "venv" / "bin" / "python", ["cloud-dataplug==1.0.2", "biopython==1.88", "pandas==3.1.1"]
-    if not (PEER / "installed").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", PEER / "venv"], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages], check=True)
-        (PEER / "installed").touch()
-    store.ensure(f"{BUCKET}.meta")
-    rows: list[list[Any]] = []
-    for name in ("csv", "fasta"):
-        path = made[name][0]
-        told = [store.endpoint, doors.ACCESS, doors.SECRET, BUCKET, path.name, name, str(slices)]
-        ran = subprocess.run([python, "-c", DATAPLUG, *told], capture_output=True, text=True, timeout=600, check=False)
-        if ran.returncode:
-            rows.append([f"{name} (dataplug)", *[""] * 8, ran.stderr.strip().splitlines()[-1][:60]])
-            continue
-        found = json.loads(ran.stdout.strip().splitlines()[-1])
-        equal = found["digest"] == _digest(path)
-        size = store.head(f"{BUCKET}.meta", path.name).size if name == "fasta" else 0
-        rows.append([f"{name} (dataplug)", f"{path.stat().st_size / 1e6:.0f}", "", f"{found['index']:.3f}", "",
-                     f"{100 * size / path.stat().st_size:.3f}", slices, f"{found['slice']:.3f}", "",
-                     "equal" if equal else "differs"])  # fmt: skip
-    return rows
+def upload(store: S3Store, folder: Path, times: int) -> Path:
+    """A MeasurementSet as a folder, also put into the store as many objects below a prefix."""
+    folder.mkdir()
+    path = write(folder / "small.ms", Observation(times=times))
+    for file in filter(Path.is_file, path.rglob("*")):
+        store.client.upload_file(str(file), BUCKET, f"{PREFIX}{file.relative_to(path)}")
+    return path
 
 
-def _digest(path: Path) -> str:
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def prefix(store: S3Store, path: Path, slices: int) -> list[Any]:
+    """One row: the index and slices of a MeasurementSet that is many objects; what they hold is a matter of the tests."""
+    metered = MeteredStore(store)
+    start = time.perf_counter()
+    source, format = look(metered, BUCKET, PREFIX)
+    known = by_name(format)
+    index = known.index(source, {})
+    if index is None:
+        raise load.Unmeasured(f"{PREFIX} has no index")
+    store.write(BUCKET, "index/prefix", index.encode())
+    took, read = time.perf_counter() - start, metered.bytes
+    parts = known.slices(index, slices, bucket=BUCKET, key=PREFIX, index_at=f"{BUCKET}/index/prefix")
+    start = time.perf_counter()
+    for part in parts:
+        with part.open(metered):
+            pass
+    slice_s = (time.perf_counter() - start) / len(parts)
+    return ["measurementset, prefix", f"{source.size / 1e6:.0f}", "", f"{took:.3f}", f"{100 * read / source.size:.2f}",
+            f"{100 * len(index.encode()) / source.size:.3f}", len(parts), f"{slice_s:.3f}",
+            f"{(metered.bytes - read) / source.size:.2f}", "", ""]  # fmt: skip
 
 
 def main() -> None:
@@ -238,11 +216,14 @@ def main() -> None:
                 store.ensure(BUCKET)
                 made = slice_inputs.files(folder / "in", options.others)
                 others = [other(store, kind, one, options.slices) for kind, one in made.items()]
-                others += dataplug(store, made, options.slices)
                 rows, figures = measurement_set(store, folder, options.megabytes, options.rounds, options.slices)
+                small = upload(store, folder / "small", max(8, options.others * 32 // 23))
+                peers = {name: (made[name][0].name, made[name][0]) for name in ("csv", "fasta", "fastq.gz")}
+                others += [prefix(store, small, options.slices)]
+                others += slices_dataplug.rows(store, BUCKET, peers | {"measurementset": (PREFIX, small)}, options.slices)
         except load.Unmeasured as reason:
             sys.exit(f"cannot measure: {reason}")
-    columns = ["format", "MB", "scan s", "index s", "read %", "index %", "slices", "s a slice", "read", "whole"]
+    columns = ["format", "MB", "scan s", "index s", "read %", "index %", "slices", "s a slice", "read", "library s", "whole"]
     report("other formats: index and slices", columns, others, {})
     report(f"MeasurementSet of {options.megabytes} MB, {options.slices} slices", ["what", "s", ""], rows, figures)
 
