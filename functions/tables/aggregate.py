@@ -17,6 +17,7 @@ import pyarrow as pa
 from pyarrow import compute, types
 
 from events.errors import Reject
+from functions.tables.concat import concat
 from functions.tables.sql import as_table, query, quoted
 
 FUNCTIONS = ("count", "sum", "min", "max", "avg")
@@ -80,7 +81,7 @@ class Aggregate:
 
     def combine(self, partials: Sequence[Partial]) -> pa.Table:
         """The aggregates over all slices, in the order of the groups' values."""
-        groups = pa.concat_tables([each.groups for each in partials], promote_options="permissive")
+        groups = concat([each.groups for each in partials])
         asked = [f"{self._second(value)}({quoted(value.name)}) AS {quoted(value.name)}" for value in self.values]
         counts = [f"sum({quoted('#' + column)}) AS {quoted('#' + column)}" for column in self._added()]
         whole = self._grouped(asked + counts, groups)

@@ -24,6 +24,7 @@ from events.types import ObjectDerived, ObjectVersion, PlanReady
 from functions.formats.format import Slice
 from functions.formats.where import Where
 from functions.tables.aggregate import Aggregate, Value
+from functions.tables.concat import concat
 from functions.tables.sql import JOINS, Joined, Rows, Shaped, as_table
 from infra.runtime.journal import Written
 from infra.runtime.lithops import SluiceExecutor
@@ -105,7 +106,7 @@ def join(
     """
     if how not in JOINS or not on:
         raise Reject(f"a join needs columns, and is one of {', '.join(JOINS)}: put the larger side first")
-    other = pa.concat_tables(executor.map(as_table, list(others), name="read").result(), promote_options="permissive")
+    other = concat(executor.map(as_table, list(others), name="read").result())
     if other.nbytes > JOIN_BYTES:
         raise Reject(
             f"the right side of the join has {other.nbytes} bytes, more than {JOIN_BYTES}: select what is needed of it first"

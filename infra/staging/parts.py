@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from functions.formats.format import Slice
+from functions.tables.concat import concat
 from functions.tables.sql import as_table
 from infra.runtime import task_code
 from infra.runtime.journal import Place, Written
@@ -51,7 +52,7 @@ class Gather(Work):
     def opened(self, place: Place, part: Slice, store: Any) -> Iterator[pa.Table]:
         """The rows of the part at ``place``."""
         tables = [_rows(store, *run) for run in self.runs[place[0]]]
-        yield pa.concat_tables(tables, promote_options="permissive")
+        yield concat(tables)
 
 
 def _rows(store: Any, piece: Written, first: int, count: int) -> pa.Table:

@@ -15,8 +15,10 @@ import httpx
 import msgspec
 import pytest
 
+from events.errors import Reject
 from events.types import PlanReady, PlanRequested, TaskExecuted, Wave
 from infra.config import Config
+from infra.demo.measurement_set import Observation, write
 from infra.runtime.lithops import SluiceExecutor
 from infra.runtime.planner_client import HttpPlanner
 from infra.runtime.task_code import code_hash
@@ -122,3 +124,27 @@ def test_plans_and_profiles_are_drawn(lake: Sluice, tmp_path: Path) -> None:
     assert len(told["runs"]) == 3
     assert "rows" in call("profile", "")
     assert "there is no profile of 'nothing'" in call("profile", "nothing")
+
+
+def steps(path: Any) -> int:
+    return int(path.part.data["times"][1] - path.part.data["times"][0])
+
+
+def test_a_store_of_many_objects_is_planned_and_mapped_by_its_prefix(lake: Sluice, tmp_path: Path) -> None:
+    folder = write(tmp_path / "obs.ms", Observation(stations=4, times=12, channels=8))
+    with closing(lake.store()) as store:
+        for file in filter(Path.is_file, folder.rglob("*")):
+            store.write("lake", f"night/obs.ms/{file.relative_to(folder)}", file.read_bytes())
+    environment = {**os.environ, "SLUICE_DATA": str(lake.folder)}
+    command = [sys.executable, "-m", "infra.cli", "plan", "steps", "s3://lake/night/obs.ms/", "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (planned,) = json.loads(done.stdout)["objects"]
+    assert (planned["key"], planned["format"], planned["units"]) == ("night/obs.ms/", "measurementset", 12)
+    config, url = Config(data=str(lake.folder)), lake.endpoints["http"]
+    with SluiceExecutor(sluice=config, config={}, url=url, progress=False) as executor:
+        run = executor.map(steps, "s3://lake/night/obs.ms/", slices=3)
+        assert run.result() == [4, 4, 4]
+        assert run.plan.basis != "unplanned"
+        with pytest.raises(Reject, match="s3://lake/night/ is no store of many objects"):
+            executor.map(steps, "s3://lake/night/")
