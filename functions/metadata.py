@@ -11,6 +11,7 @@ from events.route import on
 from events.types import MetadataExtracted, ObjectIngested
 from functions.formats import by_name
 from functions.formats.source import Source
+from functions.planner.coverage import coverage
 
 
 @on("dev.sluice.object.ingested.v1")
@@ -27,7 +28,7 @@ def metadata(event: Event, data: ObjectIngested, objects: ObjectStore, settings:
     if index is not None:
         at = index_key(data.bucket, data.key, data.etag, data.sequence)
         objects.write(settings.bucket, at, index.encode(), content_type="application/vnd.msgpack")
-        described = {**described, "units": index.units, "unit": index.unit}
+        described = {**described, **coverage(index).metadata(), "units": index.units, "unit": index.unit}
     yield event.reply(
         MetadataExtracted(
             bucket=data.bucket,

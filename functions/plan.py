@@ -14,7 +14,8 @@ from events.ports import Catalog, Entry, ObjectStore, Profiles, Settings
 from events.route import on
 from events.types import PlannedObject, PlanReady, PlanRequested, Wave
 from functions.planner.choice import weights
-from functions.planner.dataset import entries, share_out, units
+from functions.planner.coverage import Coverage
+from functions.planner.dataset import cut, entries, share_out
 from functions.planner.decide import Decision, Prices, decide
 from functions.planner.explain import explain
 from functions.planner.grid import Load, configurations
@@ -29,13 +30,13 @@ def plan(
     """Plan from the task's profile, else from the waves the request brings, else say that nothing is known yet."""
     _check(data)
     found = entries(data, catalog)
-    cuts = [units(entry, objects, settings.bucket) for entry in found]
+    cuts = [cut(entry, objects, settings.bucket) for entry in found]
     format = _main_format(found)
     history = find(profiles, data.task, data.code, format, data.backend, data.image)
     learned = history.waves if history else []
     basis = "profile" if learned else "probe" if data.measured else "none"
     runs: list[list[Wave]] = [data.measured, *learned] if data.measured else learned
-    load = _load(data, settings, found, cuts)
+    load = _load(data, settings, cuts)
     prices = Prices(settings.price_per_gb_s, settings.price_per_request, data.before_cost)
     decision = decide(runs, load, prices, objective=data.objective, deadline=data.deadline_s)
     if decision.time is None:
@@ -62,25 +63,24 @@ def _main_format(found: list[Entry]) -> str:
     return volume.most_common(1)[0][0]
 
 
-def _load(data: PlanRequested, settings: Settings, found: list[Entry], cuts: list[int]) -> Load:
-    """The configurations that the request leaves open."""
+def _load(data: PlanRequested, settings: Settings, cuts: list[Coverage]) -> Load:
+    """The configurations that the request leaves open, for the part of the data set that is left."""
     sizes = list(data.sizes or settings.workers)
     if not sizes:
         raise Reject("no worker size is configured: name some in sluice.planner.memory_mb, or in the request's sizes")
     if data.memory_mb:  # the size itself, or the nearest as if it had that memory
         nearest = min(sizes, key=lambda size: abs(size.memory_mb - data.memory_mb))
         sizes = [msgspec.structs.replace(nearest, memory_mb=data.memory_mb)]
-    volume = sum(entry.size for entry in found)
-    unit_bytes = max(entry.size / cut for entry, cut in zip(found, cuts, strict=True))
+    volume, units = sum(one.bytes for one in cuts), sum(one.units for one in cuts)
     return configurations(
         sizes,
         volume=max(1, int(volume * (1 - data.done))),
-        units=sum(cuts),
-        objects=1 if data.measured else len(found),
-        unit_bytes=unit_bytes,
+        units=max(1, int(units * (1 - data.done))),
+        objects=1 if data.measured else len(cuts),
+        unit_bytes=max(one.largest for one in cuts),
         cores=settings.cores if data.cores is None else data.cores,
         workers=data.workers,
-        slices=min(data.slices, sum(cuts)),
+        slices=min(data.slices, units),
         before_s=data.before_s,
     )
 

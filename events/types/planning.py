@@ -39,8 +39,9 @@ class Wave(Data, frozen=True, kw_only=True):
 
     ``seconds`` is the wall time from submission to the last result, ``start`` what passed of it before the first worker began
     its first slice, ``wait_s`` how much later than that first one the others began. ``read_s`` is time in the object store,
-    ``compute_s`` the rest of the wall time of the calls. ``slice_bytes`` is the largest slice's size; ``base_mb`` a worker's
-    memory before its first slice. A wave with ``failed`` calls teaches no duration; ``out_of_memory`` of them died of theirs.
+    ``compute_s`` the rest of the wall time of the calls. ``bytes`` is what the slices cover, at least one a unit;
+    ``slice_bytes`` the largest slice's, or that of the smallest that memory did not suffice for; ``base_mb`` a worker's memory
+    before its first slice. A wave with ``failed`` calls teaches no duration; ``out_of_memory`` of them died of theirs.
     """
 
     workers: Positive

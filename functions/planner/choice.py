@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,11 @@ from functions.planner.grid import Vector
 
 OBJECTIVES = ("time", "cost", "balanced")
 #: What a weighted objective looks like.
-WEIGHTS = re.compile(r"time=(\d+(?:\.\d+)?),cost=(\d+(?:\.\d+)?)")
+WEIGHTS = re.compile(r"time=(\d+(?:\.\d*)?(?:e[+-]?\d+)?),cost=(\d+(?:\.\d*)?(?:e[+-]?\d+)?)", re.ASCII | re.IGNORECASE)
 #: A configuration this close to the best in the one respect may win by the other: no hundred workers for a millisecond.
 TIE = 0.01
+#: And one this close to the best wins by fewer slices: whoever runs the map makes, sends and hears of each.
+SAME = 0.003
 
 
 def front(time: Vector, cost: Vector) -> NDArray[np.intp]:
@@ -33,25 +35,30 @@ def weights(objective: str) -> tuple[float, float] | None:
     if objective in OBJECTIVES:
         return None
     told = WEIGHTS.fullmatch(objective.replace(" ", ""))
-    if told is None or not float(told[1]) + float(told[2]):
+    time, cost = (float(told[1]), float(told[2])) if told else (0.0, 0.0)
+    largest = max(time, cost)
+    if not 0 < largest < inf:
         raise Reject(
             f"no objective is called {objective!r}; there are {', '.join(OBJECTIVES)}, and weights such as time=3,cost=1"
         )
-    return float(told[1]), float(told[2])
+    return time / largest, cost / largest  # only their ratio counts, and so no product of them can overflow
 
 
-def choose(time: Vector, cost: Vector, objective: str) -> int:
-    """The index of the best configuration.
+def choose(time: Vector, cost: Vector, slices: Vector, objective: str) -> int:
+    """The index of the best configuration; among those that are nearly as good, one with few ``slices``.
 
     ``balanced`` is the least distance to the origin of (time / best time, cost / best cost): in raw units the plane's
     larger numbers would always win, which degenerates to the cheapest plan. Weights stretch the two axes.
     """
     weighed = weights(objective)
     if weighed is not None:
-        return int(np.argmin(np.hypot(weighed[0] * time / time.min(), weighed[1] * _relative(cost))))
+        value = np.hypot(weighed[0] * time / time.min(), weighed[1] * _relative(cost))
+        close = np.flatnonzero(value <= value.min() * (1 + SAME))
+        return int(close[np.lexsort((value[close], slices[close]))[0]])
     first, second = (time, cost) if objective == "time" else (cost, time)
-    close: NDArray[Any] = first <= first.min() * (1 + TIE)
-    return int(np.flatnonzero(close)[np.lexsort((first[close], second[close]))[0]])
+    close = np.flatnonzero(first <= first.min() * (1 + TIE))
+    close = close[second[close] <= second[close].min() * (1 + SAME)]
+    return int(close[np.lexsort((first[close], second[close], slices[close]))[0]])
 
 
 def _relative(cost: Vector) -> Vector:

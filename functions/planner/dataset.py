@@ -10,6 +10,7 @@ from events.errors import Reject
 from events.ports import Catalog, Entry, NotFound, ObjectStore, Query
 from events.types import PlannedObject, PlanRequested
 from functions.formats.format import decode_index
+from functions.planner.coverage import Coverage, even, kept
 
 #: Most objects one plan covers: a plan names each of them.
 MOST = 10_000
@@ -34,28 +35,29 @@ def split_address(address: str) -> tuple[str, str]:
     return bucket, key
 
 
-def units(entry: Entry, objects: ObjectStore, bucket: str) -> int:
-    """How many slices the object can be cut into. ``bucket`` is the lake's own. Raises ``Reject`` for one without an index."""
+def cut(entry: Entry, objects: ObjectStore, bucket: str) -> Coverage:
+    """How the object can be cut. ``bucket`` is the lake's own. Raises ``Reject`` for one without an index."""
     if not entry.index:
         what = f"s3://{entry.bucket}/{entry.key} (format {entry.format or 'unknown'})"
         raise Reject(f"{what} has no slice index, so it cannot be handed out to workers: its format is not one that is cut")
-    told = entry.metadata.get("units")
-    if isinstance(told, int) and not isinstance(told, bool):
-        return max(told, 1)
+    known = kept(entry.metadata, entry.size)
+    if known is not None:
+        return known
     try:
         info = objects.head(bucket, entry.index)
-        return max(decode_index(objects.read(bucket, entry.index, 0, info.size)).units, 1)
+        units = decode_index(objects.read(bucket, entry.index, 0, info.size)).units
     except NotFound as error:
         what = f"the slice index of s3://{entry.bucket}/{entry.key} is missing (s3://{bucket}/{entry.index})"
         raise Reject(f"{what}: upload the object again") from error
+    return even(units, entry.size)
 
 
-def share_out(found: Sequence[Entry], cuts: Sequence[int], slices: int) -> list[PlannedObject]:
-    """``slices`` over the objects by their sizes: at least one each, never more than an object's ``cuts``."""
-    volume = sum(entry.size for entry in found) or 1
+def share_out(found: Sequence[Entry], cuts: Sequence[Coverage], slices: int) -> list[PlannedObject]:
+    """``slices`` over the objects by what is read of them: at least one each, never more than an object's units."""
+    volume = sum(one.bytes for one in cuts) or 1
     parts = []
-    for entry, most in zip(found, cuts, strict=True):
-        count = max(1, min(most, round(slices * entry.size / volume)))
+    for entry, one in zip(found, cuts, strict=True):
+        count = max(1, min(one.units, round(slices * one.bytes / volume)))
         parts.append(
             PlannedObject(
                 bucket=entry.bucket,
@@ -64,7 +66,7 @@ def share_out(found: Sequence[Entry], cuts: Sequence[int], slices: int) -> list[
                 size=entry.size,
                 format=entry.format,
                 slices=count,
-                units=most,
+                units=one.units,
                 index=entry.index,
             )
         )

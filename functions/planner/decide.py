@@ -84,7 +84,7 @@ def decide(
         nearest = int(allowed[np.argmax(odds) if odds.max() > HOPELESS else np.argmin(known.time[allowed])])
         late = np.setdiff1d(allowed, sure if len(sure) else [nearest])
         allowed = sure if len(sure) else np.array([nearest])
-    best = int(allowed[choose(known.time[allowed], known.cost[allowed], objective)])
+    best = int(allowed[choose(known.time[allowed], known.cost[allowed], load.slices[allowed], objective)])
     usable = np.flatnonzero(fits)
     line = usable[front(known.time[usable], known.cost[usable])]
     told = line[np.unique(np.linspace(0, len(line) - 1, min(FRONT, len(line))).round().astype(int))]
@@ -152,7 +152,8 @@ def _scaled(load: Load, known: _Predicted, usable: NDArray[np.intp], objective: 
     ends = []
     for end in (size.min(), size.max()):
         those = usable[size == end]
-        ends.append(known.choice(load, int(those[choose(known.time[those], known.cost[those], objective)])))
+        best = choose(known.time[those], known.cost[those], load.slices[those], objective)
+        ends.append(known.choice(load, int(those[best])))
     return ends[0], ends[1]
 
 

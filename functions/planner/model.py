@@ -125,10 +125,9 @@ def learn(runs: Sequence[Sequence[Wave]], grid: Load | None = None) -> Model | N
 
     ``grid`` are the configurations that it is for; else those of the waves.
     """
+    runs = [[wave for wave in waves if _tells(wave)] for waves in runs]
     runs = runs[: unchanged(runs)]
-    aged = [
-        (wave, 0.5 ** (age / HALF_LIFE)) for age, waves in enumerate(runs) for wave in waves if wave.seconds > 0 and wave.slices
-    ]
+    aged = [(wave, 0.5 ** (age / HALF_LIFE)) for age, waves in enumerate(runs) for wave in waves]
     lasting = [(wave, weight) for wave, weight in aged if not wave.failed][:NEWEST]
     if not lasting:
         return None
@@ -153,6 +152,11 @@ def learn(runs: Sequence[Sequence[Wave]], grid: Load | None = None) -> Model | N
         workers=(float(load.workers.min()), float(load.workers.max())),
         runs=len(runs),
     )
+
+
+def _tells(wave: Wave) -> bool:
+    """Whether a wave says how long so many bytes take, or of how many a worker died."""
+    return wave.seconds > 0 and bool((wave.slices and wave.bytes) or (wave.out_of_memory and wave.slice_bytes))
 
 
 def _time_centre(known: Phases) -> Vector:

@@ -13,6 +13,9 @@ from functions.planner.squares import non_negative
 
 #: How little a curve of three slice sizes is believed: noise of a tenth looks like one.
 CURVE_PULL, FIXED_PULL = 0.5, 0.001
+#: Seconds that opening a slice and telling of its result are believed to take before runs of several sizes tell, at most half
+#: of what a slice was seen to take.
+SLICE_S = 0.02
 #: Part of its work that the last worker is believed to be late by (see ``lateness``) before any run tells, as so many runs.
 LATE, LATE_RUNS = 0.15, 1.0
 
@@ -75,8 +78,8 @@ def measured_phases(waves: Sequence[Wave], weights: Vector, load: Load) -> Phase
     one, many = slowdown(load)
     threads = _threads(compute, column("cpu_s"), load.vcpus, weights)
     slow = (1 - threads) * one + threads * many
-    fixed, rate, crowd = _line(read / load.slices, size, size * load.workers, weights)
-    extra, speed, square = _line(compute / load.slices, size * slow, size * slow * load.slice_bytes / 1e9, weights)
+    fixed, rate, crowd = _line(read / load.slices, size, size * load.workers, weights, 0.0)
+    extra, speed, square = _line(compute / load.slices, size * slow, size * slow * load.slice_bytes / 1e9, weights, SLICE_S)
     return Phases(
         start=float(np.average(start, weights=weights)),
         slice=fixed + extra,
@@ -109,14 +112,18 @@ def _late(seconds: Vector, work: Vector, load: Load, weights: Vector) -> float:
     return float((LATE * LATE_RUNS + found @ weights[seen]) / (LATE_RUNS + weights[seen].sum()))
 
 
-def _line(values: Vector, size: Vector, square: Vector, weights: Vector) -> tuple[float, float, float]:
-    """Seconds of a slice as fixed + rate x size + curve x square, with relative errors, the straighter the better."""
+def _line(values: Vector, size: Vector, square: Vector, weights: Vector, believed: float) -> tuple[float, float, float]:
+    """Seconds of a slice as fixed + rate x size + curve x square, with relative errors, the straighter the better.
+
+    ``believed`` is what the fixed part is as long as the values do not tell.
+    """
     if not values.any():
         return 0.0, 0.0, 0.0
     values = np.maximum(values, 1e-9)
     rows = np.column_stack([np.ones(len(values)), size, square]) / values[:, None] * np.sqrt(weights)[:, None]
     scale = np.maximum(np.abs(rows).max(axis=0), 1e-30)
     pull = np.diag(np.sqrt([FIXED_PULL, 0.0, CURVE_PULL]))
-    found = non_negative(np.vstack([rows / scale, pull]), np.concatenate([np.sqrt(weights), np.zeros(3)]))
+    centre = np.array([min(believed, float(values.min()) / 2), 0.0, 0.0]) * scale
+    found = non_negative(np.vstack([rows / scale, pull]), np.concatenate([np.sqrt(weights), pull @ centre]))
     fixed, rate, curve = found / scale
     return float(fixed), float(rate), float(curve)

@@ -48,4 +48,4 @@ def analytic(task: Task, platform: Platform, objective: str, runs: int, random: 
     found, *_ = np.linalg.lstsq(shape(tried), took, rcond=None)
     time = np.maximum(shape(load) @ found, 1e-3)
     cost = time * load.workers * load.memory_mb
-    return load[np.array([choose(time, cost, objective)])]
+    return load[np.array([choose(time, cost, load.slices, objective)])]

@@ -159,6 +159,7 @@ TASKS = [
     Task("stragglers", straggle=0.5, noise=0.15),
     Task("small", volume=0.05, units=400, start=0.5),
     Task("large", volume=500, units=20_000, compute=40, bandwidth=20),
+    Task("rows", volume=1, units=10_000_000, per_slice=0.03),
 ]
 
 

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from functions.formats.format import Slice
+from functions.planner.coverage import volume
 from infra.runtime.journal import Outcome, Place
 
 
@@ -22,7 +23,7 @@ class Board:
         self.parts: dict[Place, Slice] = {(number,): part for number, part in enumerate(slices)}
         self.outcomes: dict[Place, Outcome] = {}
         self._order: list[Place] = list(self.parts)
-        self._bytes, self._answered = sum(part.bytes for part in slices), 0
+        self._bytes, self._answered = sum(map(volume, slices)), 0
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -41,7 +42,7 @@ class Board:
 
     @property
     def share(self) -> float:
-        """How much is answered, by bytes: 0 to 1."""
+        """How much is answered, by volume: 0 to 1."""
         return self._answered / self._bytes if self._bytes else 0.0
 
     def waits(self, place: Place) -> bool:
@@ -51,11 +52,11 @@ class Board:
     def answer(self, place: Place, outcome: Outcome) -> None:
         """It is answered."""
         self.outcomes[place] = outcome
-        self._answered += self.parts[place].bytes
+        self._answered += volume(self.parts[place])
 
     def replace(self, place: Place, pieces: Sequence[Slice]) -> list[Place]:
         """Put the pieces of a slice in its place; their places."""
-        self._bytes += sum(piece.bytes for piece in pieces) - self.parts.pop(place).bytes
+        self._bytes += sum(map(volume, pieces)) - volume(self.parts.pop(place))
         made = {(*place, number): piece for number, piece in enumerate(pieces)}
         self.parts |= made
         self._order = []

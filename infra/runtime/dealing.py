@@ -8,6 +8,7 @@ from itertools import accumulate
 
 from functions.formats import by_name
 from functions.formats.format import Index, Slice
+from functions.planner.coverage import volume
 from infra.runtime.journal import Place
 
 Placed = tuple[Place, Slice]
@@ -23,11 +24,11 @@ def partition(placed: Sequence[Placed], workers: int, most: int = 0) -> list[lis
     wanted = max(workers, -(-len(placed) // most) if most else 0)
     loads = [(0, worker) for worker in range(max(1, min(wanted, len(placed))))]
     parts: list[list[Placed]] = [[] for _ in loads]
-    for one in sorted(placed, key=lambda one: (-one[1].bytes, one[0])):
+    for one in sorted(placed, key=lambda one: (-volume(one[1]), one[0])):
         load, worker = heapq.heappop(loads)
         parts[worker].append(one)
         if not most or len(parts[worker]) < most:
-            heapq.heappush(loads, (load + max(one[1].bytes, 1), worker))
+            heapq.heappush(loads, (load + volume(one[1]), worker))
     return [sorted(part, key=lambda one: one[0]) for part in parts]
 
 

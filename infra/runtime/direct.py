@@ -9,6 +9,7 @@ from events.ports import Entry, NotFound, ObjectStore, Query
 from functions.formats import sniff
 from functions.formats.format import Index
 from functions.formats.source import Source
+from functions.planner.coverage import coverage
 
 HEAD = 1 << 16
 
@@ -39,7 +40,7 @@ class DirectCatalog:
         index = known.index(source, scan)
         if index is not None:
             self.indexes[bucket, key, info.etag] = index
-            metadata = {**metadata, "units": index.units}
+            metadata = {**metadata, **coverage(index).metadata()}
         place = "in memory" if index is not None else ""
         return Entry(bucket=bucket, key=key, etag=info.etag, size=info.size, format=known.name, metadata=metadata, index=place)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from events.types import PlanReady, Wave, WorkerRan
 from functions.formats.format import Slice
+from functions.planner.coverage import volume
 from infra.runtime.dealing import Placed
 from infra.runtime.journal import Began, Measured, Outcome, Place
 
@@ -40,13 +41,16 @@ class Worker:
 
 @dataclass
 class Submitted:
-    """A wave: its plan, its workers, and when they were asked for (seconds since the epoch)."""
+    """A wave: its plan, its workers, and when they were asked for (seconds since the epoch).
+
+    ``dead`` are the volumes of those slices that memory did not suffice for.
+    """
 
     plan: PlanReady
     workers: list[Worker]
     at: float
     failed: int = 0
-    out_of_memory: int = 0
+    dead: list[int] = field(default_factory=list)
 
     def silent(self, seconds: float) -> bool:
         """Whether some have not begun, though for so long no other has been at work that they might have to wait for."""
@@ -58,7 +62,7 @@ class Submitted:
 def waves(
     submitted: Sequence[Submitted], outcomes: Mapping[Place, Outcome], parts: Mapping[Place, int], cores: float
 ) -> list[Wave]:
-    """The statistics of each wave that answered or failed something. ``parts`` are the sizes of the slices in bytes.
+    """The statistics of each wave that answered or failed something. ``parts`` are the volumes of the slices.
 
     A probe's workers have slices of several sizes on purpose: those of one size are told apart from the others, since what they
     show together is lost in a sum. What failed is told with the first.
@@ -80,9 +84,9 @@ def _by_size(wave: Submitted) -> list[Submitted]:
         return [wave]
     alike: dict[int, list[Worker]] = {}
     for worker in wave.workers:
-        alike.setdefault(sum(part.bytes for _, part in worker.part).bit_length(), []).append(worker)
+        alike.setdefault(sum(volume(part) for _, part in worker.part).bit_length(), []).append(worker)
     first, *others = [replace(wave, workers=workers) for workers in alike.values() or [[]]]
-    return [first, *(replace(other, failed=0, out_of_memory=0) for other in others)]
+    return [first, *(replace(other, failed=0, dead=[]) for other in others)]
 
 
 def _wave(wave: Submitted, taken: Sequence[Outcome], parts: Mapping[Place, int], cores: float) -> Wave:
@@ -108,12 +112,13 @@ def _wave(wave: Submitted, taken: Sequence[Outcome], parts: Mapping[Place, int],
         compute_s=total("compute_s"),
         cpu_s=total("cpu_s"),
         bytes_read=total("bytes_read"),
-        slice_bytes=max((parts[one.place] for one in taken), default=0),
+        # Where memory did not suffice, that is all a wave teaches, and of this size it did not.
+        slice_bytes=min(wave.dead) if wave.dead else max((parts[one.place] for one in taken), default=0),
         peak_mb=max((one.peak_mb for one in measured), default=0.0),
         base_mb=max((entry.base_mb for entry in begun), default=0.0),
         cold=sum(_cold(worker) for worker in wave.workers),
         failed=wave.failed,
-        out_of_memory=wave.out_of_memory,
+        out_of_memory=len(wave.dead),
     )
 
 
@@ -135,7 +140,7 @@ def _ran(number: int, wave: Submitted, worker: Worker, taken: Sequence[Outcome],
         memory_mb=wave.plan.memory_mb,
         vcpus=wave.plan.vcpus,
         slices=len(taken),
-        bytes=sum(part.bytes for place, part in worker.part if place in places),
+        bytes=sum(volume(part) for place, part in worker.part if place in places),
         wait_s=max(worker.began.at - wave.at, 0.0) if worker.began else 0.0,
         peak_mb=max((one.peak_mb for one in measured), default=0.0),
         retries=sum(tried[place] > 1 and number > 0 for place in places),

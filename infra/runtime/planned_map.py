@@ -17,6 +17,7 @@ import msgspec
 from events.event import now
 from events.types import PlanReady, PlanRequested, TaskExecuted
 from functions.formats.format import Slice
+from functions.planner.coverage import volume
 from functions.planner.probe import probe_parts
 from infra.runtime import measure
 from infra.runtime.board import Board
@@ -217,17 +218,18 @@ class PlannedMap:
             self._failing(worker, place, entry.raised(), entry)
             return None
         self._board.answer(place, entry)
-        self._paces.add(self._board.parts[place].bytes, entry.measured.ended - entry.measured.started)
+        self._paces.add(volume(self._board.parts[place]), entry.measured.ended - entry.measured.started)
         return place
 
     def _failing(self, worker: Worker, place: Place, error: BaseException, outcome: Outcome) -> None:
         """Give the slice to another worker, cut it where memory did not suffice, or let the map fail."""
+        size = volume(self._board.parts[place])
         if isinstance(error, MemoryError) and not killed(error):
-            self._waves[worker.wave].out_of_memory += 1
+            self._waves[worker.wave].dead.append(size)
             if self._shrink(place):
                 return
         elif isinstance(error, MemoryError) and self._tried[place] >= TRIES and self._shrink(place):
-            self._waves[worker.wave].out_of_memory += 1
+            self._waves[worker.wave].dead.append(size)
             return
         if isinstance(error, FINAL) or self._tried[place] >= TRIES:
             which = f"in slice {self._board.order.index(place)} of {len(self._board)}"
@@ -268,7 +270,7 @@ class PlannedMap:
             if free <= 0 or worker.began is None:
                 continue
             waited = time.time() - worker.sign
-            if self._paces.late(waited, next(iter(worker.open.values())).bytes, prior):
+            if self._paces.late(waited, volume(next(iter(worker.open.values()))), prior):
                 left = list(filter(self._board.waits, worker.open))
                 self._again += [place for place in left if place not in self._doubled]
                 self._doubled.update(left)
@@ -346,7 +348,7 @@ class PlannedMap:
         return seconds_left(self._board.share, time.time() - self._began, self.plan.time_s.value if self.plan.time_s else None)
 
     def _measured(self) -> list[Any]:
-        sizes = {place: part.bytes for place, part in self._board.parts.items()}
+        sizes = {place: volume(part) for place, part in self._board.parts.items()}
         return measure.waves(self._waves, self._board.outcomes, sizes, self._executor.cores)
 
     # The end.

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from events.errors import Reject
 from events.types import Choice, Wave, WorkerSize
+from functions.planner.choice import choose, weights
 from functions.planner.decide import Prices, decide
-from functions.planner.grid import Load, Vector, configurations, ladder
+from functions.planner.grid import EACH, LARGE, MOST, USUAL, Load, Vector, configurations, ladder, load_of
 from functions.planner.model import learn
+from functions.planner.phases import SLICE_S, measured_phases
 
 PRICES = Prices(1.6667e-5, 2e-7)
 SIZES = (512, 1024, 1769, 3538, 7076)
@@ -113,7 +116,7 @@ TASKS = {
 def test_regret_is_small_after_three_runs(objective: str, sizes: list[WorkerSize], cores: float) -> None:
     regrets = []
     for task in TASKS.values():
-        for seed in range(3):
+        for seed in range(6):
             history = experience(task, sizes, np.random.default_rng(seed), 3, cores)
             load = grid(sizes, 2.0, cores)
             decision = decide(history, load, PRICES, objective=objective)
@@ -200,7 +203,7 @@ def test_no_worker_is_large_enough_is_said() -> None:
     hungry = Wave(workers=1, slices=1, bytes=10**8, seconds=10, peak_mb=5000, base_mb=4000, slice_bytes=10**8)
     decision = decide([[hungry]], grid([WorkerSize(memory_mb=512, max_workers=4)], 1.0), PRICES)
     assert not decision.fits
-    assert decision.choice.slices == 4096
+    assert decision.choice.slices == 4 * EACH, "the smallest slices are the nearest to fitting"
 
 
 def test_without_a_history_nothing_is_predicted() -> None:
@@ -268,3 +271,85 @@ def test_a_worker_that_died_of_its_memory_is_not_tried_again() -> None:
     again = decide([[dead]], configurations(sizes, volume=10**9, units=1), PRICES)
     assert again.time is None
     assert again.choice.memory_mb == 4096
+
+
+def waves(runs: int, workers: int, gigabytes: float) -> list[list[Wave]]:
+    """Runs of a task that computes 40 s a GB."""
+    size = int(gigabytes * 1e9)
+    alike = Wave(
+        workers=workers, slices=4 * workers, bytes=size, seconds=1, memory_mb=2048, start_s=2, read_s=5 * gigabytes,
+        compute_s=40 * gigabytes, cpu_s=40 * gigabytes, peak_mb=500, base_mb=100, slice_bytes=size // (4 * workers),
+    )  # fmt: skip
+    took = [2 + 45 * gigabytes / workers + number / 9 for number in range(runs)]
+    return [[msgspec.structs.replace(alike, seconds=seconds)] for seconds in took]
+
+
+@pytest.mark.parametrize("objective", ["time", "cost", "balanced"])
+@pytest.mark.parametrize("runs", [0, 1, 3, 8])
+@pytest.mark.parametrize(
+    ("gigabytes", "units", "workers"), [(1, 10**7, 2), (100, 10**8, 2), (100, 10**8, 1000), (1, 4 * 10**6, 64)]
+)
+def test_an_array_of_millions_of_rows_is_not_cut_into_millions_of_slices(
+    objective: str, runs: int, gigabytes: float, units: int, workers: int
+) -> None:
+    sizes = [WorkerSize(memory_mb=mb, max_workers=workers) for mb in (1024, 2048, 4096)]
+    load = configurations(sizes, volume=int(gigabytes * 1e9), units=units)
+    assert load.slices.max() <= min(max(64 * workers, gigabytes * 1e9 / USUAL), MOST)
+    decision = decide(waves(runs, min(workers, 32), gigabytes / 10), load, PRICES, objective=objective)
+    assert decision.choice.slices <= max(64 * decision.choice.workers, gigabytes * 1e9 / USUAL)
+
+
+def test_a_petabyte_is_cut_into_slices_that_fit_in_workers_and_many_objects_into_one_each() -> None:
+    size = [WorkerSize(memory_mb=4096, max_workers=10_000)]
+    assert configurations(size, volume=10**15, units=10**9).slice_bytes.min() == pytest.approx(LARGE, rel=0.01)
+    assert configurations(size, volume=10**6, units=9000, objects=9000).slices.max() == 9000
+    assert configurations(size, volume=1000, units=1000).slices.max() == 1000, "a worker each, if somebody wants that"
+    assert configurations(size, volume=10**9, units=10**7, slices=10**6).slices.max() == 10**6, "who says how many, gets them"
+
+
+def test_of_two_plans_that_are_as_good_the_one_with_fewer_slices_is_chosen() -> None:
+    same, slices = np.array([5.0, 5.0, 5.0]), np.array([4000.0, 4.0, 400.0])
+    assert [choose(same, same, slices, objective) for objective in ("time", "cost", "balanced", "time=3,cost=1")] == [1] * 4
+    time = np.array([5.0, 5.01, 5.2])
+    assert [choose(time, same, slices, objective) for objective in ("time", "balanced")] == [1, 1]
+
+
+def test_a_slice_costs_something_before_runs_of_several_sizes_tell_how_much() -> None:
+    one = Wave(workers=1, slices=4, bytes=10**8, seconds=9, compute_s=8, start_s=1, peak_mb=300, slice_bytes=25 * 10**6)
+    assert measured_phases([one], np.ones(1), load_of([one])).slice == pytest.approx(SLICE_S, rel=0.1)
+    other = Wave(workers=1, slices=16, bytes=10**8, seconds=33, compute_s=32, start_s=1, peak_mb=300, slice_bytes=6 * 10**6)
+    assert measured_phases([one, other], np.ones(2), load_of([one, other])).slice == pytest.approx(2, rel=0.1)
+    brief = msgspec.structs.replace(one, compute_s=0.008, seconds=1.008)
+    assert measured_phases([brief], np.ones(1), load_of([brief])).slice < 0.0011, "no more than half of what one took"
+
+
+def test_the_largest_slice_has_the_largest_unit() -> None:
+    size = [WorkerSize(memory_mb=2048, max_workers=64)]
+    one = configurations(size, volume=1000, units=101, unit_bytes=900)
+    assert one.slice_bytes[one.slices == 64][0] == pytest.approx(901), "and one of the others"
+    assert configurations(size, volume=1000, units=101, unit_bytes=900, slices=101).slice_bytes.max() == 900
+    even = configurations(size, volume=300, units=3)
+    assert even.slice_bytes[even.slices == 2][0] == 200, "of three units one slice has two"
+
+
+def test_waves_that_read_nothing_teach_no_rate() -> None:
+    nothing = Wave(workers=1, slices=1, bytes=0, seconds=5, compute_s=5)
+    assert learn([[nothing]]) is None
+    load = configurations([WorkerSize(memory_mb=2048)], volume=10**9, units=10)
+    known, mixed = (decide([*more, *waves(1, 1, 0.1)], load, PRICES).time for more in ([], [[nothing]]))
+    assert known is not None
+    assert mixed is not None
+    assert mixed.value == pytest.approx(known.value, rel=0.05)
+
+
+@pytest.mark.parametrize("text", ["time=1e9,cost=1", "time=1E+9, cost=1", "time=1000000000,cost=1.", "time=2e300,cost=2e291"])
+def test_weights_may_have_exponents(text: str) -> None:
+    assert weights(text) == pytest.approx((1, 1e-9))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "fun", "time=1e999,cost=1", "time=0,cost=0", "time=-1,cost=1", "time=nan,cost=1", "time=1,cost=٣"]
+)
+def test_what_is_no_objective_is_refused(text: str) -> None:
+    with pytest.raises(Reject, match="no objective is called"):
+        weights(text)
