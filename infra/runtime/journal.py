@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from infra.runtime.memory import memory_mb
+
 Place = tuple[int, ...]
 #: Objects of a journal that are read at once.
 READERS = 16
@@ -43,7 +45,8 @@ class Measured:
     """What a worker measured of one slice. Times are seconds (two since the epoch), memory is MB (10^6 bytes).
 
     ``read_s`` and ``write_s`` were spent in the object store, ``compute_s`` is the rest. ``disk_read`` and ``disk_written`` are
-    the bytes that the process moved from and to disks (``/proc/self/io``), ``peak_mb`` is its peak of resident memory so far.
+    the bytes that the process moved from and to disks (``/proc/self/io``), ``peak_mb`` is its peak of resident memory so far,
+    with its children's.
     """
 
     started: float = 0.0
@@ -198,12 +201,3 @@ def _ticks(pid: int) -> int:
     except OSError:
         return -1
     return -1 if fields[0] == "Z" else int(fields[19])
-
-
-def memory_mb(field: str) -> float:
-    """``VmRSS`` (resident now) or ``VmHWM`` (its peak) of this process; 0 where the system does not tell."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(f"{field}:")), 0.0)

@@ -22,7 +22,8 @@ import msgspec
 from events.ports import ObjectInfo, ObjectStore
 from functions.formats.format import Slice
 from infra.objects.s3 import S3Store
-from infra.runtime.journal import Journal, Measured, Outcome, Place, Written, began, memory_mb
+from infra.runtime.journal import Journal, Measured, Outcome, Place, Written, began
+from infra.runtime.memory import Watch
 from infra.runtime.results import Target
 
 #: How a worker learns where the objects are: the names that override ``sluice.objects`` in the configuration.
@@ -129,14 +130,14 @@ class Work:
         ``storage`` is Lithops' own, which it hands to a parameter of this name.
         """
         sys.path.extend(entry for entry in self.path if entry not in sys.path)
-        with Journal(storage, *self.journal).writer(worker, every) as journal:
+        with Journal(storage, *self.journal).writer(worker, every) as journal, Watch() as memory:
             journal.tell(began(worker))
             slices = msgspec.json.decode(part, type=list[tuple[Place, Slice]])
             function = self._loaded()
             store = S3Store(**{name: os.environ.get(variable, "") for name, variable in ENVIRONMENT.items()})
             with closing(store):
                 for place, one in slices:
-                    journal.tell(self._measured(function, worker, place, one, MeteredStore(store)))
+                    journal.tell(self._measured(function, worker, place, one, MeteredStore(store), memory))
         return len(slices)
 
     def opened(self, place: Place, part: Slice, store: MeteredStore) -> AbstractContextManager[Any]:
@@ -155,7 +156,7 @@ class Work:
 
             return fails
 
-    def _measured(self, function: Any, worker: int, place: Place, part: Slice, store: MeteredStore) -> Outcome:
+    def _measured(self, function: Any, worker: int, place: Place, part: Slice, store: MeteredStore, memory: Watch) -> Outcome:
         started, clock, cpu, disk = time.time(), time.perf_counter(), cpu_seconds(), disk_bytes()
         outcome = self._one(function, worker, place, part, store)
         wall, moved = time.perf_counter() - clock, disk_bytes()
@@ -170,7 +171,7 @@ class Work:
             bytes_written=store.bytes_written,
             disk_read=moved[0] - disk[0],
             disk_written=moved[1] - disk[1],
-            peak_mb=memory_mb("VmHWM"),
+            peak_mb=memory.peak_mb(),
         )
         return outcome
 

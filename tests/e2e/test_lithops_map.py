@@ -183,6 +183,28 @@ def test_a_map_probes_learns_and_is_planned_from_its_profile(executor: SluiceExe
     assert len(profiles.documents[key]["runs"]) == 2
 
 
+def runs_a_program(table: Any) -> int:
+    import subprocess
+    import sys
+
+    program = "import time; taken = bytearray(300_000_000); time.sleep(0.3)"
+    subprocess.run([sys.executable, "-S", "-c", program], check=True)
+    return int(table.num_rows)
+
+
+def test_the_memory_of_programs_that_a_task_runs_is_planned_for(executor: SluiceExecutor) -> None:
+    first = executor.map(runs_a_program, "s3://data/one.csv", slices=2, memory=512)
+    assert sum(first.result()) == ROWS
+    assert first.statistics is not None
+    for wave in first.statistics.waves:
+        assert wave.peak_mb >= 300 + wave.base_mb
+    second = executor.map(runs_a_program, "s3://data/one.csv", slices=2)
+    assert second.plan.peak_mb is not None
+    assert second.plan.peak_mb.value >= 350
+    assert second.plan.memory_mb >= second.plan.peak_mb.high
+    second.wait()
+
+
 def test_results_stand_in_the_order_of_slices_and_objects(executor: SluiceExecutor) -> None:
     def first_row(table: Any) -> int:
         return int(table.column("a")[0].as_py())
