@@ -107,6 +107,7 @@ def _ready(
         bytes=sum(part.size for part in parts),
         objects=parts,
         feasible=decision.fits and decision.in_time,
+        sure=decision.fits and decision.surely,
         time_s=decision.time,
         cost=decision.cost,
         peak_mb=decision.peak,

@@ -216,8 +216,9 @@ class PlanReady(Data, frozen=True, kw_only=True):
     ``unplanned`` (no planner answered; a map ran all the same).
 
     Without a basis nothing is predicted, and whoever runs the plan should measure a first wave and ask again. ``feasible``
-    is false when no configuration keeps the deadline or the memory; the plan is then the best there is. Cost is in the unit
-    of the configured prices.
+    is false when no configuration keeps the deadline by the upper bound of its time, or the memory; the plan is then the best
+    there is. Without a basis it is false when no task could keep the deadline. ``sure`` says that 99 runs in 100 should keep it
+    (true without one, false without a basis for it). Cost is in the unit of the configured prices.
 
     ``probe`` are the slices of that first wave, one worker each: 1 is one of the planned slices, 4 a quarter of one, so that
     two or three sizes are measured. Otherwise slices are dealt out largest first to whichever worker has least, which gives
@@ -241,6 +242,7 @@ class PlanReady(Data, frozen=True, kw_only=True):
     image: str = ""
     runs: int = 0
     feasible: bool = True
+    sure: bool = True
     deadline_s: float | None = None
     time_s: Interval | None = None
     cost: Interval | None = None

@@ -15,6 +15,9 @@ from functions.planner.model import DEAD, GUESS_COPIES, GUESS_MB, Model, learn
 
 #: Standard deviations to the bounds shown (nine runs in ten between) and to the one that a deadline must clear.
 SHOWN, SURE = 1.645, 3.2
+#: Seconds within which no worker of any back end has begun and answered, and bytes a second that none has worked on: of a task
+#: that nobody has measured yet, what even this would not keep is known to be impossible.
+LEAST_S, MOST_BYTES_S = 0.05, 20e9
 #: So many standard deviations beyond the deadline, a configuration is not thought of as one that might keep it.
 HOPELESS = -2.0
 #: Most vCPUs that a plan without a basis asks for: its first wave has few workers, and the rest is planned by what it shows.
@@ -36,8 +39,9 @@ class Prices:
 class Decision:
     """The configuration chosen, what is expected of it, and whether it keeps every condition.
 
-    ``fits`` tells whether memory suffices; ``in_time`` whether the prediction keeps the deadline, ``surely`` whether 99 runs
-    in 100 would. Without a basis the predictions are ``None`` and the front is empty.
+    ``fits`` tells whether memory suffices; ``in_time`` whether the upper bound of the predicted time keeps the deadline,
+    ``surely`` whether 99 runs in 100 would. Without a basis the predictions are ``None``, the front is empty, and ``in_time``
+    tells whether there may be a task that keeps the deadline.
     """
 
     choice: Choice
@@ -68,7 +72,7 @@ def decide(
     """
     model = learn(runs, load)
     if model is None:
-        return _unmeasured(load, [wave for waves in runs for wave in waves if wave.out_of_memory])
+        return _unmeasured(load, [wave for waves in runs for wave in waves if wave.out_of_memory], deadline)
     need = model.need_mb(load)
     fits = need <= load.memory_mb
     tight = not fits.any()
@@ -95,9 +99,10 @@ def decide(
         _discarded("beaten", load, known, np.setdiff1d(allowed, np.append(line, best)), _distance(known, best)),
     ]
     peak = float(model.peak_mb(load)[best])
+    time = _interval(float(known.time[best]), float(known.doubt[best]))
     return Decision(
         choice=known.choice(load, best),
-        time=_interval(float(known.time[best]), float(known.doubt[best])),
+        time=time,
         cost=_interval(float(known.cost[best]), float(model.busy_doubt(load[np.array([best])])[0])),
         peak=Interval(value=peak, low=max(2 * peak - float(need[best]), 0.0), high=float(need[best])),
         front=tuple(known.choice(load, int(index)) for index in told),
@@ -105,7 +110,7 @@ def decide(
         scale_out=small,
         scale_up=large,
         fits=not tight,
-        in_time=deadline is None or bool(known.time[best] <= deadline),
+        in_time=deadline is None or time.high <= deadline,
         surely=deadline is None or bool(upper[best] <= deadline),
     )
 
@@ -157,7 +162,7 @@ def _scaled(load: Load, known: _Predicted, usable: NDArray[np.intp], objective: 
     return ends[0], ends[1]
 
 
-def _unmeasured(load: Load, died: Sequence[Wave]) -> Decision:
+def _unmeasured(load: Load, died: Sequence[Wave], deadline: float | None) -> Decision:
     """Nothing is known: all cores, the smallest memory that a rule of thumb allows, and slices small enough to probe with."""
     need = GUESS_MB + GUESS_COPIES * load.slice_bytes / 1e6
     for wave in died:
@@ -166,11 +171,16 @@ def _unmeasured(load: Load, died: Sequence[Wave]) -> Decision:
     short = np.maximum(need / load.memory_mb, 1.0)
     useful = np.minimum(np.minimum(load.workers * load.vcpus, load.cores), FIRST)
     rounds = load.slices / load.workers
-    # Best first: memory, then cores in use, then no more workers than that takes, then about four slices each.
-    order = np.lexsort((load.memory_mb, np.abs(np.log2(rounds / 4)), load.workers, -useful, short))
+    least = load.before_s + LEAST_S + load.bytes / load.workers / MOST_BYTES_S
+    late = least > (np.inf if deadline is None else deadline)
+    # Best first: memory, then what may be in time (a size that is not deployed yet may not be), then cores in use, then no more
+    # workers than that takes, then about four slices each.
+    order = np.lexsort((load.memory_mb, np.abs(np.log2(rounds / 4)), load.workers, -useful, late, short))
     best = int(order[0])
     nothing = np.zeros(len(load))
-    return Decision(choice=_choice(load, best, nothing, nothing), fits=bool(fits[best]))
+    return Decision(
+        choice=_choice(load, best, nothing, nothing), fits=bool(fits[best]), in_time=not late[best], surely=deadline is None
+    )
 
 
 def _choice(load: Load, at: int, time: Vector, cost: Vector) -> Choice:

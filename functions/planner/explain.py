@@ -23,8 +23,10 @@ def explain(request: PlanRequested, decision: Decision, basis: str, runs: int) -
             f"{what}: nothing is known of {request.task!r} on such data yet, "
             f"so the first wave will be measured ({_sizes(request, decision)}) and the rest planned anew."
         )
-        if request.deadline_s is not None:
+        if request.deadline_s is not None and decision.in_time:
             text += " Whether the deadline can be kept is not known before."
+        elif request.deadline_s is not None:
+            text += f" The deadline of {request.deadline_s:g} s cannot be kept by any task: so long it takes to begin."
         return text if decision.fits else f"{text} {_memory(choice.memory_mb)}"
     source = f"{_count(runs, 'earlier run')}" if basis == "profile" else "the waves of this map measured so far"
     time, why = decision.time, WHY.get(request.objective, f"the best by {request.objective}")
@@ -63,8 +65,10 @@ def _others(decision: Decision) -> str:
 
 
 def _deadline(deadline: float, decision: Decision) -> str:
-    if not decision.in_time:
+    if decision.time is not None and decision.time.value > deadline:
         return f"The deadline of {deadline:g} s cannot be kept; this is the nearest."
+    if not decision.in_time:
+        return f"The deadline of {deadline:g} s cannot be kept for all that is known, only with luck; this is the nearest."
     if not decision.surely:
         return f"The deadline of {deadline:g} s is likely kept, but not sure to be."
     return f"The deadline of {deadline:g} s is kept."

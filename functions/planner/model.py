@@ -40,7 +40,7 @@ BUSY_DOUBT = np.array([0.3, 0.3, 0.3, 0.3, 0.15, 0.45, 0.45, 0.2])
 TIME_BELIEF = np.array([0, 0, 0, 0, 0.05, 0, 0.05, 0.05, 0, 0, 0])
 BUSY_BELIEF = np.array([0, 0, 0, 0, 0, 0.1, 0, 0])
 #: Relative doubt about the time for each doubling of the workers beyond those seen.
-FAR = 0.1
+FAR = 0.2
 
 
 def time_features(load: Load) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from events.errors import Reject
@@ -18,6 +19,7 @@ from functions.profile import profile
 SIZES = [WorkerSize(memory_mb=mb, vcpus=1, max_workers=8) for mb in (512, 2048)]
 SETTINGS = Settings(workers=SIZES, cores=8, price_per_gb_s=1e-5, price_per_request=1e-7)
 GIGABYTE = 10**9
+SLOW = WorkerSize(memory_mb=1024, vcpus=1, max_workers=8, deploy_s=60)
 
 
 class Ports:
@@ -121,6 +123,43 @@ def test_an_impossible_deadline_is_flagged(ports: Ports) -> None:
     assert not ready.feasible
     assert "cannot be kept" in ready.explanation
     assert ports.ask(objects=["s3://b/one.csv"], deadline_s=1000).feasible
+
+
+@pytest.mark.parametrize(
+    ("deadline", "more"), [(0.001, {}), (5.0, {"before_s": 100.0}), (1.0, {"sizes": [SLOW]}), (0.06, {"workers": 1})]
+)
+def test_a_deadline_that_no_task_can_keep_is_flagged_without_a_history(ports: Ports, deadline: float, more: Any) -> None:
+    ready = ports.ask(objects=["s3://b/one.csv"], deadline_s=deadline, **more)
+    assert ready.basis == "none"
+    assert not ready.feasible
+    assert not ready.sure
+    assert "cannot be kept" in ready.explanation
+
+
+def test_whether_another_deadline_is_kept_is_not_known_without_a_history(ports: Ports) -> None:
+    ready = ports.ask(objects=["s3://b/one.csv"], deadline_s=150.0, before_s=100.0)
+    assert (ready.feasible, ready.sure) == (True, False)
+    assert "not known before" in ready.explanation
+    assert ports.ask(objects=["s3://b/one.csv"]).sure
+    two = ports.ask(objects=["s3://b/one.csv"], deadline_s=10.0, sizes=[SLOW, SIZES[1]])
+    assert (two.feasible, two.memory_mb) == (True, 2048), "the size that is there already"
+
+
+def test_feasible_is_by_the_upper_bound_and_sure_by_more(ports: Ports) -> None:
+    ports.teach(runs=8)
+    told = []
+    for deadline in np.geomspace(1, 300, 60):
+        ready = ports.ask(objects=["s3://b/one.csv"], deadline_s=float(deadline), objective="time")
+        assert ready.time_s is not None
+        assert ready.feasible == (ready.time_s.high <= deadline)
+        assert ready.sure <= ready.feasible
+        told.append((ready.feasible, ready.sure, ready.explanation))
+    assert [feasible + sure for feasible, sure, _ in told] == sorted(feasible + sure for feasible, sure, _ in told)
+    assert {(feasible, sure) for feasible, sure, _ in told} == {(False, False), (True, False), (True, True)}
+    for feasible, sure, text in told:
+        assert ("cannot be kept" in text) == (not feasible)
+        assert ("not sure to be" in text) == (feasible and not sure)
+    assert any("only with luck" in text for _, _, text in told)
 
 
 def test_constraints_are_kept(ports: Ports) -> None:

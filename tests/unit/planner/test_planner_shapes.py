@@ -11,7 +11,7 @@ import pytest
 from functions.planner.decide import decide
 from infra.bench.planner_shapes import SHAPES, odd_tasks
 from infra.bench.planner_simulation import PRICES, history
-from infra.bench.planner_tasks import PLATFORMS, Task, place
+from infra.bench.planner_tasks import PLATFORMS, Task, held_out, place
 
 TASKS = odd_tasks(1, 7)
 NOISE, DEADLINE = 0.2, 1.5
@@ -57,3 +57,16 @@ def test_predictions_and_their_bounds_hold_for_tasks_of_any_shape(objective: str
             inside.append(np.mean((decision.time.low <= took) & (took <= decision.time.high)))
     assert np.median(errors) <= 0.07
     assert np.mean(inside) >= 0.88  # of bounds for nine runs in ten, over 36 users
+
+
+@pytest.mark.parametrize("seed", range(11, 21))
+def test_a_deadline_at_a_third_of_the_best_possible_time_is_always_said_to_be_infeasible(seed: int) -> None:
+    for task in held_out(3, seed):
+        noisy = replace(task, noise=NOISE)
+        for platform in PLATFORMS:
+            load = platform.grid(noisy.volume * 1e9, noisy.units)
+            best = float(np.where(noisy.fits(load), noisy.time(load), np.inf).min())
+            known = history(noisy, platform, "cost", 8, 3, best * 6)
+            decision = decide(known, load, PRICES, deadline=best / 3)
+            assert not decision.in_time
+            assert not decision.surely
