@@ -62,6 +62,13 @@ class Board:
         self._order = []
         return list(made)
 
+    def merge(self, places: Sequence[Place], whole: Slice) -> Place:
+        """Put one slice in the place of these neighbours that it holds together; its place is the first one's."""
+        self._bytes += volume(whole) - sum(volume(self.parts.pop(place)) for place in places)
+        self.parts[places[0]] = whole
+        self._order = []
+        return places[0]
+
     def after(self, place: Place) -> Place | None:
         """The next one in the order; ``()`` is before the first."""
         at = bisect_right(self.order, place)

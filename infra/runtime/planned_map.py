@@ -28,6 +28,7 @@ from infra.runtime.lanes import Options
 from infra.runtime.measure import Submitted, Worker
 from infra.runtime.probe import Work
 from infra.runtime.progress import Progress, seconds_left
+from infra.runtime.recut import recut
 from infra.runtime.straggler import Paces
 
 if TYPE_CHECKING:
@@ -173,8 +174,7 @@ class PlannedMap:
                     yield from answered
                     if self._error is None and self._rest and len(self._board.outcomes) + len(self._rest) == len(self._board):
                         rest, self._rest = self._rest, []
-                        self._replan(rest)
-                        self._submit(rest)
+                        self._submit(self._replan(rest))
                     elif not self._board.complete:
                         time.sleep(pause)
         finally:
@@ -328,21 +328,26 @@ class PlannedMap:
         self._workers += workers
         self._asked.update(place for place, _ in placed)
 
-    def _replan(self, rest: Sequence[Place]) -> None:
-        """Plan what is left by what has been measured; on no answer, go on as planned."""
+    def _replan(self, rest: Sequence[Place]) -> Sequence[Place]:
+        """Plan what is left by what has been measured, and cut it anew; on no answer, go on as planned."""
         deadline = self.request.deadline_s
         left = max(deadline - (time.time() - self._began), 0.001) if deadline else None
         request = msgspec.structs.replace(
             self.request,
             measured=self._measured(),
             done=min(self._board.share, 0.999999),
-            slices=len(rest),
+            slices=len(rest) if self.request.slices else 0,
             deadline_s=left,
         )
         answer = self._executor.ask(request)
         if answer is not None:
-            self.plan = msgspec.structs.replace(answer, deadline_s=deadline)
+            rest = rest if self.request.slices else recut(self._board, rest, answer.slices, self._executor.index)
+            workers = min(answer.workers, len(rest))
+            self.plan = msgspec.structs.replace(
+                answer, deadline_s=deadline, slices=len(rest), workers=workers, slices_per_worker=-(-len(rest) // workers)
+            )
             self._executor.plan = self.plan
+        return rest
 
     def _left(self) -> float | None:
         return seconds_left(self._board.share, time.time() - self._began, self.plan.time_s.value if self.plan.time_s else None)

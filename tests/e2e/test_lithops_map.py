@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from events.errors import Reject
 from events.ports import Entry, Query
+from events.types import PlanReady, PlanRequested
 from functions.formats.csv import CSV
 from functions.formats.source import Source
 from functions.metadata import index_key
@@ -181,6 +183,36 @@ def test_a_map_probes_learns_and_is_planned_from_its_profile(executor: SluiceExe
     assert len(second.statistics.waves) == 1
     assert second.statistics.predicted_s == second.plan.time_s.value
     assert len(profiles.documents[key]["runs"]) == 2
+
+
+@pytest.mark.parametrize("times", [0.25, 1, 3])
+def test_the_rest_is_cut_anew_by_what_the_first_wave_showed(
+    executor: SluiceExecutor, monkeypatch: pytest.MonkeyPatch, times: float
+) -> None:
+    ask, asked, wanted = executor.ask, list[PlanRequested](), list[int]()
+
+    def other(request: PlanRequested) -> PlanReady | None:
+        """The plan, but for how many slices there are in the end."""
+        plan = ask(request)
+        assert plan is not None
+        asked.append(request)
+        if request.measured:
+            wanted.append(max(round(times * (planned_first.slices - 2)), 1))
+            return msgspec.structs.replace(plan, slices=wanted[0])
+        return msgspec.structs.replace(plan, slices=16, objects=[msgspec.structs.replace(plan.objects[0], slices=16)])
+
+    monkeypatch.setattr(executor, "ask", other)
+    planned = executor.map(total, "s3://data/one.csv")
+    planned_first = planned.plan
+    assert sum(planned.result()) == WHOLE
+    first, second = asked
+    assert first.slices == second.slices == 0, "how many is left to the planner both times"
+    assert 0 < second.done < 0.5
+    assert sum(part.units for part in planned.slices) == ROWS
+    assert planned.statistics is not None
+    left = sum(wave.slices for wave in planned.statistics.waves[2:])
+    assert planned.plan.slices == left
+    assert (left < 10) if times < 1 else (left >= 25) if times > 1 else (13 <= left <= 18)
 
 
 def runs_a_program(table: Any) -> int:

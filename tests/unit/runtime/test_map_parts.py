@@ -23,6 +23,7 @@ from infra.runtime.dealing import partition, split
 from infra.runtime.journal import Began, Journal, Measured, Outcome, alive, began
 from infra.runtime.measure import Submitted, Worker
 from infra.runtime.progress import Progress, seconds_left
+from infra.runtime.recut import recut
 from infra.runtime.straggler import Paces
 from tests.conftest import eventually
 
@@ -60,6 +61,37 @@ def test_the_pieces_of_a_slice_hold_what_it_held(count: int, units: int, ways: i
         assert len(made) >= ways or made == [part]
         if count * ways * 2 <= units:
             assert len(made) >= ways
+
+
+@pytest.mark.parametrize("wanted", [1, 2, 3, 5, 8, 12, 16, 40, 100])
+@pytest.mark.parametrize(("count", "taken"), [(12, [0, 5]), (8, [3]), (7, [0]), (16, [1, 2, 15]), (1, [])])
+def test_slices_that_are_cut_anew_hold_what_is_left_in_its_order(count: int, taken: list[int], wanted: int) -> None:
+    parts, index = pieces(count, 100)
+    board = Board(parts)
+    for number in taken:
+        board.answer((number,), Outcome(0, (number,)))
+    done, rest = board.share, [place for place in board.order if place[0] not in taken]
+    groups = [group for place in rest for group in range(*board.parts[place].data["groups"])]
+    made = recut(board, rest, wanted, lambda _: index)
+    assert [group for place in made for group in range(*board.parts[place].data["groups"])] == groups
+    assert sorted([*made, *((number,) for number in taken)]) == board.order
+    every = [group for place in board.order for group in range(*board.parts[place].data["groups"])]
+    assert every == list(range(100))
+    assert board.share == pytest.approx(done, rel=0.3)  # but for a footer a slice
+    if 1.5 * len(rest) <= wanted <= 40:
+        assert wanted * 0.6 <= len(made) <= wanted * 2
+    elif len(rest) < 1.5 * wanted:
+        assert made == rest or wanted == 100
+    elif count in (12, 8, 16):
+        assert len(made) < len(rest)
+
+
+def test_pieces_of_several_objects_are_merged_each_for_itself() -> None:
+    parts, index = pieces(4, 8)
+    both = [*parts, *(msgspec.structs.replace(part, key="other") for part in parts)]
+    board = Board(both)
+    made = recut(board, board.order, 2, lambda _: index)
+    assert [(board.parts[place].key, board.parts[place].data["groups"]) for place in made] == [("k", [0, 8]), ("other", [0, 8])]
 
 
 def test_slices_are_dealt_by_size_and_no_worker_gets_more_than_it_may() -> None:
