@@ -10,12 +10,13 @@ import sys
 import sysconfig
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import Any
 
 import cloudpickle
 
 from functions.formats.where import Where
+from infra.runtime.code_text import code_text
 
 #: Not sent: workers have them, and main is pickled by value anyway.
 OURS = {"__main__", "events", "functions", "infra"}
@@ -29,7 +30,10 @@ def task_name(function: Callable[..., Any]) -> str:
 
 
 def code_hash(function: Callable[..., Any], columns: Sequence[str] | None = None, where: Where = ()) -> str:
-    """16 hex digits over the function's byte code, constants and defaults: equal in every process, for equal code.
+    """16 hex digits over the function's code, of what it calls of the user's own modules too, and over what it is bound to.
+
+    Bound are defaults, arguments of a ``partial``, and variables of the function around it. Equal in every process, for equal
+    code.
 
     Which columns it is given, and by which conditions the rows are chosen (not their values), belong to what it is: a slice of
     two columns of a hundred is another volume, and profiles that mixed the two would be right about neither.
@@ -38,7 +42,7 @@ def code_hash(function: Callable[..., Any], columns: Sequence[str] | None = None
     shape = [] if columns is None else ["columns", *sorted(set(columns))]
     if where:
         shape += ["where", *sorted({f"{column} {symbol}" for column, symbol, _ in where})]
-    for text in [*_told(function), *shape]:
+    for text in [*code_text(function, _own), *shape]:
         digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
     return digest.hexdigest()
 
@@ -81,39 +85,3 @@ def _own(module: ModuleType) -> bool:
         return False
     installed = [sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib")] + site.getsitepackages()
     return not any(Path(file).is_relative_to(folder) for folder in installed)
-
-
-def _told(function: Any) -> list[str]:
-    if isinstance(function, functools.partial):
-        extra = repr((function.args, sorted(function.keywords.items())))
-        return [*_told(function.func), extra]
-    function = inspect.unwrap(getattr(function, "__func__", function))
-    code = getattr(function, "__code__", None)
-    if code is not None:
-        return [
-            *_code(code),
-            _constant(function.__defaults__ or ()),
-            _constant(tuple(sorted((function.__kwdefaults__ or {}).items()))),
-        ]
-    if inspect.isbuiltin(function) or inspect.isclass(function):
-        return [f"{function.__module__}.{function.__qualname__}"]
-    methods = sorted((name, item) for name, item in vars(type(function)).items() if inspect.isfunction(item))
-    return [type(function).__qualname__, *(text for name, item in methods for text in (name, *_told(item)))]
-
-
-def _code(code: CodeType) -> list[str]:
-    told = [code.co_code.hex(), *code.co_names, *code.co_varnames, *code.co_freevars]
-    for constant in code.co_consts:
-        told += _code(constant) if isinstance(constant, CodeType) else [_constant(constant)]
-    return told
-
-
-def _constant(value: Any) -> str:
-    """A constant's text without addresses and without the order of sets, which differs between processes."""
-    if isinstance(value, frozenset | set):
-        return f"{{{', '.join(sorted(map(_constant, value)))}}}"
-    if isinstance(value, tuple):
-        return f"({', '.join(map(_constant, value))})"
-    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
-        return repr(value)
-    return type(value).__qualname__
