@@ -18,8 +18,8 @@ SHOWN, SURE = 1.645, 3.2
 #: Seconds within which no worker of any back end has begun and answered, and bytes a second that none has worked on: of a task
 #: that nobody has measured yet, what even this would not keep is known to be impossible.
 LEAST_S, MOST_BYTES_S = 0.05, 20e9
-#: So many standard deviations beyond the deadline, a configuration is not thought of as one that might keep it.
-HOPELESS = -2.0
+#: Where none is thought to keep the deadline, the fastest is taken, by so many standard deviations above what is predicted.
+WARY = 0.3
 #: Most vCPUs that a plan without a basis asks for: its first wave has few workers, and the rest is planned by what it shows.
 FIRST = 64
 #: Most points of the front that are told.
@@ -83,11 +83,12 @@ def decide(
     upper = known.time * np.exp(SURE * known.doubt)
     if deadline is not None:
         sure = allowed[upper[allowed] <= deadline]
-        # Nothing sure: the one most probably in time, which may be one unlike those that were late; the fastest if none can be.
-        odds = np.log(deadline / known.time[allowed]) / known.doubt[allowed]
-        nearest = int(allowed[np.argmax(odds) if odds.max() > HOPELESS else np.argmin(known.time[allowed])])
-        late = np.setdiff1d(allowed, sure if len(sure) else [nearest])
-        allowed = sure if len(sure) else np.array([nearest])
+        # Nothing sure: the one most probably in time, which may be one unlike those that were late. If all are thought to be
+        # late, the more unsure ones would seem the likelier to be in time: then it is the fastest, and doubt speaks against it.
+        room, doubt = np.log(deadline / known.time[allowed]), known.doubt[allowed]
+        nearest = int(allowed[np.argmax(room / doubt if room.max() > 0 else room - WARY * doubt)])
+        kept = sure if len(sure) else np.array([nearest])
+        late, allowed = _without(allowed, kept), kept
     best = int(allowed[choose(known.time[allowed], known.cost[allowed], load.slices[allowed], objective)])
     usable = np.flatnonzero(fits)
     line = usable[front(known.time[usable], known.cost[usable])]
@@ -96,7 +97,7 @@ def decide(
     discarded = [
         _discarded("memory", load, known, np.flatnonzero(~fits), need / load.memory_mb),
         _discarded("deadline", load, known, late, upper) if deadline is not None else None,
-        _discarded("beaten", load, known, np.setdiff1d(allowed, np.append(line, best)), _distance(known, best)),
+        _discarded("beaten", load, known, _without(allowed, np.append(line, best)), _distance(known, best)),
     ]
     peak = float(model.peak_mb(load)[best])
     time = _interval(float(known.time[best]), float(known.doubt[best]))
@@ -132,6 +133,14 @@ def _predict(model: Model, load: Load, prices: Prices) -> _Predicted:
     time = work + load.before_s
     cost = busy * load.memory_mb / 1000 * prices.gb_s + load.workers * prices.request + prices.before
     return _Predicted(time, cost, doubt * work / time)
+
+
+def _without(these: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Those of ``these`` that are not among ``others``; numpy's own way sorts them."""
+    left = np.zeros(max(these.max(initial=0), others.max(initial=0)) + 1, dtype=bool)
+    left[these] = True
+    left[others] = False
+    return np.flatnonzero(left)
 
 
 def _distance(known: _Predicted, best: int) -> Vector:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from functions.planner.grid import Load, Vector
-from functions.planner.squares import non_negative
+from functions.planner.squares import non_negative, product
 
 #: Sizes that chance and discrepancy may have (logarithms), and where each is believed to be, give or take such a factor.
 CHANCES, LIKELY_CHANCE = np.array([0.03, 0.05, 0.08, 0.12, 0.17, 0.24, 0.34, 0.5]), (0.13, 1.7)
@@ -36,7 +36,7 @@ def likeness(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """How alike (1 to 0) each of these places is to each of those; in single precision, which is four times as fast."""
     centre = other.mean(axis=0)
     one, other = (one - centre).astype(np.float32), (other - centre).astype(np.float32)
-    apart = one @ other.T
+    apart = product(one, np.ascontiguousarray(other.T))
     apart -= (one**2).sum(1)[:, None] / 2
     apart -= (other**2).sum(1)[None, :] / 2
     alike: np.ndarray = np.exp(np.minimum(apart, 0, out=apart), out=apart)
@@ -57,14 +57,14 @@ class Fit:
 
     def predict(self, features: np.ndarray, alike: np.ndarray) -> Vector:
         """The predicted values, positive. ``alike`` is the likeness of these configurations to the measured ones."""
-        values: Vector = np.maximum(features @ self.coefficients, 1e-6)
-        return values * np.exp(np.clip(alike @ (self.discrepancy**2 * self.pull), -1, 1))
+        values: Vector = np.maximum(product(features, self.coefficients), 1e-6)
+        return values * np.exp(np.clip(product(alike, self.discrepancy**2 * self.pull), -1, 1))
 
     def spread(self, features: np.ndarray, alike: np.ndarray) -> Vector:
         """The relative standard deviation of what one run would measure there."""
-        rows = features * self.doubt / np.maximum(features @ self.coefficients, 1e-6)[:, None]
+        rows = features * self.doubt / np.maximum(product(features, self.coefficients), 1e-6)[:, None]
         shared = np.concatenate([alike, rows], axis=1, dtype=alike.dtype)
-        known = shared @ np.vstack([self.discrepancy**2 * self.unroot, self.rows.T @ self.unroot]).astype(alike.dtype)
+        known = product(shared, np.vstack([self.discrepancy**2 * self.unroot, self.rows.T @ self.unroot]).astype(alike.dtype))
         unknown = np.einsum("ij,ij->i", rows, rows) + self.discrepancy**2 - np.einsum("ij,ij->i", known, known)
         spread: Vector = np.minimum(np.sqrt(np.maximum(unknown, 0) + self.chance**2), MOST)
         return spread

@@ -19,7 +19,7 @@ from functions.planner.change import unchanged
 from functions.planner.fit import Fit, fit, likeness, places
 from functions.planner.grid import Load, Vector, load_of
 from functions.planner.phases import Phases, lateness, measured_phases, slowdown
-from functions.planner.squares import non_negative
+from functions.planner.squares import non_negative, product
 
 #: After so many newer runs a run counts half.
 HALF_LIFE = 8
@@ -75,14 +75,14 @@ def believed(
     ``doubt`` and ``belief`` are shares of what the centre predicts for ``grid``, where the feature weighs most.
     """
     surprise = max(1.0, float(np.max(values / np.maximum(features @ centre, 1e-9))))
-    typical = np.max(grid / np.maximum(grid @ centre, 1e-9)[:, None], axis=0)
+    typical = np.max(grid / np.maximum(product(grid, centre), 1e-9)[:, None], axis=0)
     usual = np.average(features / values[:, None], axis=0)
     return centre + belief / np.maximum(typical, 1e-30), doubt / np.maximum(np.maximum(usual, typical / surprise), 1e-12)
 
 
 @dataclass(frozen=True)
 class Model:
-    """What a task's measured waves say about any configuration."""
+    """What a task's measured waves say about any configuration, at once about those of ``grid`` (whose ``features`` it has)."""
 
     time: Fit
     busy: Fit
@@ -92,6 +92,8 @@ class Model:
     seen: float
     workers: tuple[float, float]
     runs: int
+    grid: Load
+    features: tuple[np.ndarray, np.ndarray]
 
     def predict(self, load: Load) -> tuple[Vector, Vector, Vector]:
         """Seconds, how unsure that is (relative), and the seconds that all workers together are paid for.
@@ -99,11 +101,11 @@ class Model:
         Fewer or more workers than ever ran are the more unsure.
         """
         alike = likeness(places(load), self.places)
-        features = time_features(load)
+        features, busy = self.features if load is self.grid else (time_features(load), busy_features(load))
         least, most = self.workers
         far = FAR * np.log2(np.maximum(np.maximum(load.workers / most, least / load.workers), 1))
         doubt: Vector = np.hypot(self.time.spread(features, alike), far)
-        return self.time.predict(features, alike), doubt, self.busy.predict(busy_features(load), alike)
+        return self.time.predict(features, alike), doubt, self.busy.predict(busy, alike)
 
     def busy_doubt(self, load: Load) -> Vector:
         """How unsure the paid seconds are (relative)."""
@@ -140,8 +142,9 @@ def learn(runs: Sequence[Sequence[Wave]], grid: Load | None = None) -> Model | N
     where = places(load)
     alike = likeness(where, where)
     waves_time, waves_busy = time_features(load), busy_features(load)
-    time = believed(waves_time, seconds, _time_centre(phases), TIME_DOUBT, TIME_BELIEF, time_features(grid))
-    busy = believed(waves_busy, phases.paid, _busy_centre(phases), BUSY_DOUBT, BUSY_BELIEF, busy_features(grid))
+    features = time_features(grid), busy_features(grid)
+    time = believed(waves_time, seconds, _time_centre(phases), TIME_DOUBT, TIME_BELIEF, features[0])
+    busy = believed(waves_busy, phases.paid, _busy_centre(phases), BUSY_DOUBT, BUSY_BELIEF, features[1])
     return Model(
         time=fit(waves_time, seconds, weights, *time, alike),
         busy=fit(waves_busy, phases.paid, weights, *busy, alike),
@@ -151,6 +154,8 @@ def learn(runs: Sequence[Sequence[Wave]], grid: Load | None = None) -> Model | N
         seen=seen,
         workers=(float(load.workers.min()), float(load.workers.max())),
         runs=len(runs),
+        grid=grid,
+        features=features,
     )
 
 
