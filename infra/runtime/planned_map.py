@@ -28,7 +28,7 @@ from infra.runtime.lanes import Options
 from infra.runtime.measure import Submitted, Worker
 from infra.runtime.probe import Work
 from infra.runtime.progress import Progress, seconds_left
-from infra.runtime.recut import recut
+from infra.runtime.recut import probe, recut
 from infra.runtime.straggler import Paces
 
 if TYPE_CHECKING:
@@ -77,17 +77,18 @@ class PlannedMap:
         self._board = Board(slices)
         self._waves: list[Submitted] = []
         self._workers: list[Worker] = []
-        self._tried, self._asked = Counter[Place](), Counter[Place]()
+        self._tried, self._asked, self._paces = Counter[Place](), Counter[Place](), Paces()
         self._again: list[Place] = []
         self._doubled: set[Place] = set()
-        self._paces = Paces()
         self._gone: dict[int, float] = {}
         self._results: Any = None
         self._error: BaseException | None = None
-        self._ended = False
+        self._ended, self._told = False, ""
         self._began = time.time()
         self._steps = self._drive()
-        first = self._probe() if plan.basis == "none" else self._board.order
+        first = self._board.order
+        if plan.basis == "none":
+            first = probe(self._board, probe_parts(max(plan.workers, 1), fixed=bool(request.slices)), executor.index)
         probed = set(first)
         self._rest = [place for place in self._board.order if place not in probed]
         self._submit(first)
@@ -285,26 +286,13 @@ class PlannedMap:
             return False
         self._again += self._board.replace(place, pieces)
         what = f"cut into {len(pieces)}" if len(pieces) > 1 else "is tried again"
-        text = f"{self.plan.explanation} A slice ran out of memory and {what}{f', with {larger} MB' if larger else ''}."
-        self.plan = msgspec.structs.replace(self.plan, explanation=text, memory_mb=larger or self.plan.memory_mb)
+        told = f" A slice ran out of memory and {what}{f', with {larger} MB' if larger else ''}."
+        self._told += told
+        self.plan = msgspec.structs.replace(
+            self.plan, explanation=self.plan.explanation + told, memory_mb=larger or self.plan.memory_mb
+        )
         executor.plan = self.plan
         return True
-
-    def _probe(self) -> list[Place]:
-        """The slices to measure first: real ones of several sizes, spread over the data; all where there are few."""
-        sizes = probe_parts(max(self.plan.workers, 1), fixed=bool(self.request.slices))
-        whole = self._board.order
-        if len(whole) <= len(sizes):
-            return whole
-        chosen: list[Place] = []
-        for number, pieces in enumerate(sizes):
-            place = whole[len(whole) * number // len(sizes)]
-            part = self._board.parts[place]
-            cut = split(part, self._executor.index(part), pieces) if pieces > 1 else []
-            if len(cut) > 1:
-                place = self._board.replace(place, cut)[0]
-            chosen.append(place)
-        return chosen
 
     def _submit(self, places: Sequence[Place], every: float | None = None) -> None:
         """Start a wave; its workers tell ``every`` so many seconds, by default as often as somebody looks.
@@ -344,7 +332,12 @@ class PlannedMap:
             rest = rest if self.request.slices else recut(self._board, rest, answer.slices, self._executor.index)
             workers = min(answer.workers, len(rest))
             self.plan = msgspec.structs.replace(
-                answer, deadline_s=deadline, slices=len(rest), workers=workers, slices_per_worker=-(-len(rest) // workers)
+                answer,
+                deadline_s=deadline,
+                slices=len(rest),
+                workers=workers,
+                slices_per_worker=-(-len(rest) // workers),
+                explanation=answer.explanation + self._told,
             )
             self._executor.plan = self.plan
         return rest

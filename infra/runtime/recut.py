@@ -1,4 +1,4 @@
-"""The slices that no worker has yet, cut anew when the first wave has shown how many there should be."""
+"""Slices cut anew: some for a first wave that measures, and those left by then as it has shown how many there should be."""
 
 from __future__ import annotations
 
@@ -14,6 +14,23 @@ from infra.runtime.journal import Place
 
 #: Slices stay as they are where there should be less than so many times as many, or as few.
 WORTH = 1.5
+
+
+def probe(board: Board, sizes: Sequence[int], index: Callable[[Slice], Index]) -> list[Place]:
+    """The slices to measure first, one for each of ``sizes`` (1 is a whole one, 4 a quarter): spread over the data.
+
+    All where there are few.
+    """
+    whole = board.order
+    if len(whole) <= len(sizes):
+        return whole
+    chosen: list[Place] = []
+    for number, pieces in enumerate(sizes):
+        place = whole[len(whole) * number // len(sizes)]
+        part = board.parts[place]
+        made = split(part, index(part), pieces) if pieces > 1 else []
+        chosen.append(board.replace(place, made)[0] if len(made) > 1 else place)
+    return chosen
 
 
 def recut(board: Board, rest: Sequence[Place], wanted: int, index: Callable[[Slice], Index]) -> list[Place]:

@@ -14,7 +14,19 @@ from infra.objects.s3 import S3Store
 from infra.runtime.lithops import SluiceExecutor
 from infra.runtime.planner_client import Ports
 from tests.conftest import eventually
-from tests.e2e.test_lithops_map import ROWS, WHOLE, catalog, configured, executor, known, objects, profiles, started, total
+from tests.e2e.test_lithops_map import (
+    CONTENT,
+    ROWS,
+    WHOLE,
+    catalog,
+    configured,
+    executor,
+    known,
+    objects,
+    profiles,
+    started,
+    total,
+)
 
 __all__ = ["catalog", "executor", "known", "objects", "profiles", "started"]
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in")  # pipes of Lithops' runner, when it is killed
@@ -91,6 +103,53 @@ def test_a_slice_that_runs_out_of_memory_is_cut(executor: SluiceExecutor) -> Non
     assert sum(wave.out_of_memory for wave in planned.statistics.waves) > 0
     with pytest.raises(MemoryError):
         executor.map(hungry, "s3://data/one.csv", slices=1, extra_args=[ROWS // 4]).result()
+
+
+def killed_when_large(table: Any, rows: int) -> int:
+    import os
+    import signal
+
+    if table.num_rows > rows:  # as the system does to what takes too much memory
+        os.kill(os.getpid(), signal.SIGKILL)
+    return total(table)
+
+
+def test_a_slice_that_workers_are_killed_at_is_cut_and_its_size_is_learnt(executor: SluiceExecutor) -> None:
+    planned = executor.map(killed_when_large, "s3://data/one.csv", workers=1, extra_args=[ROWS // 4])
+    assert sum(planned.result()) == WHOLE
+    assert sum(part.units for part in planned.slices) == ROWS
+    assert "ran out of memory and cut into" in planned.plan.explanation
+    assert planned.statistics is not None
+    dead = [wave for wave in planned.statistics.waves if wave.out_of_memory]
+    assert dead
+    assert all(wave.slice_bytes > len(CONTENT) // 8 for wave in dead), "what it died of, not what others lived with"
+
+
+def test_a_reduction_is_planned_by_the_same_arguments_and_sees_a_map_that_fails(executor: SluiceExecutor) -> None:
+    one = "s3://data/one.csv"
+    reduced = executor.map_reduce(
+        total, one, sum, map_runtime_memory=1024, slices=3, workers=1, deadline=500.0, objective="cost", spawn_reducer=20
+    )
+    assert (reduced.plan.memory_mb, reduced.plan.slices, reduced.plan.workers) == (1024, 3, 1)
+    assert (reduced.plan.deadline_s, reduced.plan.objective, reduced.plan.feasible) == (500.0, "cost", True)
+    assert executor.get_result(reduced) == WHOLE
+    cut = executor.map_reduce(hungry, one, sum, extra_args=[ROWS // 4], workers=1)
+    assert cut.result() == WHOLE
+    assert len(cut) > 1
+    with pytest.raises(ValueError, match="seven"):
+        executor.map_reduce(seven, one, len, slices=2).result()
+    late = executor.map_reduce(total, one, sum, slices=2, deadline=0.001)
+    assert not late.plan.feasible
+    assert late.result() == WHOLE
+
+
+def test_reductions_without_a_planner_run_unplanned(objects: S3Store, catalog: Any, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with SluiceExecutor(sluice=configured(objects, tmp_path), config={}, url=url, progress=False) as silenced:
+            reduced = silenced.map_reduce(total, "s3://data/one.csv", sum)
+            assert reduced.plan.basis == "unplanned"
+            assert reduced.result() == WHOLE
 
 
 def hangs_once(table: Any, folder: str) -> int:
