@@ -58,7 +58,8 @@ class Fit:
     def predict(self, features: np.ndarray, alike: np.ndarray) -> Vector:
         """The predicted values, positive. ``alike`` is the likeness of these configurations to the measured ones."""
         values: Vector = np.maximum(product(features, self.coefficients), 1e-6)
-        return values * np.exp(np.clip(product(alike, self.discrepancy**2 * self.pull), -1, 1))
+        corrected: Vector = values * np.exp(np.clip(product(alike, self.discrepancy**2 * self.pull), -1, 1))
+        return corrected
 
     def spread(self, features: np.ndarray, alike: np.ndarray) -> Vector:
         """The relative standard deviation of what one run would measure there."""

@@ -36,8 +36,9 @@ DEADLINES, LUCK, NOISE = (1.25, 1.5, 2.0, 4.0), 2.33, 0.2
 
 def simulate(tasks: list[Task], seeds: int, figures: dict[str, float], rows: list[list[object]], label: str = "") -> None:
     """Regret, error and coverage of every task on every platform for every objective."""
-    regret, error, missed, chance = defaultdict(list), defaultdict(list), defaultdict(list), []
-    rivals, held, died = defaultdict(list), [], []
+    regret, error, rivals = defaultdict(list), defaultdict(list), defaultdict(list)
+    missed: dict[int, list[float]] = defaultdict(list)
+    chance, held, died = [], [], []
     for task in tasks:
         own = defaultdict(list)
         random = np.random.default_rng([5, crc32(task.name.encode())])  # the same luck for all would be one draw

@@ -21,7 +21,7 @@ from infra.bench.planner_simulation import PRICES
 from infra.bench.planner_tasks import Task, place
 
 #: Bytes of a whole job, and how often each configuration is measured: again only within so many seconds, for all tasks.
-VOLUME, ROUNDS, PATIENCE = 24_000_000, 2, 60.0
+VOLUME, ROUNDS, PATIENCE = 48_000_000, 2, 60.0
 #: Seconds after which a map is given up: Lithops would wait for ever for a worker that never came. And those after which no
 #: further task is begun, on a machine that has other things to do.
 STUCK, ENOUGH = 40, 240.0
