@@ -1,4 +1,4 @@
-"""Profiles under two workers at once: a thousand updates, doubled and reordered, end in the one profile there can be."""
+"""Profiles under two planners at once: a thousand updates, doubled and reordered, end in the one profile there can be."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ import random, sys
 import msgspec
 from events.event import Event
 from events.types import TaskExecuted
-from functions.planner.history import find
+from events.types import WorkerSize
+from functions.planner.decide import Prices, decide
+from functions.planner.grid import configurations
+from functions.planner.history import find, read_history
 from infra.config import Config, EventLog
 from infra.lake import Lake
 from infra.objects.s3 import S3Store
@@ -42,7 +45,9 @@ events = [
 lake.worker.start()
 for start in range(0, RUNS, 100):
     lake.append(events[start:start + 100]).result()
-    lake.profiles("count@")
+    for profile in lake.profiles("count@").values():
+        load = configurations([WorkerSize(memory_mb=512, max_workers=8)], volume=10**6, units=100)
+        assert decide(read_history(profile).waves, load, Prices(1e-5, 1e-7)).choice.workers > 0
 print("appended", flush=True)
 sys.stdin.read()
 lake.close()
@@ -70,7 +75,7 @@ def url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue("redis_server").url) if request.param == "redis" else ""
 
 
-def test_two_workers_and_a_thousand_doubled_reordered_updates_end_in_one_profile(tmp_path: Path, url: str) -> None:
+def test_two_planners_and_a_thousand_doubled_reordered_updates_end_in_one_profile(tmp_path: Path, url: str) -> None:
     expected: History | None = None
     for number in range(RUNS):
         expected = fold(expected, executed(number))
