@@ -18,8 +18,11 @@ SHOWN, SURE = 1.645, 3.2
 #: Seconds within which no worker of any back end has begun and answered, and bytes a second that none has worked on: of a task
 #: that nobody has measured yet, what even this would not keep is known to be impossible.
 LEAST_S, MOST_BYTES_S = 0.05, 20e9
-#: Where none is thought to keep the deadline, the fastest is taken, by so many standard deviations above what is predicted.
-WARY = 0.3
+#: Where none is thought to keep the deadline, those may that are thought to take at most so much longer than the fastest
+#: (logarithm).
+NEAR = 0.4
+#: So many standard deviations beyond the deadline, nothing is thought of as what might keep it: then it is the fastest.
+HOPELESS = -2.0
 #: Most vCPUs that a plan without a basis asks for: its first wave has few workers, and the rest is planned by what it shows.
 FIRST = 64
 #: Most points of the front that are told.
@@ -84,9 +87,10 @@ def decide(
     if deadline is not None:
         sure = allowed[upper[allowed] <= deadline]
         # Nothing sure: the one most probably in time, which may be one unlike those that were late. If all are thought to be
-        # late, the more unsure ones would seem the likelier to be in time: then it is the fastest, and doubt speaks against it.
-        room, doubt = np.log(deadline / known.time[allowed]), known.doubt[allowed]
-        nearest = int(allowed[np.argmax(room / doubt if room.max() > 0 else room - WARY * doubt)])
+        # late, that would be the most unsure of all, however slow: then it is among the fastest.
+        room = np.log(deadline / known.time[allowed])
+        odds = np.where(room >= min(room.max(), 0) - NEAR, room / known.doubt[allowed], -np.inf)
+        nearest = int(allowed[np.argmax(odds) if odds.max() > HOPELESS else np.argmax(room)])
         kept = sure if len(sure) else np.array([nearest])
         late, allowed = _without(allowed, kept), kept
     best = int(allowed[choose(known.time[allowed], known.cost[allowed], load.slices[allowed], objective)])
