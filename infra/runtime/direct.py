@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from contextlib import closing
 
 from events.errors import Reject
@@ -9,17 +10,23 @@ from events.ports import Entry, NotFound, ObjectStore, Query
 from functions.formats import sniff
 from functions.formats.format import Index
 from functions.formats.source import Source
+from functions.metadata import index_key
 from functions.planner.coverage import coverage
 
 HEAD = 1 << 16
 
 
 class DirectCatalog:
-    """The ``Catalog`` port by looking. ``indexes`` holds the slice index of every object asked for, by bucket, key and ETag."""
+    """The ``Catalog`` port by looking. ``indexes`` holds the slice index of every object asked for, by bucket, key and ETag.
 
-    def __init__(self, objects: ObjectStore) -> None:
-        self._objects = objects
+    Workers read some formats' indexes themselves, so each is written to ``bucket``, under a name that nobody else has:
+    ``written``, to be removed when the map is done.
+    """
+
+    def __init__(self, objects: ObjectStore, bucket: str) -> None:
+        self._objects, self._bucket, self._name = objects, bucket, uuid.uuid4().hex
         self.indexes: dict[tuple[str, str, str], Index] = {}
+        self.written: list[str] = []
 
     def get(self, bucket: str, key: str) -> Entry | None:
         """Describe the object; formats that must see every byte read it once."""
@@ -37,11 +44,13 @@ class DirectCatalog:
                     scanner.feed(chunk)
             scan = scanner.result()
         metadata = known.describe(source, scan)
-        index = known.index(source, scan)
+        index, place = known.index(source, scan), ""
         if index is not None:
             self.indexes[bucket, key, info.etag] = index
             metadata = {**metadata, **coverage(index).metadata()}
-        place = "in memory" if index is not None else ""
+            place = index_key(bucket, key, info.etag, self._name)
+            self._objects.write(self._bucket, place, index.encode(), content_type="application/vnd.msgpack")
+            self.written.append(place)
         return Entry(bucket=bucket, key=key, etag=info.etag, size=info.size, format=known.name, metadata=metadata, index=place)
 
     def search(self, query: Query) -> list[Entry]:

@@ -93,6 +93,7 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
         )
         self._indexes: dict[tuple[str, str, str], Index] = {}
         self._places: dict[tuple[str, str, str], str] = {}
+        self._written: list[str] = []
         self._planned: PlannedMap | None = None
         self._closed = False
         atexit.register(self.close)
@@ -275,6 +276,8 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
         self._closed = True
         atexit.unregister(self.close)
         self.lanes.close()
+        for place in self._written:
+            self.discard(Target(self.settings.bucket, place))
         if self._own_objects is not None:
             self._own_objects.close()
 
@@ -348,10 +351,12 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
         if not into:
             return None
         found = target(into, run, form)
-        ensure = getattr(self.objects, "ensure", None)
-        if ensure is not None:
-            ensure(found.bucket)
+        self._ensure(found.bucket)
         return found
+
+    def _ensure(self, bucket: str) -> None:
+        if ensure := getattr(self.objects, "ensure", None):
+            ensure(bucket)
 
     def _chunks(self, data: DataSet, size: int) -> int:
         """How many slices of ``size`` bytes the objects make; 0 where that is 0."""
@@ -364,8 +369,12 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
 
     def _unplanned(self, request: PlanRequested) -> PlanReady:
         """All cores, by what the objects themselves tell."""
-        catalog = DirectCatalog(self.objects)
-        plan = plan_with(Ports(catalog, NoProfiles(), self.objects, self.settings), request)
+        self._ensure(self.settings.bucket)
+        catalog = DirectCatalog(self.objects, self.settings.bucket)
+        try:
+            plan = plan_with(Ports(catalog, NoProfiles(), self.objects, self.settings), request)
+        finally:
+            self._written += catalog.written
         self._indexes.update(catalog.indexes)
         return msgspec.structs.replace(plan, basis="unplanned", explanation="unplanned: the planner did not answer")
 

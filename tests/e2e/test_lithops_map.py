@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -341,6 +343,26 @@ def test_without_a_planner_the_map_runs_unplanned(
     assert "runs unplanned" in caplog.text
     assert "was not published" in caplog.text
     assert SECRET not in caplog.text
+
+
+def counted(text: Any) -> int:
+    return sum(1 for _ in text)
+
+
+def test_without_a_planner_workers_find_the_index_that_their_format_needs(objects: S3Store, tmp_path: Path) -> None:
+    text = b"".join(b"line %d %s\n" % (i, os.urandom(30).hex().encode()) for i in range(60_000))
+    objects.ensure("data")
+    objects.write("data", "notes.txt.gz", gzip.compress(text))
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        before = {info.key for info in objects.list("sluice", "index/")}
+        with SluiceExecutor(sluice=configured(objects, tmp_path), config={}, url=url, progress=False) as executor:
+            planned = executor.map(counted, "s3://data/notes.txt.gz", slices=3)
+            assert planned.plan.basis == "unplanned"
+            assert len(planned) == 3
+            assert sum(planned.result()) == 60_000
+        assert {info.key for info in objects.list("sluice", "index/")} == before
 
 
 def test_a_running_lake_plans_and_learns_over_http(sluice: Any) -> None:

@@ -50,7 +50,7 @@ def indexed(key: str, content: bytes, format: str) -> tuple[dict[str, Any], Inde
     )
     (reply,) = metadata(Event(id="1", source="/t", type="t"), data, objects, Settings(bucket="lake"))
     told = reply.read(MetadataExtracted)
-    assert DirectCatalog(objects).get("b", key).metadata[COVERED] == told.metadata[COVERED]  # type: ignore[union-attr]
+    assert DirectCatalog(objects, "sluice").get("b", key).metadata[COVERED] == told.metadata[COVERED]  # type: ignore[union-attr]
     return told.metadata, decode_index(objects.content[told.index])
 
 
