@@ -13,14 +13,18 @@ from events.errors import Reject, Retry
 from events.ports import NotFound
 from infra.access.errors import Denied
 from infra.catalog.acl import Forbidden
+from infra.catalog.query import FilterError
 from infra.catalog.store import Conflict
 from infra.runtime.messages import MAX_BODY
 
 
-class Error(msgspec.Struct, frozen=True):
-    """What went wrong, for people."""
+class Error(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What went wrong, for people; of a filter also where: line and column (from 1) of a text, the pointer into CQL2-JSON."""
 
     error: str
+    line: int = 0
+    column: int = 0
+    pointer: str = ""
 
 
 def reply(document: Any, status: int = 200, **headers: str) -> Response:
@@ -69,6 +73,11 @@ async def rejected(_: Request, error: Reject) -> Response:
     return reply(Error(str(error)), 400)
 
 
+async def misread(_: Request, error: FilterError) -> Response:
+    """A filter makes no sense."""
+    return reply(Error(str(error), error.line, error.column, error.pointer), 400)
+
+
 async def missing(_: Request, error: NotFound) -> Response:
     """What is asked for is not there, or not for who asks."""
     return reply(Error(str(error)), 404)
@@ -95,6 +104,6 @@ async def conflict(_: Request, error: Conflict) -> Response:
 
 
 HANDLERS: dict[Any, Any] = {
-    HTTPException: failed, Denied: denied, Forbidden: forbidden, Conflict: conflict, Reject: rejected, NotFound: missing,
-    Retry: later, Exception: broken,
+    HTTPException: failed, Denied: denied, Forbidden: forbidden, Conflict: conflict, Reject: rejected, FilterError: misread,
+    NotFound: missing, Retry: later, Exception: broken,
 }  # fmt: skip

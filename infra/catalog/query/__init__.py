@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from infra.catalog.query.errors import FilterError
 from infra.catalog.query.fields import KEY_TYPES, Field, Fields, fields_of
-from infra.catalog.query.filter import Filter, bind, compile_filter, parse, predicate, understand
+from infra.catalog.query.filter import Filter, bind, compile_filter, predicate, understand
 from infra.catalog.query.functions import POSTGRESQL, install
 from infra.catalog.query.sql import key_ddl, key_expression
+from infra.catalog.query.written import Written, parse, written
 
 __all__ = [
     "KEY_TYPES",
@@ -15,6 +16,7 @@ __all__ = [
     "Fields",
     "Filter",
     "FilterError",
+    "Written",
     "bind",
     "compile_filter",
     "fields_of",
@@ -24,4 +26,5 @@ __all__ = [
     "parse",
     "predicate",
     "understand",
+    "written",
 ]

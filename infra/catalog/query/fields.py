@@ -138,7 +138,7 @@ KNOWN: dict[str, dict[str, Field]] = {
     "data-set": _COMMON,
     "binding": {
         **_COMMON,
-        **{name: _field("text", name) for name in ("prefix", "function", "filter")},
+        **{name: _field("text", name) for name in ("prefix", "function", "filter", "filter-lang")},
         **{name: _field("array", name) for name in ("content-types", "formats")},
         "parameters": _field("json", "parameters"),
         "enabled": _field("boolean", "enabled"),

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
 from infra.catalog.query import match, shapes, tree
 from infra.catalog.query.binder import Binder, both
-from infra.catalog.query.cimi import parse_cimi
-from infra.catalog.query.cql2 import parse_text
 from infra.catalog.query.errors import FilterError
 from infra.catalog.query.fields import Field, Fields
-from infra.catalog.query.locate import located
 from infra.catalog.query.operators import OPERATORS
 from infra.catalog.query.shapes import AS_WRITTEN
 from infra.catalog.query.sql import CONVERTED, Sql, Writer, bound
+from infra.catalog.query.written import written
 
 #: Most nodes that are counted as deep or as many as a filter may have; both databases limit their expressions.
 MOST_NODES, DEEPEST = 5_000, 100
@@ -27,7 +23,6 @@ MOST_NODES, DEEPEST = 5_000, 100
 #: Most shapes of filters that are kept.
 KEPT = 2_000
 _known: dict[Any, Filter] = {}
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Filter:
@@ -104,30 +99,8 @@ def recognised(ast: Any, fields: Fields) -> tuple[Filter, Sequence[Any]]:
 
 def understand(filter: str | dict[str, Any] | bool, lang: str, fields: Fields) -> tuple[Any, Filter]:
     """What a user wrote as CQL2-JSON, and understood. A ``FilterError`` points at the character, or into the JSON."""
-    ast = parse(filter, lang)
-    try:
-        return ast, bind(ast, fields)
-    except FilterError as error:
-        raise (located(error, ast, filter, lang) if isinstance(filter, str) and lang != "cql2-json" else error) from None
-
-
-def parse(filter: str | dict[str, Any] | bool, lang: str = "") -> Any:
-    """A filter as CQL2-JSON. ``lang`` is ``cql2-text``, ``cql2-json`` or ``cimi``; without it a text is CQL2 text.
-
-    Raises ``FilterError`` for what is not in that language; what a filter's names and types allow is seen by ``bind``.
-    """
-    if isinstance(filter, dict | bool):
-        return filter
-    if lang not in ("", "cql2-text", "cql2-json", "cimi"):
-        raise FilterError(f"there is no filter language {lang[:40]!r}: there are cql2-text, cql2-json and cimi")
-    if _SURROGATE.search(filter):
-        raise FilterError("the filter has half of a surrogate pair")
-    if lang == "cql2-json":
-        try:
-            return msgspec.json.decode(filter)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise FilterError(f"this is no JSON: {error}") from None
-    return parse_cimi(filter) if lang == "cimi" else parse_text(filter)
+    found = written(filter, lang)
+    return found.ast, found.bound(fields, bind)
 
 
 def compile_filter(ast: Any, fields: Fields, dialect: str) -> Sql:

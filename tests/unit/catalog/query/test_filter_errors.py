@@ -38,6 +38,22 @@ WRONG = [
     ("cimi", "bytes = ⟨'x' and created > '2026-01-01'", "compared with text"),
     ("cimi", "geometry within '⟨POINT(1 2)) or (1=1'", "no WKT"),
     ("cimi", "(((a = 1)⟨", "expected )"),
+    ("cimi", "created >= ⟨2026-13-01", "no time"),
+    ("cimi", "created in [2026-01-01, ⟨2026-02-31]", "no time"),
+    ("cimi", "a = '5' and created < ⟨2026-01-01T25:00:00Z", "no time"),
+    ("cimi", "geometry within '⟨POLYGON((0 0, 1 1, 2 2))'", "not closed"),
+    ("cimi", r"key = 'a\'b' and bytes = ⟨'a\'b'", "compared with text"),
+    ("cimi", "a = 'x' and ⟨bytes ^= 'x'", "text is needed"),
+    ("", "S_INTERSECTS(geometry, ⟨POLYGON((0 0, 1 1, 2 2)))", "not closed"),
+    ("", "S_WITHIN(geometry, POINT(1 2)) AND S_INTERSECTS(geometry, ⟨POINT(1 2000000000))", "no coordinate"),
+    ("", "A_CONTAINS(tags, ('a', ⟨POINT(1 2)))", "elements are"),
+    ("", "content-type = 'a' AND ⟨format.x = 2", "no parts"),
+    ("cql2-json", '{"op": "=",\n "args": [1,⟨,2]}', "no JSON"),
+    ("cql2-json", '{"op":⟨', "no JSON"),
+    ("", 'format=⟨"csv"', "double quotes"),
+    ("", '"my x" = 1 OR "a b" = rows OR format IN (\'a\', ⟨"csv")', "double quotes"),
+    ("", '⟨"csv" = format', "double quotes"),
+    ("", "key^⟨='x'", "filter-lang"),
 ]
 
 
