@@ -7,6 +7,7 @@ Access lists are part of every statement: rows that the caller may not view are 
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -22,16 +23,20 @@ from infra.catalog import lists, rows, schema, times
 from infra.catalog.acl import Caller
 from infra.catalog.database import DIALECTS, Database
 from infra.catalog.query.aggregate import Aggregation, aggregation
+from infra.catalog.query.errors import FilterError
 from infra.catalog.query.fields import Field, Fields, Type
 from infra.catalog.query.filter import Filter, recognised
 from infra.catalog.query.numbers import plain
 from infra.catalog.query.sql import Writer, bound
+from infra.catalog.query.written import Written
 
 MOST = 10_000
 #: Most compiled statements that are kept.
 KEPT = 2_000
 _EVERYTHING: dict[str, Any] = {"op": "=", "args": [1, 1]}
 _NEWEST: tuple[tuple[str, bool], ...] = (("time", True),)
+#: A pointer into one of several filters that are joined by AND.
+_JOINED = re.compile(r"/args/(\d+)(.*)")
 _ALL: tuple[None, Sequence[Any]] = None, ()
 _UNORDERED: tuple[tuple[str, bool], ...] = ()
 
@@ -40,14 +45,37 @@ class Search(msgspec.Struct, kw_only=True, rename="kebab"):
     """A question. ``filter`` is CQL2-JSON, ``orderby`` (path, descending), ``after`` the ``next`` of the page before.
 
     Unless ``orderby`` says otherwise, what tells of the latest moment comes first. ``aggregation`` lists (algorithm, path).
+    ``offset`` is how many to pass over, for who counts pages: ``after`` finds any page as quickly as the first.
+    ``written`` are the filters as they were written: what ``filter`` is, or joins by AND. Errors point into them.
     """
 
     filter: dict[str, Any] | bool | None = None
+    written: list[Written] = []
     orderby: list[tuple[str, bool]] = []
     select: list[str] = []
     limit: int = 100
+    offset: int = 0
     after: str = ""
     aggregation: list[tuple[str, str]] = []
+
+    def understood(self, fields: Fields) -> tuple[Filter | None, Sequence[Any]]:
+        """The filter and its literals. A ``FilterError`` points at the character where that is known."""
+        if self.filter is None:
+            return _ALL
+        for each in self.written:
+            each.check(fields)
+        try:
+            return recognised(self.filter, fields)
+        except FilterError as error:
+            raise self._located(error) from None
+
+    def _located(self, error: FilterError) -> FilterError:
+        if len(self.written) == 1:
+            return self.written[0].located(error)
+        nth = _JOINED.fullmatch(error.pointer)
+        if not self.written or nth is None:
+            return error
+        return self.written[int(nth[1])].located(FilterError(error.reason, pointer=nth[2] or "/"))
 
 
 class Page(msgspec.Struct):
@@ -117,22 +145,26 @@ def search(database: Database, kind: str, wanted: Search, caller: Caller, fields
     """A page. Raises ``Reject`` for a filter, a name, a limit or a cursor that makes no sense."""
     if not 1 <= wanted.limit <= MOST:
         raise Reject(f"limit must lie between 1 and {MOST}, not {wanted.limit}; continue with after=NEXT")
-    found, literals = recognised(wanted.filter, fields) if wanted.filter is not None else _ALL
+    if not 0 <= wanted.offset <= MOST:
+        raise Reject(f"offset must lie between 0 and {MOST}, not {wanted.offset}; continue with after=NEXT")
+    found, literals = wanted.understood(fields)
     order = _order(wanted.orderby, fields)
     after = _cursor(wanted.after, order) if wanted.after else None
     principals = _principals(caller)
     shape = (
         kind, database.dialect, found and found.shape, order, tuple(wanted.select), len(principals), caller.admin,
-        after and tuple(value is None for value in after),
+        wanted.offset > 0, after and tuple(value is None for value in after),
     )  # fmt: skip
     plan = _plans.get(shape)
     if plan is None:
         if len(_plans) >= KEPT:
             _plans.clear()
         plan = _plans[shape] = _compiled(
-            database.dialect, fields, found, order, wanted.select, after, caller.admin, len(principals)
+            database.dialect, fields, found, order, wanted.select, after, caller.admin, len(principals), wanted.offset > 0
         )
     values = {**plan.fixed, **principals, "limit": wanted.limit + 1}
+    if wanted.offset:
+        values["offset"] = wanted.offset
     if found is not None:
         values.update(found.values(database.dialect, literals))
     for i, value in enumerate(after or ()):
@@ -152,7 +184,7 @@ def search(database: Database, kind: str, wanted: Search, caller: Caller, fields
 
 def aggregate(database: Database, kind: str, wanted: Search, caller: Caller, fields: Fields) -> dict[str, Any]:
     """``{"count": N, "aggregations": {"avg:bytes": ...}}`` over all that matches and the caller may view."""
-    found, literals = recognised(wanted.filter, fields) if wanted.filter is not None else _ALL
+    found, literals = wanted.understood(fields)
     principals = _principals(caller)
     values: dict[str, Any] = dict(principals)
     if found is not None:
@@ -187,7 +219,7 @@ def _tests(dialect: str, fields: Fields, found: Filter | None, admin: bool, prin
 
 def _compiled(
     dialect: str, fields: Fields, found: Filter | None, order: tuple[tuple[str, bool], ...], chosen: Sequence[str],
-    after: list[Any] | None, admin: bool, principals: int,
+    after: list[Any] | None, admin: bool, principals: int, offset: bool,
 ) -> _Plan:  # fmt: skip
     table = fields.table
     sorts = [sort for name, descending in order for sort in _sorts(name, descending, fields, dialect)]
@@ -207,6 +239,8 @@ def _compiled(
         .order_by(*keys)
         .limit(bindparam("limit", type_=sa.Integer))
     )
+    if offset:
+        statement = statement.offset(bindparam("offset", type_=sa.Integer))
     text, fixed = _text(statement, dialect)
     return _Plan(text, fixed, out, tuple(sort.number for sort in sorts))
 
@@ -219,6 +253,10 @@ def _text(statement: Any, dialect: str) -> tuple[str, dict[str, Any]]:
 def _order(wanted: Sequence[tuple[str, bool]], fields: Fields) -> tuple[tuple[str, bool], ...]:
     if not wanted:
         return _NEWEST if "time" in fields.known else _UNORDERED
+    for name, _ in wanted:
+        head, colon, _ = name.partition(":")
+        if colon and head in fields.known:
+            raise Reject(f"orderby: {name!r} is {head!r} in what order? There are {head}:asc and {head}:desc")
     return tuple((name, descending) for name, descending in wanted)
 
 

@@ -16,8 +16,8 @@ from infra.runtime.operation import Operation
 
 REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
-INTEGERS = frozenset({"limit", "offset"})
-REPEATED = frozenset({"where", "aggregation"})
+INTEGERS = frozenset({"limit", "offset", "first", "last"})
+REPEATED = frozenset({"where", "aggregation", "filter", "filter-lang"})
 
 
 def document(operations: Sequence[Operation], url: str) -> dict[str, Any]:
