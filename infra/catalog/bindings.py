@@ -128,13 +128,13 @@ def _matches(of: Binding, found: DataObject) -> bool:
         return False
     if not of.filter:
         return True
-    filter = _filter(of.filter)
+    filter = _filter(of.filter, of.filter_lang)
     return filter is not None and filter.predicate(msgspec.to_builtins(found)) is True
 
 
 @lru_cache(1024)
-def _filter(text: str) -> Filter | None:
+def _filter(text: str, lang: str) -> Filter | None:
     try:
-        return bind(parse(text), fields_of("data-object"))
+        return bind(parse(text, lang), fields_of("data-object"))
     except FilterError:
         return None

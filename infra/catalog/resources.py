@@ -12,6 +12,8 @@ import msgspec
 
 from infra.catalog.acl import Acl
 
+#: The languages of stored filters; without one a text is CQL2 text.
+Language = Literal["", "cql2-text", "cql2-json", "cimi"]
 State = Literal["NEW", "UPLOADING", "READY", "EXPIRED", "FAILED", "REMOVED"]
 _NAMESPACE = uuid.UUID("6b8b4567-327b-43c6-9869-74b0dc51a3f1")
 
@@ -84,10 +86,11 @@ class Completeness(msgspec.Struct, kw_only=True, rename="kebab", omit_defaults=T
 
 
 class DataSet(Resource, kw_only=True, rename="kebab", tag_field="resource-type", tag="data-set"):
-    """Filters over objects and records: CQL2 as text, CQL2-JSON, or CIMI text; ``None`` has no members of that kind."""
+    """Filters over objects and records: CQL2-JSON, or a text in ``filter_lang``; ``None`` has no members of that kind."""
 
     object_filter: str | dict[str, Any] | None = None
     record_filter: str | dict[str, Any] | None = None
+    filter_lang: Language = ""
     complete: Completeness | None = None
 
 
@@ -95,7 +98,7 @@ class Binding(Resource, kw_only=True, rename="kebab", tag_field="resource-type",
     """The function that starts by itself for objects that match every condition given.
 
     One of ``content_types`` (``*`` matches any text), one of ``formats``, a key that begins with ``prefix`` (or with
-    ``s3://BUCKET/PREFIX``), a ``filter`` (CQL2 text). It only sees objects that an owner of the binding may view.
+    ``s3://BUCKET/PREFIX``), a ``filter`` (in ``filter_lang``). It only sees objects that an owner of the binding may view.
     """
 
     content_types: list[str] = []
@@ -105,6 +108,7 @@ class Binding(Resource, kw_only=True, rename="kebab", tag_field="resource-type",
     parameters: dict[str, Any] = {}
     enabled: bool = True
     filter: str = ""
+    filter_lang: Language = ""
 
 
 class Prefix(Resource, kw_only=True, rename="kebab", tag_field="resource-type", tag="prefix"):

@@ -40,7 +40,7 @@ def values(kind: str, resource: Resource, created: int) -> dict[str, Any]:
         row["complete"] = msgspec.to_builtins(resource.complete)
         for name, parsed in (("object_filter", "objects"), ("record_filter", "records")):
             written = row[name]
-            row[parsed] = None if written is None else parse(written)
+            row[parsed] = None if written is None else parse(written, resource.filter_lang)
             if isinstance(written, str):  # JSON too, in its column
                 row[name] = msgspec.json.encode(written).decode()
     if isinstance(resource, DataObject):

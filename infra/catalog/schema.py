@@ -137,6 +137,7 @@ data_set = _resource(
     Column("records", Document),
     Column("complete", Document),
     Column("scanned", BigInteger),
+    _text("filter_lang"),
 )
 binding = _resource(
     "binding",
@@ -147,6 +148,7 @@ binding = _resource(
     _document("parameters"),
     Column("enabled", Boolean, nullable=False),
     _text("filter"),
+    _text("filter_lang"),
 )
 prefix = _resource("prefix", _text("prefix"), _text("uri"))
 key = _resource(

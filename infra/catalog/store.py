@@ -21,7 +21,7 @@ from events.ports import NotFound
 from infra.catalog import groups, lists, providers, rows, schema, tombstones
 from infra.catalog.acl import ADMIN, OPEN, Acl, Caller, Forbidden, Right
 from infra.catalog.database import Database
-from infra.catalog.query import bind, parse
+from infra.catalog.query import FilterError, bind, written
 from infra.catalog.registry import Registry
 from infra.catalog.resources import Binding, DataObject, DataSet, Described, Key, Provider, Resource, kind_of, object_id
 from infra.catalog.search import Page, Search, aggregate, search
@@ -39,8 +39,8 @@ _DESCRIBED = frozenset(("geometry", "timestamp", "timestamp-end"))
 EDITABLE: dict[str, frozenset[str]] = {
     "data-object": _COMMON | _DESCRIBED,
     "data-record": _COMMON | _DESCRIBED | {"content-type", "metadata", "object"},
-    "data-set": _COMMON | {"object-filter", "record-filter", "complete"},
-    "binding": _COMMON | {"content-types", "formats", "prefix", "function", "parameters", "enabled", "filter"},
+    "data-set": _COMMON | {"object-filter", "record-filter", "filter-lang", "complete"},
+    "binding": _COMMON | {"content-types", "formats", "prefix", "function", "parameters", "enabled", "filter", "filter-lang"},
     "prefix": _COMMON | {"uri"},
     "key": _COMMON | {"unit", "queryable"},
     "provider": _COMMON | {"endpoint", "region", "credential", "source"},
@@ -247,10 +247,17 @@ class Store:
         if isinstance(resource, DataSet):
             for of, wanted in (("data-object", resource.object_filter), ("data-record", resource.record_filter)):
                 if wanted is not None:
-                    bind(parse(wanted), self._registry.fields(of))
+                    self._check_filter(f"{of.removeprefix('data-')}-filter", of, wanted, resource.filter_lang)
             groups.check(resource)
         if isinstance(resource, Binding) and resource.filter:
-            bind(parse(resource.filter), self._registry.fields("data-object"))
+            self._check_filter("filter", "data-object", resource.filter, resource.filter_lang)
+
+    def _check_filter(self, name: str, kind: str, filter: str | dict[str, Any], lang: str) -> None:
+        """Raises ``FilterError`` for a filter that makes no sense, in the attribute of this name."""
+        try:
+            written(filter, lang).bound(self._registry.fields(kind), bind)
+        except FilterError as error:
+            raise error.within(name) from None
 
     def _list(self, wanted: Acl, caller: Caller) -> int:
         if wanted == NO_LIST:

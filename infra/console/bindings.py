@@ -10,7 +10,7 @@ from rich.text import Text
 
 from infra.console import text
 from infra.console.client import Complaint
-from infra.console.resources import every, path, read
+from infra.console.resources import Lang, every, path, read
 from infra.console.session import Session, command
 
 
@@ -22,13 +22,14 @@ def bind(
     format: Annotated[list[str] | None, typer.Option(help="Objects of this format; may repeat.")] = None,
     content_type: Annotated[list[str] | None, typer.Option(help="Of this content type, such as text/*; may repeat.")] = None,
     prefix: Annotated[str, typer.Option(help="With this prefix of the key, or s3://BUCKET/PREFIX.", show_default=False)] = "",
-    filter: Annotated[str, typer.Option(help="That match this CQL2 filter.", show_default=False)] = "",
+    filter: Annotated[str, typer.Option(help="That match this filter.", show_default=False)] = "",
+    lang: Lang = "cql2-text",
     rule: Annotated[str, typer.Option(metavar="JSON|@FILE|-", help="The function's parameters.", show_default=False)] = "",
 ) -> None:
     """Have a function start by itself for every object that matches. Prints the binding's id."""
     wanted = {
         "name": name, "function": function, "formats": format or [], "content-types": content_type or [], "prefix": prefix,
-        "filter": filter, "parameters": read(rule) if rule else {},
+        "filter": filter, "filter-lang": lang if filter else "", "parameters": read(rule) if rule else {},
     }  # fmt: skip
     with session.api() as api:
         made = api.post("/bindings", wanted)

@@ -84,17 +84,14 @@ def _list(session: Session, **query: Any) -> None:
 
 def _filtered(session: Session, filter: str, lang: str, limit: int, *, bucket: str, prefix: str, format: str = "") -> None:
     """The objects that a filter finds, shown as the other entries are."""
-    from infra.catalog.query import parse  # takes a while to load
-
-    tests: list[dict[str, Any]] = [parse(filter, lang)]
-    tests += [_test("=", name, value) for name, value in (("bucket", bucket), ("format", format)) if value]
+    tests = [_test("=", name, value) for name, value in (("bucket", bucket), ("format", format)) if value]
     if prefix:
         escaped = prefix.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         tests.append(_test("like", "key", f"{escaped}%"))
-    wanted = {"op": "and", "args": tests} if len(tests) > 1 else tests[0]
+    filters = [filter, *(msgspec.json.encode(test).decode() for test in tests)]
     with session.api() as api:
         found = every(
-            api, "data-objects", limit, filter=msgspec.json.encode(wanted).decode(), lang="cql2-json", orderby="bucket,key"
+            api, "data-objects", limit, filter=filters, lang=[lang, *["cql2-json"] * len(tests)], orderby="bucket,key"
         )
         entries = [{**each, "size": each["bytes"], "state": each["state"].lower()} for each in found]
     session.answer({"entries": entries}) if session.json else session.out.print(entries_table(entries))

@@ -24,7 +24,10 @@ TIMEOUT = httpx.Timeout(60.0, connect=3.0)
 
 
 class Complaint(Exception):
-    """An error for the person at the command line: what was wrong and what to do, in one line."""
+    """An error for the person at the command line: what was wrong and what to do, in one line.
+
+    Below it may follow the line of a filter that is wrong, with a caret.
+    """
 
 
 class NotRunning(Complaint):

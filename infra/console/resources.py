@@ -20,10 +20,13 @@ Document = Annotated[
 Id = Annotated[str, typer.Argument(help="As `list` shows it.")]
 Filter = Annotated[str, typer.Option(help="CQL2, such as \"rows > 5 AND name LIKE 'ngc%'\".", show_default=False)]
 Lang = Annotated[str, typer.Option(help="cql2-text, cql2-json or cimi.")]
+StoredLang = Annotated[
+    str, typer.Option("--lang", help="The language of its filters: cql2-text, cql2-json or cimi.", show_default=False)
+]
 
 
-def group(noun: str, what: str, make: bool = True) -> typer.Typer:
-    """The commands of a noun (``data-records``)."""
+def group(noun: str, what: str, make: bool = True, filtered: bool = False) -> typer.Typer:
+    """The commands of a noun (``data-records``); one that is ``filtered`` has filters of its own."""
     app = typer.Typer(help=what, no_args_is_help=True)
 
     @command
@@ -77,6 +80,20 @@ def group(noun: str, what: str, make: bool = True) -> typer.Typer:
             api.delete(path(noun, id))
         session.answer({"deleted": id}) if session.json else typer.echo(f"{id} deleted")
 
+    @command
+    def create_filtered(session: Session, document: Document, lang: StoredLang = "") -> None:
+        """Make one from a JSON object; prints its id."""
+        with session.api() as api:
+            _shown(session, api.post(f"/{noun}", _in(read(document), lang)))
+
+    @command
+    def edit_filtered(session: Session, id: Id, document: Document, lang: StoredLang = "") -> None:
+        """Change one by a JSON Merge Patch: null empties an attribute."""
+        with session.api() as api:
+            _shown(session, api.patch(path(noun, id), _in(read(document), lang)))
+
+    if filtered:
+        create, edit = create_filtered, edit_filtered
     commands = {"create": create, "list": list_, "show": show, "edit": edit, "delete": delete}
     for name, function in commands.items():
         if make or name not in ("create", "delete"):
@@ -84,7 +101,7 @@ def group(noun: str, what: str, make: bool = True) -> typer.Typer:
     return app
 
 
-def every(api: Client, noun: str, limit: int, **query: str) -> Any:
+def every(api: Client, noun: str, limit: int, **query: str | list[str]) -> Any:
     """Every resource that matches, page by page; ``limit`` is the most of all pages, 0 for no limit."""
     left, after = limit or 2**62, ""
     asked = {name: value for name, value in query.items() if name != "lang"}
@@ -115,10 +132,15 @@ def read(document: str) -> dict[str, Any]:
     return found
 
 
+def _in(document: dict[str, Any], lang: str) -> dict[str, Any]:
+    """A document whose filters are in a language."""
+    return {**document, "filter-lang": lang} if lang else document
+
+
 def _shown(session: Session, found: dict[str, Any]) -> None:
     session.answer(found) if session.json else typer.echo(found["id"])
 
 
 record = group("data-records", "Records: metadata of yours, about an object or on its own.")
 provider = group("providers", "Object stores: whose buckets are written PROVIDER:BUCKET.")
-set_ = group("data-sets", "Data sets: filters over objects and records, followed as streams.")
+set_ = group("data-sets", "Data sets: filters over objects and records, followed as streams.", filtered=True)

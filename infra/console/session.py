@@ -132,14 +132,22 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def telling() -> Iterator[None]:
-    """Turn the errors made for people into a line on standard error and an exit code."""
+    """Turn the errors made for people into a line on standard error (and a place with its caret below), and an exit code."""
     try:
         yield
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     except _told() as error:
-        sys.stderr.write(f"sluice: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"sluice: {_lines(str(error))}\n")
         raise typer.Exit(1) from None
+
+
+def _lines(text: str) -> str:
+    """An error on one line, unless it shows a place with a caret under it."""
+    first, *shown = text.rstrip().split("\n")
+    if len(shown) == 2 and shown[1].strip() == "^":
+        return "\n".join((" ".join(first.split()), *shown))
+    return " ".join(text.split())
 
 
 def _told() -> tuple[type[BaseException], ...]:
