@@ -34,6 +34,16 @@ _HOW: dict[str, Callable[[Any, Any], bool]] = {
 TINY, HUGE, WHOLE = 1e-150, 1e150, 2.0**53
 
 
+class Remembered(dict[str, Any]):
+    """A document that many filters are held against: its words and its shape are found once."""
+
+    def __init__(self, document: Document) -> None:
+        super().__init__(document)
+        self.words: str | None = None
+        self.shape: Shape | None = None
+        self.placed = False
+
+
 @lru_cache(10_000)
 def predicate_of(condition: tree.Condition) -> Predicate:
     """The predicate of a condition, and of all others of its shape."""
@@ -240,16 +250,26 @@ def spatial(op: str, one: Shape, other: Shape) -> bool:
     return intersects(one, other) if op == "intersects" else within(one, other) if op == "within" else within(other, one)
 
 
+def shape_at(document: Document) -> Shape | None:
+    """The shape of a document's geometry; ``None`` if it has none. There is one attribute of that type."""
+    if isinstance(document, Remembered) and document.placed:
+        return document.shape
+    try:
+        found = None if (geometry := document.get("geometry")) is None else shape(geometry)
+    except ValueError:
+        found = None
+    if isinstance(document, Remembered):
+        document.shape, document.placed = found, True
+    return found
+
+
 def _spatial(condition: tree.Spatial) -> Predicate:
-    value, op, slot = getter(condition.field, "geometry"), condition.op, condition.shape.slot
+    op, slot = condition.op, condition.shape.slot
     simple = condition.box and op != "contains"
 
     def holds(document: Document, values: Values) -> bool | None:
-        if (geometry := value(document)) is None or (wanted := shape_of(values[slot])) is None:
-            return None
-        try:
-            one = shape(geometry)
-        except ValueError:
+        one = shape_at(document)
+        if one is None or (wanted := shape_of(values[slot])) is None:
             return None
         if simple and (op == "within" or enclosed(one, wanted)):
             return enclosed(one, wanted)
@@ -260,6 +280,14 @@ def _spatial(condition: tree.Spatial) -> Predicate:
 
 def words_of(document: Document) -> str:
     """What full text finds of a resource."""
+    if isinstance(document, Remembered):
+        if document.words is None:
+            document.words = _words_of(document)
+        return document.words
+    return _words_of(document)
+
+
+def _words_of(document: Document) -> str:
     told = indexed(*(document.get(name) for name in ("name", "description", "tags")))
     return f"{told} {indexed(*(document.get(name) for name in ('key', 'metadata', 'user')))}".strip()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from infra.catalog.query.errors import FilterError
 
@@ -65,8 +65,25 @@ def beyond(prefix: str) -> str:
     return stem[:-1] + chr(0xE000 if stem[-1] == "\ud7ff" else ord(stem[-1]) + 1) if stem else ""
 
 
-@lru_cache(4096)
+class Pattern(str):
+    """A pattern that is kept with its pieces, for filters that are more than a cache can hold."""
+
+    @cached_property
+    def pieces(self) -> tuple[list[re.Pattern[str]], int]:
+        """See ``_made``."""
+        return _made(self)
+
+
 def _pieces(pattern: str) -> tuple[list[re.Pattern[str]], int]:
+    return pattern.pieces if isinstance(pattern, Pattern) else _known(pattern)
+
+
+@lru_cache(4096)
+def _known(pattern: str) -> tuple[list[re.Pattern[str]], int]:
+    return _made(pattern)
+
+
+def _made(pattern: str) -> tuple[list[re.Pattern[str]], int]:
     """What stands between the signs ``%``, and how many characters the last piece takes."""
     pieces: list[list[str]] = [[]]
     for one in tokens(pattern):
