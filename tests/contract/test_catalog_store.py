@@ -8,6 +8,8 @@ from events.errors import Reject
 from events.ports import Entry, NotFound
 from infra.catalog.acl import NOBODY, SYSTEM, Acl, Caller, Forbidden
 from infra.catalog.entries import Entries
+from infra.catalog.query import bind, fields_of, written
+from infra.catalog.query.predicate_index import PredicateIndex
 from infra.catalog.resources import DataObject, DataRecord, DataSet, Key, Prefix, object_id
 from infra.catalog.search import Search
 from infra.catalog.store import Conflict, Store
@@ -155,6 +157,36 @@ def test_filters_find_in_columns_metadata_text_and_space(store, database):
     store.edit(object_id("b", "raw/flood_map.tif"), {"geometry": None, "description": "dry"}, SYSTEM)
     for gone in ({"op": "fulltext", "args": ["alta"]}, {"op": "s_intersects", "args": [{"property": "geometry"}, box]}):
         assert store.search("data-object", Search(filter=gone), SYSTEM).items == []
+
+
+def test_an_attribute_that_is_not_set_has_no_value(store):
+    for name, description in (("a", "told"), ("b", ""), ("", "")):
+        store.create(DataRecord(name=name, description=description, metadata={"note": ""}), ANN)
+
+    def names(filter: str, lang: str = "") -> list[str]:
+        found = written(filter, lang)
+        wanted = Search(filter=found.ast, written=[found], orderby=[("name", False)])
+        page = store.search("data-record", wanted, ANN).items
+        index = PredicateIndex()
+        index.add(1, found.bound(fields_of("data-record"), bind))
+        everything = store.search("data-record", Search(orderby=[("name", False)]), ANN).items
+        assert [one["id"] for one in everything if index.match(one)] == [one["id"] for one in page], filter
+        assert store.aggregate("data-record", wanted, ANN)["count"] == len(page)
+        return [item["name"] for item in page]
+
+    assert names("description IS NULL") == names("description = null", "cimi") == names("description = ''") == ["", "b"]
+    assert names("description IS NOT NULL") == names("description != null", "cimi") == names("description <> ''") == ["a"]
+    assert names("name IN ('', 'a')") == ["", "a"]
+    assert names("name IN ('', 'a') AND NOT description = 'x'") == ["a"]
+    assert names("description <> 'x'") == names("NOT description = 'x'") == names("description < 'z'") == ["a"]
+    assert names("description LIKE '%'") == names("NOT description LIKE 'x%'") == ["a"]
+    assert names("name = description OR description >= name") == ["a"]
+    assert names("note = ''") == ["", "a", "b"], "an empty text in metadata is a text"
+    answers = store.aggregate(
+        "data-record", Search(aggregation=[("missing", "description"), ("count", "name"), ("terms", "name")]), ANN
+    )["aggregations"]
+    assert answers["missing:description"] == answers["count:name"] == 2
+    assert [each["value"] for each in answers["terms:name"]] == ["a", "b"]
 
 
 def test_registered_prefixes_and_types_are_kept(store):

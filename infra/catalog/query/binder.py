@@ -20,6 +20,8 @@ from infra.catalog.query.tree import Condition, Literal, Read, Value
 
 DEEPEST = 64
 COMPARISONS = {"=": "=", "<>": "<>", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+#: A comparison with its sides exchanged.
+MIRROR = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 ARITHMETIC = ("+", "-", "*", "/", "%", "div")
 NOUN = {
     "text": "text",
@@ -96,7 +98,7 @@ class Binder:
         type_ = self.common(type_a, type_b, (a, at_a), (b, at_b))
         if type_ == "boolean" and op not in ("=", "<>"):
             fail(f"true and false have no order, so {op} makes no sense", at_a if type_a == "boolean" else at_b)
-        return tree.Compare(op, self.value(a, type_, at_a), self.value(b, type_, at_b))
+        return comparison(op, self.value(a, type_, at_a), self.value(b, type_, at_b))
 
     def common(self, a: Type, b: Type, left: tuple[Any, str], right: tuple[Any, str]) -> Type:
         """The type in which two values are compared."""
@@ -270,6 +272,15 @@ def number(value: float, type_: Type, at: str) -> tuple[Type, float]:
     if value != int(value):
         return "number", double
     return ("integer", int(value)) if fits(int(value)) else ("number", 1e19 if value > 0 else -1e19)
+
+
+def comparison(op: str, left: Value, right: Value) -> Condition:
+    """A comparison. An attribute that a resource has not is an empty text there: to be equal to one is to have no value."""
+    for one, other, how in ((left, right, op), (right, left, MIRROR[op])):
+        blank = isinstance(one, Read) and one.field.blank and isinstance(other, Literal) and other.value == ""
+        if blank and how not in ("<", "<="):
+            return tree.IsNull(one) if how == "=" else tree.Not(tree.IsNull(one))
+    return tree.Compare(op, left, right)
 
 
 def both(items: tuple[Condition, ...]) -> Condition:

@@ -58,6 +58,11 @@ class Field:
     indexed: bool = False
     written: bool = False
 
+    @property
+    def blank(self) -> bool:
+        """Whether its column has an empty text where a resource has no value."""
+        return self.type == "text" and not self.path and self.names != ("id",)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fields:

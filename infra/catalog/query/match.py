@@ -54,6 +54,9 @@ def getter(field: Field, type_: Type) -> Getter:
     """What a field's value is as a type; ``None`` where the document has none."""
     names, path = field.names, field.path
     as_type = _AS[type_]
+    if field.blank:
+        name = names[0]
+        return lambda document: as_type(document.get(name) or None)
     if len(names) == 1 and not path and type_ != "time":
         name = names[0]
         return lambda document: as_type(document.get(name))

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from infra.catalog.query import tree
-from infra.catalog.query.binder import NOUN, Binder, Operator, both, either, fail, need, negated, number
+from infra.catalog.query.binder import NOUN, Binder, Operator, both, comparison, either, fail, need, negated, number
 from infra.catalog.query.fields import Type
 from infra.catalog.query.geometry import Shape, rectangle, shape
 from infra.catalog.query.patterns import as_range, checked
@@ -40,10 +40,16 @@ def _in(binder: Binder, op: str, args: list[Any], at: str) -> Condition:
     if any(isinstance(one, dict) and not ({"timestamp", "date"} & one.keys()) for one in choices) or known == "array":
         here = (value, f"{at}/args/0")
         return either(tuple(binder.compare("=", here, (one, f"{at}/args/1/{i}")) for i, one in enumerate(choices)))
+    if "" in choices and known == "text" and len(choices) > 1:
+        here, rest = (value, f"{at}/args/0"), [one for one in choices if one != ""]
+        blank = binder.compare("=", here, ("", f"{at}/args/1"))
+        return either((blank, _in(binder, op, [value, rest], at))) if rest else blank
     type_: Type = known
     for i, one in enumerate(choices):
         place = f"{at}/args/1/{i}"
         type_ = binder.common(type_, binder.type_of(one, place), (value, f"{at}/args/0"), (one, place))
+    if choices == [""]:
+        return binder.compare("=", (value, f"{at}/args/0"), ("", f"{at}/args/1/0"))
     subject = binder.value(value, type_, f"{at}/args/0")
     places = [(one, f"{at}/args/1/{i}") for i, one in enumerate(choices)]
     if type_ == "integer":  # one double among them, and a database compares all as doubles
@@ -65,7 +71,7 @@ def _like(binder: Binder, op: str, args: list[Any], at: str) -> Condition:
         return tree.Like(subject, binder.replaced(like, like.value, "pattern"))
     low, high = parts
     if high is None:
-        return tree.Compare("=", subject, binder.replaced(like, low))
+        return comparison("=", subject, binder.replaced(like, low))
     least = tree.Compare(">=", subject, binder.replaced(like, low))
     return both((least, tree.Compare("<", subject, binder.slot("text", high)))) if high else least
 

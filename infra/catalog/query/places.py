@@ -12,6 +12,7 @@ from math import inf, nextafter
 from typing import Any, NamedTuple
 
 from infra.catalog.query import tree
+from infra.catalog.query.binder import MIRROR
 from infra.catalog.query.match import Remembered, element, shape_at, value_of, words_of
 from infra.catalog.query.numbers import EXACT
 from infra.catalog.query.patterns import beyond, tokens
@@ -24,7 +25,6 @@ EVERYWHERE: Place = ((None, "everywhere"), None)
 #: Lengths of the parts of texts that are looked up: few, as each is tried at every character of a text.
 SIZES = (16, 12, 8, 6, 4, 3, 2, 1)
 _NUMERIC = ("number", "integer", "time")
-_MIRROR = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 class Option(NamedTuple):
@@ -45,7 +45,7 @@ class Range(NamedTuple):
 def compared(item: tree.Condition) -> tuple[str, tree.Value, tree.Literal] | None:
     """A comparison of a value without literals and a literal: operator, value, literal."""
     if isinstance(item, tree.Compare):
-        for one, other, op in ((item.left, item.right, item.op), (item.right, item.left, _MIRROR[item.op])):
+        for one, other, op in ((item.left, item.right, item.op), (item.right, item.left, MIRROR[item.op])):
             if plain(one) and isinstance(other, tree.Literal):
                 return op, one, other
     return None

@@ -57,7 +57,7 @@ def shape(node: Any, literals: list[Any]) -> Any:
             parts.append(part)
         return tuple(parts)
     if kind is str:
-        if len(node) > LONGEST or UNFIT.search(node):
+        if not node or len(node) > LONGEST or UNFIT.search(node):  # an empty text may ask whether there is a value
             return None
     elif kind is float or kind is int:
         if not -EXACT < node < EXACT:

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Double, and_, case, exists, func, literal_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from infra.catalog.query import tree
+from infra.catalog.query.binder import MIRROR
 from infra.catalog.query.fields import Field, Fields, Type, steps
 from infra.catalog.query.numbers import decimal
 from infra.catalog.query.patterns import glob
@@ -63,6 +64,8 @@ class Writer:
             return and_(*(self.condition(item, only_true) for item in sorted(node.items, key=_work)))
         if isinstance(node, tree.Or):
             return or_(*(self.condition(item, only_true) for item in node.items))
+        if only_true and (quick := self._column_alone(node)) is not None:
+            return quick
         exact: Sql = _CONDITIONS[type(node)](self, node)
         if only_true and (hint := self.hint(node)) is not None:
             return and_(hint, exact)
@@ -92,6 +95,8 @@ class Writer:
             return self._from_json(column, field.path, type_)
         if field.written:
             return func.sluice_ms(column)
+        if field.blank:
+            return func.nullif(column, text(""))
         if type_ == "number" and field.type == "integer":
             return column if self.sqlite else sa.cast(column, sa.Numeric)
         return column
@@ -135,6 +140,21 @@ class Writer:
             return case((found == text("boolean"), sa.cast(inner, sa.Boolean)))
         return func.sluice_ms(as_text) if type_ == "time" else as_text
 
+    def _column_alone(self, node: tree.Condition) -> Sql | None:
+        """Where only true counts: a condition on a column that an index is on, empty texts left out beside it."""
+        if isinstance(node, tree.Compare):
+            for one, other, op in ((node.left, node.right, node.op), (node.right, node.left, MIRROR[node.op])):
+                if isinstance(one, tree.Read) and one.field.blank and isinstance(other, tree.Literal):
+                    column = self.table.c[one.field.columns[0]]
+                    found: Sql = _COMPARE[op](column, self.value(other))
+                    return found if op in ("=", ">", ">=") else and_(found, column != text(""))
+        elif isinstance(node, tree.In | tree.Like) and isinstance(node.value, tree.Read) and node.value.field.blank:
+            column = self.table.c[node.value.field.columns[0]]
+            if isinstance(node, tree.In):
+                return self._among(column, node.items)
+            return and_(self._fits(column, node.pattern), column != text(""))
+        return None
+
     # conditions, each as the tree says
 
     def _always(self, node: tree.Always) -> Sql:
@@ -151,16 +171,23 @@ class Writer:
         return found
 
     def _in(self, node: tree.In) -> Sql:
-        value, items = self.value(node.value), [self.value(item) for item in node.items]
+        return self._among(self.value(node.value), node.items)
+
+    def _among(self, value: Sql, choices: tuple[tree.Literal, ...]) -> Sql:
+        items = [self.value(item) for item in choices]
         return value == items[0] if len(items) == 1 else value.in_(items)
 
     def _like(self, node: tree.Like) -> Sql:
-        how = "GLOB" if self.sqlite else "LIKE"
-        return self.value(node.value).op(how, is_comparison=True)(self.value(node.pattern))
+        return self._fits(self.value(node.value), node.pattern)
+
+    def _fits(self, value: Sql, pattern: tree.Value) -> Sql:
+        return value.op("GLOB" if self.sqlite else "LIKE", is_comparison=True)(self.value(pattern))
 
     def _is_null(self, node: tree.IsNull) -> Sql:
         if isinstance(node.value, tree.Read) and node.value.type == "geometry":
             return self.table.c.west.is_(None)
+        if isinstance(node.value, tree.Read) and node.value.field.blank:
+            return self.table.c[node.value.field.columns[0]] == text("")
         return self.value(node.value).is_(None)
 
     def _holds(self, node: tree.Holds) -> Sql:
