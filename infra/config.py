@@ -155,7 +155,8 @@ class Access(Section, frozen=True, kw_only=True):
     ``audience``. ``jwks`` is the file or URL of its public keys.
 
     ``user_claim`` names the user and ``groups_claim`` the groups (a path of names joined by dots may be given); ``groups`` maps
-    what the issuer calls a group to what the lake does. Tokens have ``scopes``; ``leeway_s`` allows for clocks that differ.
+    what the issuer calls a group to what the lake does. Tokens have ``scopes``, and where ``scope_claim`` (``scope``, ``scp``) is
+    set, only those of them that it lists; ``leeway_s`` allows for clocks that differ.
     """
 
     issuer: str = ""
@@ -164,6 +165,7 @@ class Access(Section, frozen=True, kw_only=True):
     user_claim: str = "sub"
     groups_claim: str = "groups"
     groups: dict[str, str] = {}
+    scope_claim: str = ""
     scopes: list[Scope] = msgspec.field(default_factory=lambda: ["read", "write", "events"])
     leeway_s: Annotated[int, msgspec.Meta(ge=0)] = 30
 

@@ -15,7 +15,7 @@ from joserfc.jws import JWSRegistry
 
 from infra.access.errors import Unauthorized
 from infra.access.jwks import KeySource, PublicKey
-from infra.access.scopes import caller
+from infra.access.scopes import SCOPES, caller
 from infra.catalog.acl import ADMIN, ANYONE, Caller
 from infra.config import Access, ConfigError
 
@@ -72,7 +72,18 @@ class Issuer:
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
             raise Unauthorized(given=True)
         groups = self._groups(found.claims)
-        return caller({f"user/{name}", *groups}, ["admin"] if ADMIN in groups else self._settings.scopes)
+        scopes = self._scopes(found.claims, SCOPES if ADMIN in groups else self._settings.scopes)
+        if "admin" not in scopes:  # the two come only together
+            groups -= {ADMIN}
+        return caller({f"user/{name}", *groups}, scopes)
+
+    def _scopes(self, claims: Mapping[str, Any], most: Collection[str]) -> set[str]:
+        """What the token may be used for: no more than its bearer may do, nor than it says itself."""
+        if not self._settings.scope_claim:
+            return set(most)
+        told = _claim(claims, self._settings.scope_claim)
+        names = told.split() if isinstance(told, str) else told if isinstance(told, list) else []
+        return {name for name in names if isinstance(name, str) and name in most}
 
     def _key(self, token: GuestProtocol) -> PublicKey:
         kid = token.headers().get("kid")

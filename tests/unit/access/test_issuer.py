@@ -17,6 +17,7 @@ from infra.access.access import Access
 from infra.access.errors import Unauthorized
 from infra.access.issuer import Issuer, Registry
 from infra.access.jwks import KeySource
+from infra.access.scopes import SCOPES
 from infra.config import Access as Settings
 from infra.config import ConfigError
 from tests.conftest import serving
@@ -51,6 +52,28 @@ def test_a_good_token_names_its_bearer(settings, key, algorithm) -> None:
     caller = Issuer(settings).caller(token(key, algorithm, groups=["opt", "radio"], aud=["other", AUDIENCE]))
     assert caller.principals == {"user/ann", "group/optics", "group/radio", "group/anyone"}
     assert caller.scopes == {"read", "write", "events"}
+
+
+@pytest.mark.parametrize(
+    ("claims", "scopes"),
+    [
+        ({"scope": "openid read profile"}, {"read"}),
+        ({"scope": ["write", "graph", "admin", 5]}, {"write"}),
+        ({"scope": "read write events graph admin"}, {"read", "write", "events"}),
+        ({"scope": ""}, set()),
+        ({"scope": {"read": True}}, set()),
+        ({}, set()),
+        ({"scp": "read"}, set()),
+        ({"scope": "read", "groups": ["lake-operators"]}, {"read"}),
+        ({"scope": "graph", "groups": ["lake-operators"]}, {"graph"}),
+        ({"scope": "admin", "groups": ["lake-operators"]}, set(SCOPES)),
+    ],
+)
+def test_a_token_may_be_for_less_than_its_bearer_may_do(settings, claims, scopes) -> None:
+    caller = Issuer(msgspec.structs.replace(settings, scope_claim="scope")).caller(token(**claims))
+    assert caller.scopes == scopes
+    assert caller.admin == ("admin" in scopes)
+    assert "user/ann" in caller.principals
 
 
 def test_a_lake_with_an_issuer_asks_for_its_tokens(settings) -> None:
