@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from infra.catalog.acl import Acl
 from infra.catalog.database import Database, Upsert
 from infra.catalog.query import bind, fields_of
 from infra.catalog.query.match import getter
+from infra.catalog.query.numbers import plain
 from infra.catalog.resources import Completeness, DataSet
 from infra.catalog.schema import grouping, member
 
@@ -118,11 +120,11 @@ class Groups:
     def _names(self, n: int, grp: str, complete: Completeness) -> set[str | None]:
         """Which of the wanted names the members of a group have."""
         found: set[str | None] = set()
-        path, wanted = complete.member_by, complete.members
+        path = complete.member_by
         for kind in ("data-object", "data-record"):
             table = schema.KINDS[kind]
             ours = select(_m.resource).where(_m.data_set == n, _m.grp == grp)
-            named = bind({"op": "in", "args": [{"property": path}, wanted]}, fields_of(kind))
+            named = bind(_named(complete, kind), fields_of(kind))
             asked = select(*rows.columns(kind)).where(table.c.id.in_(ours), named.expression(table, self._database.dialect))
             for row in self._database.rows(asked):
                 found.add(value_at(kind, path, msgspec.to_builtins(rows.resource(kind, row, Acl()))))
@@ -130,11 +132,16 @@ class Groups:
 
 
 def value_at(kind: str, path: str, document: dict[str, Any]) -> str | None:
-    """The value at a path of a resource's JSON as text; ``None`` if there is none, or an empty one."""
+    """The value at a path of a resource's JSON as text; ``None`` if there is none, an empty one, or more than one value.
+
+    Numbers that are equal to a filter are one text: 3 and 3.0 are ``3``.
+    """
     value = getter(fields_of(kind).find(path), "any")(document)
-    if value is None or value in ("", UNGROUPED):
+    if value is None or isinstance(value, list | dict) or value in ("", UNGROUPED):
         return None
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    if isinstance(value, str):
+        return value
+    return msgspec.json.encode(value if isinstance(value, bool) else plain(value)).decode()
 
 
 def check(wanted: DataSet) -> None:
@@ -147,9 +154,24 @@ def check(wanted: DataSet) -> None:
     filters = {"data-object": wanted.object_filter, "data-record": wanted.record_filter}
     for kind in (kind for kind, filter in filters.items() if filter is not None):
         for path in filter_paths(complete):
-            fields_of(kind).find(path)
+            if (type_ := fields_of(kind).find(path).type) in ("array", "geometry", "json"):
+                raise Reject(f"complete: {path!r} is {type_}, and no single value that could name a group or a member")
         if complete.members:
-            bind({"op": "in", "args": [{"property": complete.member_by}, complete.members]}, fields_of(kind))
+            bind(_named(complete, kind), fields_of(kind))
+
+
+def _named(complete: Completeness, kind: str) -> dict[str, Any]:
+    """A filter for the members with one of the names, which may be the texts of numbers, or of true and false."""
+    name, type_ = {"property": complete.member_by}, fields_of(kind).find(complete.member_by).type
+    texts: dict[str, Any] = {"op": "in", "args": [name, complete.members]}
+    others: list[Any] = []
+    for each in complete.members:
+        with suppress(msgspec.DecodeError):
+            if isinstance(other := msgspec.json.decode(each), int | float):
+                others.append({"op": "=", "args": [name, other]})
+    if type_ not in ("any", "integer") or not others:
+        return texts
+    return {"op": "or", "args": others if type_ == "integer" else [texts, *others]}
 
 
 def filter_paths(complete: Completeness) -> list[str]:

@@ -57,6 +57,36 @@ def world(database) -> World:
     return World(database)
 
 
+def test_numbers_that_are_equal_name_one_group(world):
+    made = world.define(object_filter="rows > 0", complete=Completeness(group_by="night", count=2))
+    world.put("a", rows=1, night=3)
+    told = world.put("b", rows=1, night=3.0)
+    assert [(one.group, one.count) for one in told if isinstance(one, DatasetCompleted)] == [("3", 2)]
+    world.put("c", rows=1, night=True)
+    told = world.put("d", rows=1, night="true")
+    assert [one.group for one in told if isinstance(one, DatasetCompleted)] == ["true"]
+    assert world.put("e", rows=1, night=[3])[0].group == "", "a list is no single value"
+    assert made.complete is not None
+
+
+def test_members_may_be_named_by_numbers(world):
+    world.define(object_filter="rows > 0", complete=Completeness(members=["1", "2", "true", "x"], member_by="part"))
+    assert not [
+        one for part in (1, 2.0, "x") for one in world.put(f"k{part}", rows=1, part=part) if one.__class__ is DatasetCompleted
+    ]
+    told = world.put("last", rows=1, part=True)
+    assert [one.reason for one in told if isinstance(one, DatasetCompleted)] == ["members"]
+    world.define(object_filter="rows > 0", complete=Completeness(members=["1", "k"]))
+    world.define(object_filter="rows > 0", complete=Completeness(members=["1", "2"], member_by="bytes"))
+
+
+@pytest.mark.parametrize("path", ["tags", "geometry", "metadata", "user"])
+def test_what_is_no_single_value_names_no_group(world, path: str) -> None:
+    for wrong in (Completeness(group_by=path, count=1), Completeness(members=["a"], member_by=path)):
+        with pytest.raises(Reject, match=path):
+            world.store.create(DataSet(object_filter="rows = 1", complete=wrong), SYSTEM)
+
+
 def test_each_write_is_held_against_every_filter(world):
     big = world.define(object_filter="rows > 10")
     world.define(object_filter="rows > 1000")
