@@ -24,7 +24,7 @@ from events.ports import NotFound
 from infra.access.errors import Unauthorized
 from infra.access.scopes import SCOPES, caller
 from infra.catalog import times
-from infra.catalog.acl import Caller
+from infra.catalog.acl import Caller, is_principal
 from infra.catalog.database import Database
 from infra.catalog.schema import api_key
 
@@ -74,8 +74,7 @@ def create(database: Database, wanted: NewKey, guarded: bool = False) -> MadeKey
         raise Reject("name: a key needs a name of at most 100 printable characters")
     principals = wanted.principals or [f"user/{wanted.name}"]
     for principal in principals:
-        kind, _, name = principal.partition("/")
-        if kind not in ("user", "group") or not name or not name.isprintable():
+        if not is_principal(principal):
             raise Reject(f"principals: {principal[:100]!r} is neither user/NAME nor group/NAME")
     if unknown := set(wanted.scopes) - SCOPES.keys():
         raise Reject(f"scopes: {sorted(unknown)[0]!r} is none of {', '.join(SCOPES)}")

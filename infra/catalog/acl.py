@@ -20,6 +20,12 @@ GIVEN_BY: dict[Right, tuple[str, ...]] = {
 }
 
 
+def is_principal(name: str) -> bool:
+    """Whether it is the name of a user or a group: ``user/NAME``, ``group/NAME``."""
+    kind, _, own = name.partition("/")
+    return kind in ("user", "group") and bool(own.strip()) and own.isprintable()
+
+
 class Forbidden(PermissionError):
     """The caller may see the resource, but not do this to it (HTTP 403). What it may not see is ``NotFound`` instead."""
 

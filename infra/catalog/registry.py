@@ -9,15 +9,17 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from events.errors import Reject
+from infra.catalog import lists
+from infra.catalog.acl import Caller
 from infra.catalog.database import Database
-from infra.catalog.query.fields import KEY_TYPES, Fields, Type, fields_of
+from infra.catalog.query.fields import KEY_TYPES, UNFIT, Fields, Type, fields_of
 from infra.catalog.query.numbers import fits
-from infra.catalog.resources import Key
+from infra.catalog.resources import Key, Prefix
 from infra.catalog.schema import key, prefix
 from infra.catalog.times import ms
 
 _PREFIXES = select(prefix.c.prefix)
-_KEYS = select(key.c.key, key.c.type, key.c.index).where(key.c.kind == bindparam("kind"))
+_KEYS = select(key.c.key, key.c.type, key.c.index, key.c.acl).where(key.c.kind == bindparam("kind"))
 PREFIX = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 
 
@@ -27,8 +29,8 @@ class Registry:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._prefixes: set[str] | None = None
-        self._keys: dict[str, dict[str, tuple[Type, bool]]] = {}
-        self._fields: dict[str, Fields] = {}
+        self._keys: dict[str, dict[str, tuple[Type, bool, int]]] = {}
+        self._fields: dict[tuple[str, frozenset[str]], Fields] = {}
 
     def forget(self, kind: str) -> None:
         """A resource of this kind changes: what was read of it may be out of date."""
@@ -37,29 +39,45 @@ class Registry:
 
     def declared(self, kind: str) -> dict[str, Type]:
         """The paths that have an index, with their types."""
-        return {name: type_ for name, (type_, ready) in self._of(kind).items() if ready}
+        return {name: type_ for name, (type_, ready, _) in self._of(kind).items() if ready}
 
-    def fields(self, kind: str) -> Fields:
-        """The names of a kind, with those that are declared."""
-        found = self._fields.get(kind)
+    def keys(self, kind: str) -> list[str]:
+        """The registered paths of a kind."""
+        return list(self._of(kind))
+
+    def fields(self, kind: str, caller: Caller) -> Fields:
+        """The names of a kind, with those that are declared. The type of a key is told to those who may view the key."""
+        question = kind, frozenset() if caller.admin else caller.principals
+        found = self._fields.get(question)
         if found is None:
-            found = self._fields[kind] = fields_of(kind, self.declared(kind))
+            declared = {name: type_ for name, type_ in self.declared(kind).items() if self._shown(kind, name, caller)}
+            found = self._fields[question] = fields_of(kind, declared)
         return found
 
-    def check(self, kind: str, metadata: dict[str, Any]) -> None:
+    def _shown(self, kind: str, name: str, caller: Caller) -> bool:
+        return caller.admin or caller.may("view", lists.read(self._database, self._of(kind)[name][2]))
+
+    def check(self, kind: str, metadata: dict[str, Any], caller: Caller) -> None:
         """Raises ``Reject`` for a name with a prefix nobody registered, a value that is not of its key's type, or an integer
         that no database here can compare exactly.
         """
         if (large := _large(metadata)) is not None:
             raise Reject(f"metadata: {str(large)[:40]} is an integer of more than 64 bits: write it as a text")
-        for name in _prefixed(metadata):
+        for name in prefixed(metadata):
             start = name.partition(":")[0]
             if start not in self._known():
                 raise Reject(f"metadata: {name[:80]!r} has the prefix {start[:40]!r}, which is not registered")
-        for name, (type_, _) in self._of(kind).items():
+        for name, (type_, _, _) in self._of(kind).items():
             value = _at(metadata, name)
             if value is not None and not _fits(value, type_):
+                if not self._shown(kind, name, caller):
+                    raise Reject(f"metadata: {name!r} is registered, and {str(value)[:40]!r} is not of its type")
                 raise Reject(f"metadata: {name!r} is registered as {type_}, which {str(value)[:40]!r} is not")
+
+    def check_prefix(self, wanted: Prefix) -> None:
+        """Raises ``Reject`` for a prefix that no name can begin with."""
+        if not PREFIX.fullmatch(wanted.prefix):
+            raise Reject(f"prefix: {wanted.prefix[:60]!r} must be letters a-z, digits and minus signs, beginning with a letter")
 
     def check_key(self, wanted: Key) -> None:
         """Raises ``Reject`` for a key that nobody can look for, or whose prefix nobody registered."""
@@ -74,18 +92,32 @@ class Registry:
             self._prefixes = {row[0] for row in self._database.rows(_PREFIXES)}
         return self._prefixes
 
-    def _of(self, kind: str) -> dict[str, tuple[Type, bool]]:
+    def _of(self, kind: str) -> dict[str, tuple[Type, bool, int]]:
         if kind not in self._keys:
             found = self._database.rows(_KEYS, {"kind": kind})
-            self._keys[kind] = {name: (KEY_TYPES[type_], index == "ready") for name, type_, index in found}
+            self._keys[kind] = {name: (KEY_TYPES[type_], index == "ready", acl) for name, type_, index, acl in found}
         return self._keys[kind]
 
 
-def _prefixed(value: Any) -> Iterator[str]:
+def check_names(metadata: Any) -> None:
+    """Raises ``Reject`` for a name, at any depth, that no filter can say."""
+    for inner in metadata.values() if isinstance(metadata, dict) else metadata:
+        if isinstance(inner, dict | list):
+            check_names(inner)
+    if isinstance(metadata, dict):
+        for name in metadata:
+            if not name or "." in name or UNFIT.search(name):
+                raise Reject(
+                    f"metadata: no filter could name {name[:60]!r}: names have no dots, quotes, backslashes or control "
+                    'characters; nest them ({"a": {"b": 1}} is a.b)'
+                )
+
+
+def prefixed(value: Any) -> Iterator[str]:
     """The names with a prefix, at any depth."""
     for inner in value.values() if isinstance(value, dict) else value:
         if isinstance(inner, dict | list):
-            yield from _prefixed(inner)
+            yield from prefixed(inner)
     if isinstance(value, dict):
         yield from (name for name in value if ":" in name)
 

@@ -152,7 +152,7 @@ def search(database: Database, kind: str, wanted: Search, caller: Caller, fields
     after = _cursor(wanted.after, order) if wanted.after else None
     principals = _principals(caller)
     shape = (
-        kind, database.dialect, found and found.shape, order, tuple(wanted.select), len(principals), caller.admin,
+        fields, database.dialect, found and found.shape, order, tuple(wanted.select), len(principals), caller.admin,
         wanted.offset > 0, after and tuple(value is None for value in after),
     )  # fmt: skip
     plan = _plans.get(shape)
@@ -189,7 +189,7 @@ def aggregate(database: Database, kind: str, wanted: Search, caller: Caller, fie
     values: dict[str, Any] = dict(principals)
     if found is not None:
         values.update(found.values(database.dialect, literals))
-    question = kind, database.dialect, found and found.shape, caller.admin, len(principals)
+    question = fields, database.dialect, found and found.shape, caller.admin, len(principals)
 
     def answer(algorithm: str, path: str) -> Any:
         kept = _aggregations.get((question, algorithm, path))

@@ -18,12 +18,12 @@ from sqlalchemy.sql import ClauseElement
 
 from events.errors import Reject
 from events.ports import NotFound
-from infra.catalog import groups, lists, providers, rows, schema, tombstones
-from infra.catalog.acl import ADMIN, OPEN, Acl, Caller, Forbidden, Right
+from infra.catalog import groups, in_use, lists, providers, rows, schema, tombstones
+from infra.catalog.acl import ADMIN, ANYONE, OPEN, Acl, Caller, Forbidden, Right, is_principal
 from infra.catalog.database import Database
 from infra.catalog.query import FilterError, bind, written
-from infra.catalog.registry import Registry
-from infra.catalog.resources import Binding, DataObject, DataSet, Described, Key, Provider, Resource, kind_of, object_id
+from infra.catalog.registry import Registry, check_names
+from infra.catalog.resources import Binding, DataObject, DataSet, Described, Key, Prefix, Provider, Resource, kind_of, object_id
 from infra.catalog.search import Page, Search, aggregate, search
 
 #: action -> the states it may begin in, and the one it ends in
@@ -108,12 +108,12 @@ class Store:
         kind = _kind(resource)
         _may_make(kind, caller)
         id = _identity(kind, resource)
-        self._check(kind, resource)
+        self._check(kind, resource, caller)
         present = _present()
         row = rows.values(kind, resource, present)
         if kind == "provider":
             row["configured"] = False
-        row.update(id=id, created=present, updated=present, revision=1, acl=self._list(resource.acl, caller))
+        row.update(id=id, created=present, updated=present, revision=1, acl=self._list(kind, resource.acl, caller))
         if kind == "data-object":
             row["state"] = "NEW"
         before = self._database.row(_STATEMENTS[kind].get, {"id_": id})
@@ -147,13 +147,13 @@ class Store:
             wanted = msgspec.convert({name: value for name, value in document.items() if value is not None}, type(found))
         except msgspec.ValidationError as error:
             raise Reject(str(error)) from error
-        self._check(kind, wanted)
+        self._check(kind, wanted, caller, found)
         if isinstance(found, Provider) and found.configured:
             raise Conflict(providers.CONFIGURED.format(found.provider))
         if isinstance(wanted, Provider) and not caller.admin and providers.moved(found, wanted):
             raise Forbidden(f"only {ADMIN} may change where a provider is and which keys it takes")
         after = rows.values(kind, wanted, row["created"])
-        after["acl"] = self._list(wanted.acl, caller) if "acl" in changes else row["acl"]
+        after["acl"] = self._list(kind, wanted.acl, caller) if "acl" in changes else row["acl"]
         after.update(updated=_present(), revision=row["revision"] + 1)
         self._update(kind, id, row["revision"], after)
         return self._read(id)[0]
@@ -169,6 +169,8 @@ class Store:
             return found
         if isinstance(found, Provider) and (kept := providers.kept(self._database, found)):
             raise Conflict(kept)
+        if isinstance(found, Prefix | Key) and (used := in_use.used(self._database, self._registry, found)):
+            raise Conflict(used)
         self._registry.forget(kind)
         if not self._database.run(_STATEMENTS[kind].remove, {"id_": id, "revision_": row["revision"]}):
             raise Conflict(f"{id} was changed at the same time; ask for it again")
@@ -200,11 +202,11 @@ class Store:
 
     def search(self, kind: str, search_: Search, caller: Caller) -> Page:
         """A page of what matches and may be viewed."""
-        return search(self._database, kind, search_, caller, self._registry.fields(kind))
+        return search(self._database, kind, search_, caller, self._registry.fields(kind, caller))
 
     def aggregate(self, kind: str, search_: Search, caller: Caller) -> dict[str, Any]:
         """``{"count": N, "aggregations": {"avg:bytes": …}}`` over everything that matches and may be viewed."""
-        return aggregate(self._database, kind, search_, caller, self._registry.fields(kind))
+        return aggregate(self._database, kind, search_, caller, self._registry.fields(kind, caller))
 
     def all(self, kind: str) -> Iterator[Resource]:
         """Every resource of a kind, oldest first, whoever may view it."""
@@ -228,40 +230,49 @@ class Store:
     def _imported(self, resource: Resource, caller: Caller, numbers: dict[int, int]) -> dict[str, Any]:
         kind = _kind(resource)
         _may_make(kind, caller)
-        self._check(kind, resource)
+        self._check(kind, resource, caller)
         present = _present()
         row = rows.values(kind, resource, present)
         row["id"] = resource.id if kind == "data-record" and resource.id else _identity(kind, resource)
         if id(resource.acl) not in numbers:
-            numbers[id(resource.acl)] = self._list(resource.acl, caller)
+            numbers[id(resource.acl)] = self._list(kind, resource.acl, caller)
         row.update(created=present, updated=present, revision=1, acl=numbers[id(resource.acl)])
         return row
 
-    def _check(self, kind: str, resource: Resource) -> None:
+    def _check(self, kind: str, resource: Resource, caller: Caller, before: Resource | None = None) -> None:
         if isinstance(resource, Described):
-            self._registry.check(kind, resource.metadata)
+            self._registry.check(kind, resource.metadata, caller)
+            if kind == "data-record" and (not isinstance(before, Described) or before.metadata != resource.metadata):
+                check_names(resource.metadata)
         if isinstance(resource, Key):
             self._registry.check_key(resource)
+        if isinstance(resource, Prefix):
+            self._registry.check_prefix(resource)
         if isinstance(resource, Provider):
             providers.check(resource)
         if isinstance(resource, DataSet):
             for of, wanted in (("data-object", resource.object_filter), ("data-record", resource.record_filter)):
                 if wanted is not None:
-                    self._check_filter(f"{of.removeprefix('data-')}-filter", of, wanted, resource.filter_lang)
+                    self._check_filter(f"{of.removeprefix('data-')}-filter", of, wanted, resource.filter_lang, caller)
             groups.check(resource)
         if isinstance(resource, Binding) and resource.filter:
-            self._check_filter("filter", "data-object", resource.filter, resource.filter_lang)
+            self._check_filter("filter", "data-object", resource.filter, resource.filter_lang, caller)
 
-    def _check_filter(self, name: str, kind: str, filter: str | dict[str, Any], lang: str) -> None:
+    def _check_filter(self, name: str, kind: str, filter: str | dict[str, Any], lang: str, caller: Caller) -> None:
         """Raises ``FilterError`` for a filter that makes no sense, in the attribute of this name."""
         try:
-            written(filter, lang).bound(self._registry.fields(kind), bind)
+            written(filter, lang).bound(self._registry.fields(kind, caller), bind)
         except FilterError as error:
             raise error.within(name) from None
 
-    def _list(self, wanted: Acl, caller: Caller) -> int:
+    def _list(self, kind: str, wanted: Acl, caller: Caller) -> int:
+        for name in (name for part in wanted.__struct_fields__ for name in getattr(wanted, part)):
+            if not is_principal(name):
+                raise Reject(f"acl: {name[:100]!r} is neither user/NAME nor group/NAME")
         if wanted == NO_LIST:
             wanted = Acl(owners=[caller.name]) if caller.name.startswith("user/") else OPEN
+            if kind in ("prefix", "key"):  # whoever writes is held against them
+                wanted = Acl(owners=wanted.owners, view=[ANYONE])
         elif not wanted.who("manage"):
             raise Reject("acl: somebody must own the resource: name owners")
         return lists.number(self._database, wanted)

@@ -38,7 +38,8 @@ Type = Literal[
 ]
 #: A digit step is an index into an array and nothing else.
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
-_UNFIT = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
+#: Characters that no name may have.
+UNFIT = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
 LONGEST = 500
 
 
@@ -95,7 +96,7 @@ class Fields:
 
 def steps(name: str, path: str) -> tuple[str | int, ...]:
     """``columns.0.name`` as ``("columns", 0, "name")``. Raises ``FilterError`` for a path that no database here can follow."""
-    if len(path) > LONGEST or _UNFIT.search(path) or "" in (parts := path.split(".")):
+    if len(path) > LONGEST or UNFIT.search(path) or "" in (parts := path.split(".")):
         raise FilterError(f"{name[:60]!r} is no path: give names joined by dots, without quotes or backslashes")
     return tuple(int(part) if _INDEX.fullmatch(part) else part for part in parts)
 
