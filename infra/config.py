@@ -155,7 +155,7 @@ class Access(Section, frozen=True, kw_only=True):
     ``audience``. ``jwks`` is the file or URL of its public keys.
 
     ``user_claim`` names the user and ``groups_claim`` the groups (a path of names joined by dots may be given); ``groups`` maps
-    what the issuer calls a group to what the lake does. Tokens have ``scopes``, and where ``scope_claim`` (such as ``scope``) is
+    what the issuer calls a group to what the lake does. Tokens have ``scopes``, and where ``scope_claim`` is
     set, only those of them that it lists; ``leeway_s`` allows for clocks that differ.
     """
 

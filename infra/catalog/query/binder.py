@@ -20,9 +20,11 @@ from infra.catalog.query.tree import Condition, Literal, Read, Value
 
 DEEPEST = 64
 COMPARISONS = {"=": "=", "<>": "<>", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+#: The exponents of ``^``: by these both databases and Python multiply in the same order, so to the same last digit.
+MOST_POWER = 16
 #: A comparison with its sides exchanged.
 MIRROR = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
-ARITHMETIC = ("+", "-", "*", "/", "%", "div")
+ARITHMETIC = ("+", "-", "*", "/", "%", "div", "^")
 NOUN = {
     "text": "text",
     "number": "a number",
@@ -73,7 +75,7 @@ class Binder:
             return self.compare(COMPARISONS[op], (left, f"{at}/args/0"), (right, f"{at}/args/1"))
         if found := self.operators.get(low):
             return found(self, low, args, at)
-        if low in (*ARITHMETIC, "^", "casei", "accenti"):
+        if low in (*ARITHMETIC, "casei", "accenti"):
             fail(f"{op!r} gives {'text' if low in ('casei', 'accenti') else 'a number'}, where true or false is needed", at)
         fail(f"there is no function {op!r}", at)
 
@@ -135,7 +137,7 @@ class Binder:
                     return cast(Type, type_)
             if "coordinates" in node or "bbox" in node or "geometries" in node:
                 return "geometry"
-            if (op := node.get("op")) in (*ARITHMETIC, "^"):
+            if (op := node.get("op")) in ARITHMETIC:
                 return "number"
             if isinstance(op, str) and op.lower() in ("casei", "accenti"):
                 return "text"
@@ -154,6 +156,8 @@ class Binder:
                 if op in ("+", "-") and len(args) == 1:
                     args = [0, *args]
                 left, right = need(args, 2, op, at)
+                if op == "^" and not (type(right) in (int, float) and right == int(right) and 0 <= right <= MOST_POWER):
+                    fail(f"the exponent of ^ is a whole number from 0 to {MOST_POWER}", f"{at}/args/1")
                 depth = at.count("/args/")
                 if depth > DEEPEST:
                     fail(f"the arithmetic is nested more than {DEEPEST} deep", at)

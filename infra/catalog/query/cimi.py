@@ -14,7 +14,10 @@ from infra.catalog.query.errors import FilterError
 LONGEST = 100_000
 _MIRROR = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-_WKT = re.compile(r"\s*(?:MULTI)?(?:POINT|LINESTRING|POLYGON)\s*Z?\s*\([-+0-9eE.,()\s]*\)\s*", re.IGNORECASE)
+_WKT = re.compile(
+    r"\s*(?:GEOMETRYCOLLECTION|(?:MULTI)?(?:POINT|LINESTRING|POLYGON))\s*Z?\s*\((?:[-+0-9eE.,()\s]|(?:MULTI)?(?:POINT|LINESTRING|POLYGON)\s*Z?(?=\s*\())*\)\s*",
+    re.IGNORECASE,
+)
 #: The grammar's names of what may come next, for people.
 _NAMES = {
     "NAME": "an attribute",

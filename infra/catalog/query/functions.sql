@@ -27,6 +27,14 @@ CREATE OR REPLACE FUNCTION sluice_calc(op text, a float8, b float8) RETURNS floa
 DECLARE
     whole float8;
 BEGIN
+    IF op = '^' AND (a = 0 OR abs(a) BETWEEN 1e-150 AND 1e150) THEN
+        whole := 1;
+        FOR i IN 1..b::int LOOP
+            whole := whole * a;
+            IF NOT (whole = 0 OR abs(whole) BETWEEN 1e-150 AND 1e150) THEN RETURN NULL; END IF;
+        END LOOP;
+        RETURN whole;
+    END IF;
     IF NOT (a = 0 OR abs(a) BETWEEN 1e-150 AND 1e150) OR NOT (b = 0 OR abs(b) BETWEEN 1e-150 AND 1e150) THEN RETURN NULL; END IF;
     CASE op
         WHEN '+' THEN RETURN a + b;

@@ -138,12 +138,23 @@ def _whole(a: float, b: float) -> float | None:
     return float(math.trunc(quotient))
 
 
+def _power(a: float, b: float) -> float | None:
+    """``a`` times itself, one by one as the databases do it; unknown where a product is of no use."""
+    result = 1.0
+    for _ in range(int(b)):
+        result *= a
+        if not _fit(result):
+            return None
+    return result
+
+
 _ARITHMETIC: dict[str, Callable[[float, float], float | None]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
     "/": lambda a, b: a / b if b else None,
     "div": _whole,
+    "^": _power,
     "%": lambda a, b: None if (whole := _whole(a, b)) is None else a - b * whole if whole else a,
 }
 
@@ -224,6 +235,8 @@ def _elements(condition: tree.Elements) -> Predicate:
     def holds(document: Document, values: Values) -> bool | None:
         if (array := value(document)) is None:
             return None
+        if op == "like":
+            return any(isinstance(one, str) and like(one, values[slots[0]]) for one in array)
         wanted, there = {element(values[slot]) for slot in slots}, {element(one) for one in array}
         return wanted <= there if op == "contains" else there <= wanted if op == "contained" else not wanted.isdisjoint(there)
 

@@ -9,6 +9,7 @@ import msgspec
 
 from infra.catalog.query import tree
 from infra.catalog.query.binder import NOUN, Binder, Operator, both, comparison, either, fail, need, negated, number
+from infra.catalog.query.errors import FilterError
 from infra.catalog.query.fields import Type
 from infra.catalog.query.geometry import Shape, rectangle, shape
 from infra.catalog.query.patterns import as_range, checked
@@ -20,7 +21,11 @@ MANY, MOST_WORDS, LONGEST_WORD = 1_000, 20, 200
 #: Letters that SQLite's full text (Unicode 6.1) may take for something else; a search for them reads all rows.
 _RARE = re.compile("[^0-9a-z\u00df-\u00f6\u00f8-\u024f\u0370-\u052f\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fa5\uac00-\ud7a3]")
 ARRAYS = {"a_contains": "contains", "a_overlaps": "overlaps", "a_containedby": "contained", "a_equals": "equals"}
-SPATIAL = ("s_intersects", "s_disjoint", "s_within", "s_contains")
+SPATIAL = ("s_intersects", "s_disjoint", "s_within", "s_contains", "s_equals")
+#: Operators of the standard that cannot be answered exactly in both databases.
+INEXACT = ("s_crosses", "s_overlaps", "s_touches")
+#: Most parts of a geometry collection.
+MOST_PARTS = 100
 
 
 def _between(binder: Binder, op: str, args: list[Any], at: str) -> Condition:
@@ -61,8 +66,12 @@ def _in(binder: Binder, op: str, args: list[Any], at: str) -> Condition:
 
 def _like(binder: Binder, op: str, args: list[Any], at: str) -> Condition:
     value, pattern = need(args, 2, op, at)
-    subject = binder.value(value, "text", f"{at}/args/0")
     place = f"{at}/args/1"
+    if isinstance(value, dict) and "property" in value and (of := binder.field(value, f"{at}/args/0")).type == "array":
+        literal = binder.literal(pattern, "text", place)  # one of the elements fits
+        as_range(literal.value, place)
+        return tree.Elements("like", of, (binder.replaced(literal, literal.value, "pattern"),))
+    subject = binder.value(value, "text", f"{at}/args/0")
     like = binder.value(pattern, "text", place)
     if not isinstance(like, Literal):
         fail("the pattern of LIKE is a literal text", place)
@@ -120,12 +129,37 @@ def _spatial(binder: Binder, op: str, args: list[Any], at: str) -> Condition:
     found = binder.field(a, ats[0])
     if found.type != "geometry":
         fail(f"{a['property']!r} is no geometry; the place of a resource is its attribute geometry", ats[0])
+    if isinstance(parts := b.get("geometries"), list) and "coordinates" not in b:
+        return _collection(binder, op, name, a, parts, ats[1])
+    if name == "equals":
+        return both(tuple(_spatial(binder, one, [a, b], at) for one in ("s_within", "s_contains")))
     parsed, text = literal_shape(b, ats[1])
     literal = binder.slot("geometry", text)
     bounds = tuple(binder.slot("degree", one) for one in parsed.bounds)
     meets = "intersects" if name == "disjoint" else name
     condition = tree.Spatial(meets, found, literal, bounds, parsed.box)
     return negated(condition) if name == "disjoint" else condition
+
+
+def _collection(binder: Binder, op: str, name: str, a: Any, parts: list[Any], at: str) -> Condition:
+    """A geometry against a collection: it meets it where it meets a part, and contains it where it contains all of them."""
+    if name not in ("intersects", "disjoint", "contains"):
+        fail(f"{op} takes no geometry collection: what lies within several parts together, the parts do not tell", at)
+    if not 1 <= len(parts) <= MOST_PARTS:
+        fail(f"a geometry collection has 1 to {MOST_PARTS} parts, not {len(parts)}", at)
+    meets = "s_intersects" if name == "disjoint" else f"s_{name}"
+    found = []
+    for i, part in enumerate(parts):
+        try:
+            found.append(_spatial(binder, meets, [a, part], at))
+        except FilterError as error:
+            raise FilterError(error.reason, pointer=f"{at}/geometries/{i}") from None
+    one = both(tuple(found)) if name == "contains" else either(tuple(found))
+    return negated(one) if name == "disjoint" else one
+
+
+def _inexact(binder: Binder, op: str, args: list[Any], at: str) -> Condition:
+    fail(f"{op} is not answered here: there are {', '.join(SPATIAL)}", at)
 
 
 def literal_shape(node: dict[str, Any], at: str) -> tuple[Shape, str]:
@@ -180,5 +214,6 @@ OPERATORS: dict[str, Operator] = {
     "fulltext": _fulltext,
     **dict.fromkeys(ARRAYS, _array),
     **dict.fromkeys(SPATIAL, _spatial),
+    **dict.fromkeys(INEXACT, _inexact),
     **dict.fromkeys(TEMPORAL, temporal),
 }

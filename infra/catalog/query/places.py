@@ -75,7 +75,7 @@ def options(item: tree.Condition) -> Iterator[Option]:
             yield Option((((item.item.value, "is"), False),), True)
         elif isinstance(item.item, tree.IsNull) and plain(item.item.value):
             yield Option((((item.item.value, "has"), None),), True)
-    elif isinstance(item, tree.Elements):
+    elif isinstance(item, tree.Elements) and item.op != "like":
         each = tuple(((item.field, "element"), one) for one in dict.fromkeys(element(one.value) for one in item.items))
         if item.op == "overlaps":
             yield Option(each, True)

@@ -212,15 +212,19 @@ class Writer:
 
         if node.op == "contains":
             answer: Sql = and_(*(some(item) for item in found))
-        elif node.op == "overlaps":
+        elif node.op in ("overlaps", "like"):
             answer = some(or_(*found))
         else:
             answer = not_(some(not_(func.coalesce(or_(*found), literal_column("0" if self.sqlite else "false", sa.Boolean)))))
         return case((kind == text("array"), answer))
 
     def _element(self, one: Sql, kind: Sql, item: tree.Literal) -> Sql:
-        """An element of a JSON array is this literal."""
+        """An element of a JSON array is this literal, or fits this pattern."""
         wanted = self.value(item)
+        if item.type == "pattern":
+            if self.sqlite:
+                return and_(kind == text("text"), self._fits(one, item))
+            return and_(kind == text("string"), self._fits(one.op("#>>", return_type=sa.Text())(text("{}")).collate("C"), item))
         if self.sqlite:
             if item.type == "text":
                 return and_(kind == text("text"), one == wanted)

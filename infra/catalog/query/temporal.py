@@ -77,6 +77,7 @@ def _span(binder: Binder, node: Any, at: str) -> Span:
 def _end(binder: Binder, node: Any, which: int, at: str) -> Moment:
     if node == "..":
         return ("first", "last")[which]
+    node = binder.joined(node)
     if isinstance(node, dict) and "property" in node:
         return _span(binder, node, at)[which]
     text = node if isinstance(node, str) else next(iter(node.values()), None) if isinstance(node, dict) else None

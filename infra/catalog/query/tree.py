@@ -126,7 +126,10 @@ class Holds:
 
 @dataclass(frozen=True, slots=True)
 class Elements:
-    """An array against literals: ``contains`` all of them, ``overlaps`` with one, is ``contained`` in them."""
+    """An array against literals: ``contains`` all of them, ``overlaps`` with one, is ``contained`` in them.
+
+    ``like``: one of its texts fits the pattern.
+    """
 
     op: str
     field: Field

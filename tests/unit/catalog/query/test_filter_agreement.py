@@ -37,6 +37,9 @@ patterns = texts | st.lists(st.sampled_from(["%", "_", "a", "\\%", "\\_", "*", "
 shapes = st.sampled_from(GEOMETRIES) | st.sampled_from(
     [[0, 0, 4, 4], [1, 1, 4, 4], [2, 2, 2, 2], [-1, -1, 1, 1], [170, -5, 3, 5]]
 ).map(lambda box: {"bbox": box})
+collections = st.lists(st.sampled_from(GEOMETRIES), min_size=1, max_size=3).map(
+    lambda parts: {"type": "GeometryCollection", "geometries": parts}
+)
 words = st.sampled_from(
     ["grösse", "strasse", "words", "wor*", "two words", "日本", "a1b2", "5e3", "DROP table", "line*", "здр"]
 )
@@ -48,7 +51,10 @@ def op(name: str, *args: Any) -> st.SearchStrategy[Any]:
 
 arithmetic = st.recursive(
     names | numbers,
-    lambda inner: st.sampled_from(["+", "-", "*", "/", "%", "div"]).flatmap(lambda how: op(how, inner, inner)),
+    lambda inner: (
+        st.sampled_from(["+", "-", "*", "/", "%", "div"]).flatmap(lambda how: op(how, inner, inner))
+        | op("^", inner, st.integers(0, 16))
+    ),
     max_leaves=4,
 )
 folded = st.sampled_from(["casei", "accenti"]).flatmap(lambda how: op(how, names | texts | st.just({"property": "name"})))
@@ -58,6 +64,7 @@ moments = (
     | any_names
     | st.tuples(st.sampled_from(["..", *TIMES]), st.sampled_from(["..", *TIMES])).map(lambda ends: {"interval": list(ends)})
     | st.just({"interval": [{"property": "timestamp"}, {"property": "a"}]})
+    | st.just({"interval": [{"property": "timestamp"}, {"op": "-", "args": [{"property": "timestamp"}, {"property": "end"}]}]})
 )
 temporal = st.sampled_from(
     [
@@ -94,9 +101,13 @@ leaves = st.one_of(
     st.sampled_from(["a_contains", "a_containedBy", "a_overlaps", "a_equals"]).flatmap(
         lambda how: op(how, st.sampled_from([{"property": "tags"}, {"property": "list"}, {"property": "a"}]), elements)
     ),
-    st.sampled_from(["s_intersects", "s_disjoint", "s_within", "s_contains"]).flatmap(
+    st.sampled_from(["s_intersects", "s_disjoint", "s_within", "s_contains", "s_equals"]).flatmap(
         lambda how: op(how, st.just({"property": "geometry"}), shapes) | op(how, shapes, st.just({"property": "geometry"}))
     ),
+    st.sampled_from(["s_intersects", "s_disjoint", "s_contains"]).flatmap(
+        lambda how: op(how, st.just({"property": "geometry"}), collections)
+    ),
+    op("like", st.just({"property": "tags"}), patterns),
     words.map(lambda text: {"op": "fulltext", "args": [text]}),
     op("=", st.just({"property": "tags"}), texts),
     st.booleans(),
