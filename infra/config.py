@@ -151,12 +151,10 @@ class Planner(Section, frozen=True, kw_only=True):
 
 
 class Access(Section, frozen=True, kw_only=True):
-    """Who may call: besides ``http.token`` and API keys, the bearers of tokens that an OpenID Connect ``issuer`` made for
-    ``audience``. ``jwks`` is the file or URL of its public keys.
+    """Who may call: besides ``http.token`` and API keys, bearers of tokens of an OpenID Connect ``issuer`` for ``audience``.
 
-    ``user_claim`` names the user and ``groups_claim`` the groups (a path of names joined by dots may be given); ``groups`` maps
-    what the issuer calls a group to what the lake does. Tokens have ``scopes``, and where ``scope_claim`` is
-    set, only those of them that it lists; ``leeway_s`` allows for clocks that differ.
+    ``jwks`` is the file or URL of its public keys. ``user_claim`` names the user, ``groups_claim`` the groups (or a path);
+    ``groups`` maps its groups to the lake's. Tokens have those ``scopes`` that ``scope_claim``, if set, lists.
     """
 
     issuer: str = ""

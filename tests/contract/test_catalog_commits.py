@@ -15,7 +15,7 @@ from infra.catalog.acl import SYSTEM
 from infra.catalog.indexes import name_of
 from infra.catalog.resources import DataObject, DataRecord, Key
 from infra.catalog.search import Search
-from infra.catalog.store import Store
+from infra.catalog.store import Conflict, Store
 from infra.config import CatalogStore, Config, ConfigError, EventLog
 from infra.delivery.subscription import parse
 from infra.lake import Lake
@@ -126,7 +126,9 @@ def test_a_declared_key_gets_its_index_while_others_write(start):
         assert [item["metadata.site"] for item in page.items] == ["s3"] * 20
         assert page.scan == []
         assert plan(database, wanted).count(name_of("data-record", "site", "string"))
-    lake.commit(lambda d: (Store(d).delete(id, SYSTEM), [])).result()
+    with pytest.raises(Conflict, match="used"):
+        lake.commit(lambda d: (Store(d).delete(id, SYSTEM), [])).result()
+    lake.commit(lambda d: (Store(d).edit(id, {"queryable": False}, SYSTEM), [])).result()
     assert lake.index_keys().result() == 1
     with lake.database() as database:
         assert page.items == Store(database).search("data-record", wanted, SYSTEM).items
