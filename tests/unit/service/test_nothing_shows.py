@@ -33,7 +33,7 @@ ASKED: dict[str, list[str]] = {
     "filter-lang": ["cql2-json", "cimi"],
     "orderby": ["name", "-created", "-rows"],
     "select": ["name,acl", "metadata.rows,metadata.odd"],
-    "limit": ["0", "1", "3", "10000"],
+    "limit": ["0", "1", "3", "10000"], "first": ["1", "2", "9"], "last": ["0", "1", "3"],
     "after": ["0", "1", "a", "lake/"],
     "aggregation": ["count:name", "cardinality:name", "min:name", "terms:name",
         "terms:tags", "max:rows", "percentiles:rows", "avg:rows"],
