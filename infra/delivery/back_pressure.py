@@ -1,7 +1,7 @@
 """Back-pressure: while the worker is far behind, new events are refused with 429 and ``Retry-After``.
 
-The measure is the age of the oldest delivery that could run now and has not: neither one that waits for its next attempt nor
-one behind it counts, so a subscriber that is away does not close the door for all.
+The measure is the age of the oldest delivery that waits for a worker: neither one that has started counts, nor one that waits
+for its next attempt, nor one behind that, so a long run or a subscriber that is away does not close the door for all.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LEAST, MOST = 1, 60
 
 
 class BackPressure:
-    """``age`` gives the seconds that the oldest ready delivery has waited; ``limit`` of 0 never refuses."""
+    """``age`` gives the seconds that the oldest of those deliveries has waited; ``limit`` of 0 never refuses."""
 
     def __init__(self, age: Callable[[], float], limit: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._age, self._limit, self._clock = age, limit, clock

@@ -7,7 +7,7 @@ delivery's function wrote, the events it yielded and the end of the delivery are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -87,8 +87,11 @@ class Log(Protocol):
         """Keep what could not become an event, with the reason, as dead letters."""
         ...
 
-    def lease(self, seconds: float) -> None:
-        """Renew this worker's shards and take those whose worker has been silent for so long."""
+    def lease(self, seconds: float, busy: Collection[Lane] = ()) -> None:
+        """Renew this worker's shards and take those whose worker has been silent for so long.
+
+        ``busy`` holds, now and whenever it is looked at, the lanes whose first delivery this worker has started.
+        """
         ...
 
     def release(self) -> None:
@@ -138,7 +141,8 @@ class Log(Protocol):
     def counts(self) -> dict[str, float]:
         """Events, deliveries waiting and retrying, dead letters, and the age in seconds of the oldest delivery.
 
-        ``oldest_s`` is of all, ``behind_s`` of those that could run now (neither put off nor behind one that is).
+        ``oldest_s`` is of all, ``behind_s`` of those that wait for a worker: not started, put off, or behind one that is. It
+        may be a third of a lease old.
         """
         ...
 

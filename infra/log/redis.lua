@@ -1,5 +1,7 @@
 --[[ Every atomic step of the event log on Redis (6.2 or newer). Nothing else writes the log's keys but XCLAIM and, in a
-transaction that watches the leases of the shards it reads, XREADGROUP: what a script reads is copied twice.
+transaction that watches the leases of the shards it reads, XREADGROUP: what a script reads is copied twice. XAUTOCLAIM is not used:
+it takes what is idle from any worker, of any lane, and counts a claim. Here a lease says who is dead, XPENDING gives its deliveries
+in their order and how many workers had each, and XCLAIM with RETRYCOUNT takes them without counting a life that nothing killed.
 
 Called with KEYS[1] = P, the prefix of all keys (in braces: one slot of a cluster), ARGV[1] = a command, ARGV[2] = its
 arguments in MessagePack. Times are milliseconds of the server's clock. The keys:
@@ -13,6 +15,8 @@ arguments in MessagePack. Times are milliseconds of the server's clock. The keys
                                settled (XACK and XDEL): XLEN counts what waits. That XACK finds it pending is the inbox
                                mark; XPENDING's counter tells how many workers had it in hand
   P:lease:N           string   the worker that may settle deliveries of shard N; expires when it falls silent
+  P:waits:WORKER      string   since when the oldest waits that this worker has in hand and has not started, or 0; as old as its last
+                               renewal, and expires with its leases
   P:workers           zset     worker -> until when it is alive: how many share the shards
   P:retry:N           zset     lanes (TARGET \n PARTITION) of shard N that are blocked -> when their first delivery is due
   P:lane:N:LANE       list     the parked deliveries of a blocked lane, in order: ID ATTEMPTS AT \n EVENT. Removing
@@ -237,11 +241,12 @@ function commands.settle(owner, version, keep, remember, stamp, items)
   return answer
 end
 
--- {owner, milliseconds, shards, giving}: renew the lease on what is held, give back `giving`, take a fair share of what is
--- free. The shards held now, the fair share, and which of the held are new: {shard, how many deliveries others have left
+-- {owner, milliseconds, shards, giving, waits}: renew the lease on what is held, give back `giving`, take a fair share of what
+-- is free; keep since when something `waits` in hand. The shards held now, the fair share, and which of the held are new: {shard, how many deliveries others have left
 -- pending, its blocked lanes}.
-function commands.lease(owner, milliseconds, shards, giving)
+function commands.lease(owner, milliseconds, shards, giving, waits)
   local at = now()
+  call('SET', P .. ':waits:' .. owner, text(waits), 'PX', milliseconds)
   for _, shard in ipairs(giving) do
     if call('GET', P .. ':lease:' .. shard) == owner then call('DEL', P .. ':lease:' .. shard) end
   end
@@ -351,16 +356,35 @@ function commands.replay(letters)
   return 0
 end
 
+-- When the oldest delivery of a stream was recorded that comes behind `id`.
+local function recorded(stream, id)
+  local first = call('XRANGE', stream, id, '+', 'COUNT', 1)[1]
+  return first and tonumber(first[2][6])
+end
+
+-- When the oldest delivery of a shard that waits for its worker was recorded: what that has not read, and what it told of its hand.
+-- Without a worker, what one had in hand waits too.
+local function waits(shard)
+  local stream, holder = P .. ':shard:' .. shard, call('GET', P .. ':lease:' .. shard)
+  local told = holder and tonumber(call('GET', P .. ':waits:' .. holder) or nil)
+  if not told then return recorded(stream, '-') end
+  local group, fields = call('XINFO', 'GROUPS', stream)[1], {}
+  for n = 1, #group, 2 do fields[group[n]] = group[n + 1] end
+  local unread = recorded(stream, '(' .. fields['last-delivered-id'])
+  return told > 0 and math.min(told, unread or told) or unread
+end
+
 -- {shards}: events, waiting, retrying (blocked lanes), dead, and milliseconds since the oldest delivery was recorded: of all,
--- and of those that could run now.
+-- and of those that wait for a worker.
 function commands.counts(shards)
-  local at, waiting, retrying, oldest = now(), tonumber(call('GET', P .. ':parked') or 0), 0, nil
-  local runnable
+  local at, waiting, retrying, oldest, behind = now(), tonumber(call('GET', P .. ':parked') or 0), 0, nil, nil
   for shard = 0, shards - 1 do
-    waiting = waiting + call('XLEN', P .. ':shard:' .. shard)
-    local first = call('XRANGE', P .. ':shard:' .. shard, '-', '+', 'COUNT', 1)[1]
-    if first then oldest = math.min(oldest or at, tonumber(first[2][6])) end
-    if first then runnable = math.min(runnable or at, tonumber(first[2][6])) end
+    local here = call('XLEN', P .. ':shard:' .. shard)
+    waiting = waiting + here
+    if here > 0 then
+      oldest = math.min(oldest or at, recorded(P .. ':shard:' .. shard, '-'))
+      behind = math.min(behind or at, waits(shard) or at)
+    end
     local lanes = call('ZRANGE', P .. ':retry:' .. shard, 0, -1)
     retrying = retrying + #lanes
     for _, lane in ipairs(lanes) do
@@ -370,7 +394,7 @@ function commands.counts(shards)
   end
   local events = tonumber(call('GET', P .. ':accepted') or 0)
   return {events, waiting, retrying, call('XLEN', P .. ':dead'), math.max(0, at - (oldest or at)),
-          math.max(0, at - (runnable or at))}
+          math.max(0, at - (behind or at))}
 end
 
 return commands[ARGV[1]](unpack(cmsgpack.unpack(ARGV[2])))

@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
 from fnmatch import fnmatchcase
 from functools import partial
@@ -131,11 +131,11 @@ class RedisLog:
 
     # --- the worker
 
-    def lease(self, seconds: float) -> None:
+    def lease(self, seconds: float, busy: Collection[Lane] = ()) -> None:
         if not self._swept:
             self._sweep()
             self._swept = True
-        self._hand.lease(seconds)
+        self._hand.lease(seconds, busy)
 
     def _sweep(self) -> None:
         """Publish what is left in the outbox, as far back as a repetition is known to be one."""

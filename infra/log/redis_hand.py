@@ -8,7 +8,7 @@ not counted with it when it kills this one too.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import islice
 from typing import Any
 
@@ -76,10 +76,14 @@ class Hand:
         self._suspect: Kept | None = None
         self._doubtful: set[int] = set()
 
-    def lease(self, seconds: float) -> None:
-        """Renew the shards, drop what was lost, prepare what was won, let go of more than a fair share once it is done."""
+    def lease(self, seconds: float, busy: Collection[Lane] = ()) -> None:
+        """Renew the shards, drop what was lost, prepare what was won, let go of more than a fair share once it is done.
+
+        Who asks for counts learns by this since when something in hand waits, behind the first of ``busy`` lanes or elsewhere.
+        """
         giving = sorted(shard for shard in self._draining if not self._size.get(shard))
-        held, share, taken = self._server.call("lease", self._owner, round(seconds * 1000), SHARDS, giving)
+        waits = self._waits(busy)
+        held, share, taken = self._server.call("lease", self._owner, round(seconds * 1000), SHARDS, giving, waits)
         for shard in self.shards.difference(held):
             self.drop(shard)
         for shard, pending, blocked in taken:
@@ -87,6 +91,11 @@ class Hand:
         for shard in sorted(set(held) - self.shards):  # what an answer that never came had won
             self._adopt(shard)
         self._draining = set(sorted(self.shards)[share:])
+
+    def _waits(self, busy: Collection[Lane]) -> int:
+        """When the oldest that is in hand for the first time and not started was recorded, ms; 0: there is none."""
+        nexts = (next(islice(waiting, lane in busy, None), None) for lane, waiting in self._lanes.items())
+        return min((kept.at for kept in nexts if kept and not kept.parked), default=0)
 
     def _adopt(self, shard: int) -> None:
         """It is ours, and all that is known of it is on the server: what is pending, and which lanes are blocked."""

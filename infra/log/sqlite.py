@@ -16,7 +16,7 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Any
@@ -29,6 +29,7 @@ from infra.delivery import dead_letter
 from infra.delivery.order import SHARDS, Lane, shard_of
 from infra.disk import DiskTrouble, explained
 from infra.log.log import SUSPECT, DeadLetter, Delivery, Failure, Job, Judge, Targets
+from infra.log.sqlite_counts import counts
 from infra.sqlite import Writer
 
 SCHEMA = """
@@ -237,28 +238,6 @@ def prune(connection: sqlite3.Connection, before: float, after: int, limit: int)
     return int(rows[-1]["seq"]) if len(old) == limit else None
 
 
-def counts(connection: sqlite3.Connection) -> dict[str, float]:
-    """Events accepted, deliveries waiting and retrying, dead letters, and the age in seconds of the oldest delivery.
-
-    ``behind_s`` is that of the oldest one which could run now, for the first time: how far behind the worker is.
-    """
-    row = connection.execute(
-        """
-        SELECT (SELECT count(*) FROM event) AS events, (SELECT count(*) FROM dead) AS dead,
-               (SELECT count(*) FROM delivery) AS waiting, (SELECT count(*) FROM delivery WHERE attempts > 0) AS retrying,
-               coalesce((SELECT max(0, ?1 - recorded) FROM event
-                         WHERE seq = (SELECT min(seq) FROM delivery)), 0) AS oldest_s,
-               coalesce((SELECT max(0, ?1 - e.recorded) FROM delivery d JOIN event e USING (seq)
-                         WHERE d.attempts = 0 AND d.due <= ?1 AND NOT EXISTS (
-                             SELECT 1 FROM delivery o
-                             WHERE o.target = d.target AND o.partition = d.partition AND o.seq < d.seq)
-                         ORDER BY d.seq LIMIT 1), 0) AS behind_s
-        """,
-        (time.time(),),
-    ).fetchone()
-    return dict(row)
-
-
 class SqliteLog:
     """The ``Log`` over one database: its writer, and how to read from it. One database means one transaction for all."""
 
@@ -271,6 +250,7 @@ class SqliteLog:
         self.owner = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._shards: list[int] = []
         self._suspect: Delivery | None = None
+        self._busy: Collection[Lane] = ()
 
     def append(self, events: Sequence[Event]) -> Future[int]:
         try:
@@ -291,7 +271,8 @@ class SqliteLog:
 
         return self._writer.submit(work)
 
-    def lease(self, seconds: float) -> None:
+    def lease(self, seconds: float, busy: Collection[Lane] = ()) -> None:
+        self._busy = busy
         shards = self._writer.submit(lambda connection: lease(connection, self.owner, seconds)).result()
         if shards != self._shards:
             self._shards, self._suspect = shards, None
@@ -382,7 +363,7 @@ class SqliteLog:
 
     def counts(self) -> dict[str, float]:
         with self._reading() as connection:
-            return counts(connection)
+            return counts(connection, self._busy)
 
     def forget(self, before: float, after: int, limit: int) -> int | None:
         return self._writer.submit(lambda connection: prune(connection, before, after, limit)).result()

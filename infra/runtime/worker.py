@@ -54,6 +54,8 @@ class Worker:
         self._log, self._functions, self._joining, self._sinks = log, functions, joining, sinks
         self._unit, self._settings, self._middleware = unit, settings, middleware
         self._busy: set[Lane] = set()
+        #: Of the busy lanes those whose delivery has left the queue of its pool.
+        self._started: set[Lane] = set()
         self._finished: SimpleQueue[Job] = SimpleQueue()
         #: Ready to be settled; kept until that has succeeded, whatever becomes of the log in between.
         self._jobs: list[Job] = []
@@ -114,7 +116,7 @@ class Worker:
     def _step(self) -> bool:
         """One round; whether anything was settled or started."""
         if time.monotonic() >= self._renew_at:
-            self._log.lease(self._settings.lease_s)
+            self._log.lease(self._settings.lease_s, self._started)
             self._renew_at = time.monotonic() + self._settings.lease_s / 3
         self._retention.step(self._log)
         self._settle()  # what could not be settled in the last round
@@ -149,6 +151,7 @@ class Worker:
         for job in self._jobs if self._busy else ():
             if job.delivery.lane in self._busy:
                 self._busy.discard(job.delivery.lane)
+                self._started.discard(job.delivery.lane)
                 self._load[_kind(self._functions.get(job.delivery.target))] -= 1
         self._jobs = []
 
@@ -176,6 +179,7 @@ class Worker:
         """In a pool's thread: run one delivery and put its outcome where the worker finds it."""
         replies: list[Event] = []
         failure: Exception | None = None
+        self._started.add(delivery.lane)
         try:
             if kind != "sink":
                 with self._unit() as unit:

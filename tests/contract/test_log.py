@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
+import time
 import types
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from events.route import on
 from infra.config import Config, Delivery, EventLog
 from infra.delivery.retention import Retention, payloads
 from infra.lake import Lake
+from infra.log.sqlite import SqliteLog
 from infra.objects.s3 import S3Store
 from tests.conftest import eventually
 
@@ -218,6 +220,38 @@ def test_a_slow_function_does_not_hold_up_other_keys(make, seen):
     eventually(lambda: len(seen.of("quick")) == 3)
     seen.gate.set()
     eventually(lambda: settled(lake))
+
+
+@pytest.mark.parametrize("subject", ["b", "a"], ids=["another key", "the same key"])
+def test_how_far_a_worker_is_behind_is_not_how_long_it_works(make, seen, subject):
+    lake = make(threads=1)
+    seen.gate.clear()
+    lake.worker.start()
+    lake.append([event(1, "a", "test.slow")]).result()
+    eventually(lambda: seen.of("slow") == ["1"])
+    time.sleep(3 * QUICK.lease_s)
+    counts = lake.log.counts()
+    assert (counts["waiting"], counts["behind_s"]) == (1, 0)
+    assert counts["oldest_s"] > 2 * QUICK.lease_s
+    fill = [event(n, subject, "test.slow") for n in range(2, 12)]
+    lake.append(fill).result()
+    eventually(lambda: 0 < lake.log.counts()["behind_s"] < 3 * QUICK.lease_s)
+    seen.gate.set()
+    eventually(lambda: settled(lake))
+    assert lake.log.counts()["behind_s"] == 0
+
+
+def test_without_a_worker_everything_waits_for_one(make, seen):
+    first = make()
+    seen.gate.clear()
+    first.append([event(1, kind="test.slow")]).result()
+    eventually(lambda: first.log.counts()["behind_s"] > 0)
+    first.worker.start()
+    eventually(lambda: seen.of("slow"))
+    first.worker._renew_at = float("inf")  # silent, as if it were dead
+    if not isinstance(first.log, SqliteLog):  # there a dead worker takes what it knew with it
+        eventually(lambda: first.log.counts()["behind_s"] > QUICK.lease_s)
+    seen.gate.set()
 
 
 def test_an_event_for_a_function_that_is_gone_waits_and_is_then_buried(make, monkeypatch):

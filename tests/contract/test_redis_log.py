@@ -132,7 +132,7 @@ def test_answers_that_never_come_lose_nothing_and_keep_the_order(tmp_path, redis
 
 def _for_an_hour(lease):
     """Renewed often, as one of a third of a second is, but it ends much later."""
-    return lambda self, seconds: lease(self, 3600.0)
+    return lambda self, seconds, busy: lease(self, 3600.0, busy)
 
 
 def test_being_in_hand_often_is_no_crime(tmp_path, redis_server):
