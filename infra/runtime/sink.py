@@ -11,12 +11,15 @@ import msgspec
 
 from events.attributes import CORE, check
 from events.codec import encode_binary
-from events.errors import BadEvent, Retry
+from events.errors import BadEvent, Reject, Retry
 from events.event import Attribute, Event
 from infra.config import ConfigError
 from infra.delivery.tracing import trace_headers
+from infra.delivery.webhook import LATER, seconds_of
 
 TIMEOUT = httpx.Timeout(10.0, connect=3.0)
+#: Most seconds of a ``Retry-After`` that are handed on.
+LONGEST_PAUSE = 3600.0
 
 
 class Sink:
@@ -31,7 +34,13 @@ class Sink:
         self._client = httpx.Client(timeout=TIMEOUT, follow_redirects=False)
 
     def send(self, events: Iterable[Event]) -> None:
-        """Post each event, in order. Raises ``Retry`` unless every one is taken: whoever sent the cause sends it again."""
+        """Post each event, in order.
+
+        Raises:
+            Retry: one was not taken now; whoever sent the cause shall send it again.
+            Reject: one will never be taken (any answer but 2xx, 404, 408, 409, 425, 429 and 5xx; a redirection is not followed).
+
+        """
         for event in events:
             headers, body = encode_binary(self._overridden(event))
             headers += [(name.encode(), value.encode()) for name, value in trace_headers(event).items()]
@@ -39,10 +48,17 @@ class Sink:
                 answer = self._client.post(self._url, content=body, headers=headers)
             except httpx.HTTPError as error:
                 raise Retry(f"the sink {self._name} cannot be reached: {type(error).__name__}") from error
-            if not answer.is_success:
-                after = answer.headers.get("retry-after", "")
-                seconds = min(float(after), 3600.0) if after.isascii() and after.isdigit() else None
-                raise Retry(f"the sink {self._name} answered {answer.status_code} to event {event.id!r}", seconds)
+            self._judge(answer, event)
+
+    def _judge(self, answer: httpx.Response, event: Event) -> None:
+        status = answer.status_code
+        if answer.is_success:
+            return
+        text = f"the sink {self._name} answered {status} to event {event.id!r}"
+        if status not in LATER and status < 500:
+            raise Reject(text)
+        seconds = seconds_of(answer.headers.get("retry-after", ""))
+        raise Retry(text, None if seconds is None else min(seconds, LONGEST_PAUSE))
 
     def close(self) -> None:
         """Close the connections."""

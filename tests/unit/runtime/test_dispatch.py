@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import httpx
 import msgspec
 import pytest
 
@@ -13,6 +14,7 @@ from events.event import Event
 from events.route import Handler, Routes
 from infra.config import ConfigError, load
 from infra.delivery.dedup import Inbox
+from infra.runtime import aws_lambda
 from infra.runtime.dispatch import Dispatcher, dispatcher
 from infra.runtime.exchange import Exchange, wants_reply
 from infra.runtime.sink import Sink
@@ -142,6 +144,31 @@ def test_the_status_tells_the_platform_what_to_do(dispatch, kind, status, text) 
 
 def test_a_sink_that_is_away_makes_the_sender_come_again(dispatch) -> None:
     assert Exchange(dispatch, Collected(Retry("away"))).answer([event("one")], []).status == 503
+
+
+LATER, NEVER = (404, 408, 409, 425, 429, 500, 502, 503, 504), (301, 307, 400, 401, 403, 405, 410, 413, 415, 422)
+
+
+def answering(status: int) -> Sink:
+    """A sink that answers always the same."""
+    sink = Sink("http://sink.example/")
+    more = {"retry-after": "7", "location": "http://elsewhere.example/"}
+    sink._client = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(status, headers=more)))
+    return sink
+
+
+@pytest.mark.parametrize(("status", "told"), [*((each, 503) for each in LATER), *((each, 422) for each in NEVER), (200, 204)])
+def test_what_a_sink_answers_tells_the_platform_whether_to_come_again(dispatch, status, told) -> None:
+    answer = Exchange(dispatch, answering(status)).answer([event("one")], [])
+    assert answer.status == told
+    assert dict(answer.headers).get(b"retry-after") == (b"7" if told == 503 else None)
+
+
+@pytest.mark.parametrize(("status", "error"), [*((each, Retry) for each in LATER), *((each, Reject) for each in NEVER)])
+def test_on_lambda_a_sink_that_will_never_take_it_is_told_from_one_that_will(dispatch, status, error) -> None:
+    host = aws_lambda.Host(dispatch, answering(status))
+    with pytest.raises(error, match=f"answered {status}"):
+        aws_lambda.handle({"specversion": "1.0", "id": "1", "source": "/s", "type": "one"}, host)
 
 
 def test_of_a_batch_every_reply_goes_to_the_sink(dispatch) -> None:
