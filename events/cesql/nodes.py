@@ -27,7 +27,7 @@ from events.event import Event
 
 Run = Callable[[Event], Value]
 #: Most operations inside each other: what is made here must run on the stack of any thread.
-MAX_DEPTH = 100
+MAX_DEPTH = 200
 _NOTHING = object()
 
 
@@ -83,19 +83,25 @@ def minus(operand: Node, position: int) -> Node:
     return _node(negative, int, position, operand)
 
 
-def arithmetic(symbol: str, left: Node, right: Node, position: int) -> Node:
-    """``*``, ``/``, ``%``, ``+`` and ``-``."""
-    compute = _ARITHMETIC[symbol]
-    first, second = _as(left, int), _as(right, int)
+def arithmetic(operands: Sequence[Node], symbols: Sequence[str], positions: Sequence[int]) -> Node:
+    """``a * b / c % d`` or ``a + b - c``, from left to right."""
+    first, *rest = [_as(operand, int) for operand in operands]
+    steps = [
+        (symbol, _ARITHMETIC[symbol], operand, position)
+        for symbol, operand, position in zip(symbols, rest, positions, strict=True)
+    ]
 
-    def run(event: Event) -> int:
-        x, y = first(event), second(event)
-        try:
-            return _fit(compute(x, y), position)  # type: ignore[arg-type]
-        except ZeroDivisionError:
-            raise MathError(f"{x} {symbol} 0 has no result", position) from None
+    def run(event: Event) -> Value:
+        value = first(event)
+        for symbol, compute, operand, position in steps:
+            other = operand(event)
+            try:
+                value = _fit(compute(value, other), position)  # type: ignore[arg-type]
+            except ZeroDivisionError:
+                raise MathError(f"{value} {symbol} 0 has no result", position) from None
+        return value
 
-    return _node(run, int, position, left, right)
+    return _node(run, int, positions[-1], *operands)
 
 
 def order(symbol: str, left: Node, right: Node, position: int) -> Node:

@@ -1,12 +1,12 @@
 """From text to nodes: a recursive descent over the words, by precedence.
 
 Source: CloudEvents SQL 1.0.0, sections 2 (grammar) and 3.6 (precedence). From tight to loose: calls; NOT and minus; LIKE, IN;
-``* / %``; ``+ -``; comparisons; AND, OR and XOR alike. Operators of one precedence go from left to right.
+``* / %``; ``+ -``; comparisons; AND, OR and XOR alike. Operators of one precedence go from left to right: section 3.6 says so, and
+the text counts, although the grammar of the engines in Go and Java groups AND, OR and XOR from the right.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NoReturn
 
 from events.cesql import nodes
@@ -16,17 +16,19 @@ from events.cesql.functions import Functions
 from events.cesql.lexer import Kind, Token, tokens
 from events.cesql.nodes import Node
 
-#: Most brackets, calls, NOT and minus inside each other: what is read here must fit onto the stack of any thread.
-MAX_NESTING = 32
-_COMPARISONS = ("=", "!=", "<>", "<", "<=", ">", ">=")
-_LOGIC = ("AND", "OR", "XOR")
+#: Most calls of each other that reading may take, so that it fits onto the stack of any thread, of which Python gives a thousand.
+MAX_CALLS = 600
+#: How many of them an operand and a list of operands take.
+OPERAND, LIST = 4, 2
+_LEVELS = (("AND", "OR", "XOR"), ("=", "!=", "<>", "<", "<=", ">", ">="), ("+", "-"), ("*", "/", "%"))
+_LEVEL = {symbol: level for level, symbols in enumerate(_LEVELS) for symbol in symbols}
 
 
 class Parser:
     """Reads one text. ``missing`` are the calls of functions that ``functions`` lacks, which only evaluation makes an error."""
 
     def __init__(self, text: str, functions: Functions) -> None:
-        self._tokens, self._at, self._depth = tokens(text), 0, 0
+        self._tokens, self._at, self._calls = tokens(text), 0, 0
         self._functions = functions
         self.missing: list[MissingFunctionError] = []
 
@@ -62,42 +64,26 @@ class Parser:
     def _fail(self, wanted: str) -> NoReturn:
         raise ParseError(f"{wanted} is expected, not {self._next}", self._next.position)
 
-    def _enter(self, position: int) -> None:
-        self._depth += 1
-        if self._depth > MAX_NESTING:
-            raise ParseError(f"brackets and signs are nested more than {MAX_NESTING} deep", position)
+    def _enter(self, calls: int) -> None:
+        self._calls += calls
+        if self._calls > MAX_CALLS:
+            raise ParseError("brackets, calls and signs are nested too deep", self._next.position)
 
-    def _expression(self) -> Node:
-        self._enter(self._next.position)
-        operands, operators, position = [self._comparison()], [], self._next.position
-        while self._is(*_LOGIC):
-            operators.append(self._take().text)
-            operands.append(self._comparison())
-        self._depth -= 1
-        return nodes.logic(operands, operators, position) if operators else operands[0]
+    def _level(self) -> int:
+        """How tightly the operator that comes next binds; -1: there is none."""
+        return _LEVEL.get(self._next.text, -1) if self._next.kind in (Kind.SYMBOL, Kind.KEYWORD) else -1
 
-    def _comparison(self) -> Node:
-        left = self._sum()
-        while self._is(*_COMPARISONS):
-            symbol, position = self._take().text, self._tokens[self._at - 1].position
-            right = self._sum()
-            if symbol in ("=", "!=", "<>"):
-                left = nodes.equality(symbol == "=", left, right, position)
-            else:
-                left = nodes.order(symbol, left, right, position)
-        return left
-
-    def _sum(self) -> Node:
-        return self._arithmetic(("+", "-"), self._product)
-
-    def _product(self) -> Node:
-        return self._arithmetic(("*", "/", "%"), self._test)
-
-    def _arithmetic(self, symbols: tuple[str, ...], operand: Callable[[], Node]) -> Node:
-        left = operand()
-        while self._is(*symbols):
-            token = self._take()
-            left = nodes.arithmetic(token.text, left, operand(), token.position)
+    def _expression(self, loosest: int = 0) -> Node:
+        """Operands and the operators between them, down to this level of precedence."""
+        self._enter(OPERAND)
+        left = self._test()
+        while (level := self._level()) >= loosest:
+            operators, operands = [], [left]
+            while self._level() == level:
+                operators.append(self._take())
+                operands.append(self._expression(level + 1))
+            left = _operation(level, operators, operands)
+        self._calls -= OPERAND
         return left
 
     def _test(self) -> Node:
@@ -126,9 +112,9 @@ class Parser:
             return self._integer(symbol)
         if symbol == "+":
             self._fail("digits behind the sign")
-        self._enter(position)
+        self._enter(1)
         operand = self._unary()
-        self._depth -= 1
+        self._calls -= 1
         return nodes.negation(operand, position) if symbol == "NOT" else nodes.minus(operand, position)
 
     def _primary(self) -> Node:
@@ -181,8 +167,26 @@ class Parser:
 
     def _list(self) -> list[Node]:
         """One or more expressions up to the closing bracket."""
+        self._enter(LIST)
         found = [self._expression()]
         while self._skip(","):
             found.append(self._expression())
         self._expect(")")
+        self._calls -= LIST
         return found
+
+
+def _operation(level: int, operators: list[Token], operands: list[Node]) -> Node:
+    """Operators of one level and their operands, from left to right."""
+    symbols, positions = [token.text for token in operators], [token.position for token in operators]
+    if level == 0:
+        return nodes.logic(operands, symbols, positions[0])
+    if level > 1:
+        return nodes.arithmetic(operands, symbols, positions)
+    left = operands[0]
+    for symbol, right, position in zip(symbols, operands[1:], positions, strict=True):
+        if symbol in ("=", "!=", "<>"):
+            left = nodes.equality(symbol == "=", left, right, position)
+        else:
+            left = nodes.order(symbol, left, right, position)
+    return left

@@ -100,12 +100,43 @@ def test_long_expressions_and_deep_ones():
     wide = " OR ".join(f"hop = {n}" for n in range(3000))
     assert not compile(wide.replace("hop = 5 ", "hop = 6 ")).matches(EVENT)
     assert compile(wide).matches(EVENT)
-    assert compile("(" * 30 + "TRUE" + ")" * 30).matches(EVENT)
-    assert compile("NOT " * 30 + "TRUE").matches(EVENT)
-    assert compile("1" + " + 1" * 90 + " = 91").matches(EVENT)
-    for text in ("(" * 5000 + "1", "NOT " * 5000 + "TRUE", "-" * 5000 + "1", "1" + " + 1" * 5000, "ABS(" * 5000 + "1"):
-        with pytest.raises(ParseError, match="nested more than"):
+    assert compile("1" + " + 1" * 5000 + " = 5001").matches(EVENT)
+    assert compile("(" * 140 + "TRUE" + ")" * 140).matches(EVENT)
+    assert compile("NOT " * 190 + "TRUE").matches(EVENT)
+    assert compile("ABS(" * 90 + "1" + ")" * 90 + " = 1").matches(EVENT)
+    assert compile("TRUE AND 1 = 1 * (0 + " * 35 + "1" + ")" * 35).matches(EVENT)
+    for text in ("(" * 5000 + "1", "NOT " * 5000 + "TRUE", "-" * 5000 + "1", "ABS(" * 5000 + "1", "1 IN (" * 5000 + "1"):
+        with pytest.raises(ParseError, match="nested too deep"):
             compile(text)
+    with pytest.raises(ParseError, match="nested more than"):
+        compile("NOT " * 300 + "TRUE")
+
+
+#: Expressions as deep as any that are read, with all that is allowed on one level.
+DEEPEST = (
+    "ABS(0 + 1 * -(0 + ", "1 IN (0 + 1 * ABS(", "TRUE AND 1 = 0 + 1 * (1 * -", "LENGTH(CONCAT('a', ", "NOT (1 < 0 + -ABS(", "SUBSTRING('a', 1 * ",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("part", DEEPEST)
+def test_what_is_read_can_be_evaluated_on_any_stack(part):
+    """Half of the stack is in use already, which is more than any thread of the lake has."""
+
+    def at_depth(frames, call):
+        return call() if frames == 0 else at_depth(frames - 1, call)
+
+    closing = part.count("(")
+    read = 0
+    for times in range(1, 200):
+        try:
+            made = compile(part * times + "1" + ")" * closing * times)
+        except ParseError as error:
+            assert "nested" in str(error)
+            break
+        at_depth(250, lambda text=part * times + "1" + ")" * closing * times: compile(text))
+        at_depth(250, lambda made=made: made.evaluate(EVENT))
+        read = times
+    assert 20 < read < 199
 
 
 def test_patterns_take_linear_time():
