@@ -33,6 +33,7 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     before it answers 2xx: the good records of a batch are not lost with a bad one, and a store that repeats for ever what
     was refused is not given reason to. All lists may be empty (an ``s3:TestEvent``, a keep-alive): 2xx as well.
 
+    ``store`` says that the whole has a form in which stores write, so that a store may be who sent what is in ``rejects``.
     ``sns`` are the SNS messages that all of this came in, whose signatures nobody has looked at yet (see ``events/sns.py``).
     """
 
@@ -40,6 +41,7 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     rejects: list[Rejected] = []
     confirmation: Confirmation | None = None
     sns: list[dict[str, Any]] = []
+    store: bool = False
 
 
 def rejected(part: Any, error: BadEvent) -> Rejected:
@@ -56,4 +58,5 @@ def joined(parts: list[Received]) -> Received:
         rejects=[reject for part in parts for reject in part.rejects],
         confirmation=next((part.confirmation for part in parts if part.confirmation), None),
         sns=[message for part in parts for message in part.sns],
+        store=any(part.store for part in parts),
     )

@@ -1,8 +1,8 @@
 """From text to nodes: a recursive descent over the words, by precedence.
 
 Source: CloudEvents SQL 1.0.0, sections 2 (grammar) and 3.6 (precedence). From tight to loose: calls; NOT and minus; LIKE, IN;
-``* / %``; ``+ -``; comparisons; AND, OR and XOR alike. Operators of one precedence go from left to right: section 3.6 says so, and
-the text counts, although the grammar of the engines in Go and Java groups AND, OR and XOR from the right.
+``* / %``; ``+ -``; comparisons; AND, OR and XOR alike. Operators of one precedence go from left to right: section 3.6 says so,
+and the text counts, although the grammar of the engines in Go and Java groups AND, OR and XOR from the right.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from events.cesql.functions import Functions
 from events.cesql.lexer import Kind, Token, tokens
 from events.cesql.nodes import Node
 
-#: Most calls of each other that reading may take, so that it fits onto the stack of any thread, of which Python gives a thousand.
+#: Most calls of each other that reading may take, to fit onto the stack of any thread: Python has a thousand.
 MAX_CALLS = 600
 #: How many of them an operand and a list of operands take.
 OPERAND, LIST = 4, 2

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from events.errors import BadEvent
 from events.json_format import parse_json
 from events.received import Received, joined, rejected
@@ -44,7 +46,8 @@ def events_from(body: bytes | str | dict[str, Any] | list[Any], headers: Iterabl
     """
     value = parse_json(body) if isinstance(body, bytes | str) else body
     names = {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in headers}
-    return _read(value, "$", names, 0)
+    found = _read(value, "$", names, 0)
+    return None if found is None else msgspec.structs.replace(found, store=True)
 
 
 def _read(value: Any, path: str, headers: dict[str, str], depth: int) -> Received | None:

@@ -16,16 +16,14 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from events.errors import BadEvent, Reject, Retry, UnsupportedMediaType
-from events.event import Event
 from events.ingress import read
 from infra.access.access import Access
 from infra.access.errors import Denied, MissingScope, NotToTell
 from infra.access.scopes import may_send
 from infra.catalog.acl import Caller
 from infra.complaint import Complaint
-from infra.delivery.claim_check import LIMIT
+from infra.delivery import intake
 from infra.delivery.handshake import Consent
-from infra.delivery.tracing import traced
 from infra.lake import Lake
 from infra.runtime.messages import ASGI, Receive, Scope, Send, TooLarge, answer, body_of
 
@@ -119,13 +117,9 @@ class Endpoint:
                 raise NotToTell(refused)
             if received.sns and self._check is not None:
                 await asyncio.to_thread(self._check, received.sns)
-            if received.rejects and not received.events and not any(b'"eventSource"' in part.body for part in received.rejects):
+            if received.rejects and not received.events and not received.store:
                 raise received.rejects[0].error  # no store sent this: nobody would repeat it for ever
-            if received.rejects:
-                rejected = [(reject.body, str(reject.error)) for reject in received.rejects]
-                await asyncio.wrap_future(self._lake.reject(rejected))
-            events = await self._prepared(received.events, headers, len(data))
-            new = await asyncio.wrap_future(self._lake.append(events)) if events else 0
+            new = await intake.stored(self._lake, received, headers, len(data))
         except Denied as error:
             self._lake.metrics.refused(error.status)
             await _deny(send, error)
@@ -151,15 +145,6 @@ class Endpoint:
             self._trouble.over()
             done = {"accepted": len(received.events), "new": new, "rejected": len(received.rejects)}
             await answer(send, 202, done)
-
-    async def _prepared(self, events: list[Event], headers: list[tuple[bytes, bytes]], size: int) -> list[Event]:
-        """The events as the log keeps them: with the trace of the request, and large payloads deposited."""
-        names = dict(headers)
-        if b"traceparent" in names:
-            events = [traced(event, names) for event in events]
-        if size > LIMIT:
-            events = await asyncio.to_thread(lambda: [self._lake.claims.deposit(event) for event in events])
-        return events
 
 
 def _methods(path: str) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ class Sink:
 
         Raises:
             Retry: one was not taken now; whoever sent the cause shall send it again.
-            Reject: one will never be taken (any answer but 2xx, 404, 408, 409, 425, 429 and 5xx; a redirection is not followed).
+            Reject: one will never be taken (any answer but 2xx, 404, 408, 409, 425, 429, 5xx; no redirection is followed).
 
         """
         for event in events:

@@ -18,6 +18,7 @@ from minio import Minio
 from minio.error import MinioException
 
 from events.s3 import events_from
+from infra.delivery import intake
 from infra.lake import Lake
 from infra.objects.s3 import S3Store
 
@@ -129,9 +130,5 @@ class Listener:
         with self._client.listen_bucket_notification(self._bucket, self._prefix, events=EVENTS) as lines:
             for line in lines:
                 received = events_from(line)
-                if received is None:
-                    continue
-                if received.rejects:
-                    self._lake.reject([(reject.body, str(reject.error)) for reject in received.rejects]).result()
-                if received.events:
-                    self._lake.append(received.events).result()
+                if received is not None:
+                    intake.store(self._lake, received)

@@ -2,6 +2,7 @@
 
 A store is no person. It repeats what is refused, some without a pause and for ever, others never. So whatever comes with the
 token is stored first and answered 2xx - what nobody can read as a dead letter - and what must be refused waits a second.
+Back-pressure is not for stores: one that is told to wait loses the event, or stops.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from events.errors import BadEvent, Reject, Retry
 from events.ingress import read, salvage
 from events.received import Received, Rejected
 from infra.complaint import Complaint
+from infra.delivery import intake
 from infra.lake import Lake
 from infra.runtime.messages import ASGI, Receive, Scope, Send, TooLarge, answer, body_of
 from infra.sources.sns import Topics
@@ -60,15 +62,13 @@ class Push:
     async def _take(self, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
         try:
             body = await body_of(headers, receive)
-            received, rejected = _read(headers, body)
+            received = _read(headers, body)
             if received.sns:
                 await asyncio.to_thread(self._topics.check, received.sns)
             if received.confirmation and not await asyncio.to_thread(self._topics.confirm, received.confirmation):
                 await _refuse(send, 403, "this topic may not send here: sluice.sources.topics does not name it")
                 return
-            if rejected:
-                await asyncio.wrap_future(self._lake.reject(rejected))
-            new = await asyncio.wrap_future(self._lake.append(received.events)) if received.events else 0
+            new = await intake.stored(self._lake, received, headers, len(body))
         except TooLarge as error:
             await _refuse(send, 413, str(error))
         except Reject as error:
@@ -83,16 +83,15 @@ class Push:
             await _refuse(send, 503, "the notification could not be stored; send it again")
         else:
             self._trouble.over()
-            await answer(send, 202, {"accepted": len(received.events), "new": new, "rejected": len(rejected)})
+            await answer(send, 202, {"accepted": len(received.events), "new": new, "rejected": len(received.rejects)})
 
 
-def _read(headers: list[tuple[bytes, bytes]], body: bytes) -> tuple[Received, list[tuple[bytes, str]]]:
-    """The events in a body, and what of it is for the dead letters: all of it, if need be."""
+def _read(headers: list[tuple[bytes, bytes]], body: bytes) -> Received:
+    """What is in a body; as a reject what cannot be read of it: all of it, if need be."""
     try:
-        received = read(headers, body)
+        return read(headers, body)
     except BadEvent as error:
-        received = salvage(headers, body) or Received(rejects=[Rejected(body, error)])
-    return received, [(reject.body, str(reject.error)) for reject in received.rejects]
+        return salvage(headers, body) or Received(rejects=[Rejected(body, error)])
 
 
 async def _refuse(send: Send, status: int, reason: str) -> None:

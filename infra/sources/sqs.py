@@ -17,10 +17,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from events.codec import from_json
 from events.errors import BadEvent
-from events.received import Received, Rejected
+from events.received import Received, Rejected, joined
 from events.s3 import events_from
 from events.s3.cloudevents import normalised
 from infra.config import Queue
+from infra.delivery import intake
 from infra.lake import Lake
 
 logger = logging.getLogger("sluice.sqs")
@@ -78,13 +79,9 @@ class Poller:
         messages = answer.get("Messages", [])
         if not messages:
             return 0
-        parts = [read(message.get("Body", "")) for message in messages]
-        rejects = [(reject.body, str(reject.error)) for part in parts for reject in part.rejects]
+        received = joined([read(message.get("Body", "")) for message in messages])
         try:
-            if rejects:
-                self._lake.reject(rejects).result()
-            if events := [event for part in parts for event in part.events]:
-                self._lake.append(events).result()
+            intake.store(self._lake, received)
         except Exception:
             self._return(messages)
             raise

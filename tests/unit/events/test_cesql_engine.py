@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -114,7 +115,8 @@ def test_long_expressions_and_deep_ones():
 
 #: Expressions as deep as any that are read, with all that is allowed on one level.
 DEEPEST = (
-    "ABS(0 + 1 * -(0 + ", "1 IN (0 + 1 * ABS(", "TRUE AND 1 = 0 + 1 * (1 * -", "LENGTH(CONCAT('a', ", "NOT (1 < 0 + -ABS(", "SUBSTRING('a', 1 * ",
+    "ABS(0 + 1 * -(0 + ", "1 IN (0 + 1 * ABS(", "TRUE AND 1 = 0 + 1 * (1 * -",
+    "LENGTH(CONCAT('a', ", "NOT (1 < 0 + -ABS(", "SUBSTRING('a', 1 * ",
 )  # fmt: skip
 
 
@@ -128,13 +130,13 @@ def test_what_is_read_can_be_evaluated_on_any_stack(part):
     closing = part.count("(")
     read = 0
     for times in range(1, 200):
+        text = part * times + "1" + ")" * closing * times
         try:
-            made = compile(part * times + "1" + ")" * closing * times)
-        except ParseError as error:
-            assert "nested" in str(error)
+            compile(text)
+        except ParseError:
             break
-        at_depth(250, lambda text=part * times + "1" + ")" * closing * times: compile(text))
-        at_depth(250, lambda made=made: made.evaluate(EVENT))
+        at_depth(250, partial(compile, text)).evaluate(EVENT)
+        at_depth(250, partial(compile(text).evaluate, EVENT))
         read = times
     assert 20 < read < 199
 

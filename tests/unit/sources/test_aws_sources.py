@@ -112,6 +112,15 @@ def test_through_a_topic_and_as_a_cloudevent(aws, queue, poller, lake):
     assert [event.data for _, _, event in lake.log.tail(0, 100, "com.example.*")] == [{"x": 1}]
 
 
+def test_a_large_payload_goes_into_the_lake(aws, queue, poller, lake):
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "large", "data": "x" * 70_000}
+    aws[1].send_message(QueueUrl=queue[0], MessageBody=json.dumps(event))
+    poller.step()
+    ((_, _, found),) = lake.log.tail(0, 10, "large")
+    assert found.data is None
+    assert lake.claims.redeem(found).data == "x" * 70_000
+
+
 def test_bad_messages_are_dead_letters_and_do_not_hold_up_good_ones(aws, queue, poller, lake):
     store, sqs, _ = aws
     enable(store, AWS, Wish(bucket="raw", push="", topic=queue[1]))

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from events.errors import Retry
 from infra.access.access import Access
 from infra.config import Config, ConfigError, Sources
 from infra.runtime.activation import adopt, inherited
@@ -88,6 +89,56 @@ def test_poison_is_a_dead_letter_and_answered_2xx(url, lake, poison):
     answer = httpx.post(f"{url}/events/{TOKEN}", content=poison, headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["accepted"]) == (202, 0)
     assert lake.status()["log"]["dead"] == 1
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def pushed(url: str, **more) -> httpx.Response:
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "datacontenttype": "text/plain", **more}
+    headers = {"content-type": "application/cloudevents+json", "traceparent": TRACE}
+    return httpx.post(f"{url}/events/{TOKEN}", json=event, headers=headers)
+
+
+def test_a_large_payload_is_deposited_and_the_trace_of_the_request_kept(url, lake):
+    assert pushed(url, data="x" * 70_000).status_code == 202
+    assert pushed(url, id="2", data="x").status_code == 202
+    (_, _, large), (_, _, small) = lake.log.tail(0, 10, "t")
+    assert (large.extensions["traceparent"], small.extensions["traceparent"]) == (TRACE, TRACE)
+    assert large.data is None
+    assert lake.claims.redeem(large).data == "x" * 70_000
+
+
+def test_a_store_is_taken_from_however_far_behind_the_worker_is(url, lake, monkeypatch):
+    monkeypatch.setattr(lake.pressure, "retry_after", lambda: 60)
+    assert pushed(url).status_code == 202
+
+
+@pytest.mark.parametrize("where", [f"/events/{TOKEN}", "/"])
+def test_what_is_sent_again_because_it_could_not_be_stored_has_one_dead_letter(url, lake, monkeypatch, where):
+    monkeypatch.setattr("infra.runtime.asgi.REFUSAL_SECONDS", 0.0)
+    records = json.loads(body("rgw-put"))["Records"] + [{"eventSource": "ceph:s3", "s3": 1}]
+    append, failures = lake.log.append, [Retry("away"), Retry("away")]
+
+    def failing(events):
+        if failures:
+            raise failures.pop()
+        return append(events)
+
+    monkeypatch.setattr(lake.log, "append", failing)
+    headers = {"authorization": "Bearer api-token"}
+    answers = [httpx.post(url + where, json={"Records": records}, headers=headers).status_code for _ in range(3)]
+    assert answers == [503, 503, 202]
+    assert lake.status()["log"]["dead"] == 1
+
+
+def test_a_lone_record_that_nobody_can_read_is_kept_for_whichever_store_sent_it(url, lake):
+    unreadable = {"events": [{"eventSource": "tigris", "eventName": 7}]}
+    made = json.loads((PAYLOADS / "r2-put.json").read_text())
+    for broken in (unreadable, {**made, "object": 7}):
+        answer = httpx.post(url, json=broken, headers={"authorization": "Bearer api-token"})
+        assert (answer.status_code, answer.json()["rejected"]) == (202, 1)
+    assert lake.status()["log"]["dead"] == 2
 
 
 def test_the_good_records_beside_a_bad_one_are_taken(url, lake):
