@@ -16,7 +16,7 @@ from events.attributes import CORE, check, check_all, check_printable, require
 from events.errors import BadEvent, UnsupportedMediaType
 from events.event import NULL, Attribute, Event, assemble
 from events.json_format import from_batch, from_body, from_json, parse_json, render_json, to_batch, to_json
-from events.media import UTF8, Media, decode_text, media_type
+from events.media import UTF8, Media, decode_text, media_type, text_of
 
 __all__ = [
     "Headers",
@@ -181,9 +181,10 @@ def data_of(content_type: str | None, body: bytes) -> Any:
     media = media_type(content_type)
     if not (media.is_json or media.is_text):
         return bytes(body)
-    if not media.is_json:
-        return decode_text(media, body)
-    value = parse_json(body if media.charset in UTF8 else decode_text(media, body), "the data")
+    text = body if media.is_json and media.charset in UTF8 else text_of(media, body)
+    if not media.is_json or (media.charset not in UTF8 and isinstance(text, bytes)):
+        return text
+    value = parse_json(text, "the data")
     return NULL if value is None else value
 
 
@@ -199,13 +200,21 @@ def body_of(event: Event) -> tuple[str | None, bytes]:
     if isinstance(data, _BYTES):
         return content_type, bytes(data)
     if media.is_json:
-        return content_type or "application/json", render_json(None if data is NULL else data)
+        rendered = render_json(None if data is NULL else data)
+        return content_type or "application/json", rendered if media.charset in UTF8 else _recoded(event, media, rendered)
     if not isinstance(data, str):
         raise BadEvent(f"the data of event {event.id!r} must be text or bytes, because its type is {content_type!r}")
+    return content_type, _recoded(event, media, data.encode())
+
+
+def _recoded(event: Event, media: Media, text: bytes) -> bytes:
+    """Text in UTF-8 in the character set that its type tells."""
+    if media.charset in UTF8:
+        return text
     try:
-        return content_type, data.encode(media.charset or "utf-8")
+        return text.decode().encode(media.charset)
     except (UnicodeError, LookupError) as error:
-        raise BadEvent(f"the data of event {event.id!r} cannot be written as {content_type!r}: {error}") from error
+        raise BadEvent(f"the data of event {event.id!r} cannot be written as {event.datacontenttype!r}: {error}") from error
 
 
 def _unescape(name: str, raw: bytes) -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from fnmatch import translate
 from typing import Any
 
 from events.attributes import CORE
@@ -22,6 +21,7 @@ from events.cesql import ParseError
 from events.cesql import compile as compile_expression
 from events.errors import Reject
 from events.event import Event
+from events.pattern import matcher
 
 Predicate = Callable[[Event], bool]
 _MAX_DEPTH = 32
@@ -65,8 +65,8 @@ def _types(types: Sequence[str]) -> list[Predicate]:
             raise Reject(f"types[{number}]: an event type must be a text that is not empty")
     if not types:
         return []
-    match = re.compile("|".join(translate(wanted) for wanted in types)).match
-    return [lambda event: match(event.type) is not None]
+    match = matcher(types)
+    return [lambda event: match(event.type)]
 
 
 def _array(filters: Any, path: str = "filters") -> Sequence[Any]:

@@ -17,6 +17,10 @@ _TYPE = re.compile(rf"({_TOKEN})/({_TOKEN})((?:[ \t]*;[ \t]*{_TOKEN}=(?:{_TOKEN}
 _CHARSET = re.compile(rf";[ \t]*charset=(?:({_TOKEN})|({_QUOTED}))", re.IGNORECASE).search
 #: What JSON is in, told or not: a parser that takes bytes checks it.
 UTF8 = frozenset({"", "utf-8", "utf8"})
+#: Character sets, and no other codecs: Python calls many things an encoding.
+_COMMON = re.compile(
+    r"utf-?(?:16|32)-?(?:le|be)?|iso-?8859-\d+|latin-?1|windows-\d+|koi8-[ru]|gb\w+|big5|euc-\w+|shift_jis"
+).fullmatch
 _READ = {"utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "ascii", "ascii": "ascii"}
 
 
@@ -43,6 +47,22 @@ def media_type(text: str) -> Media:
     charset = _CHARSET(found[3])
     name = (charset[1] or charset[2][1:-1]).lower() if charset else ""
     return Media(essence, name, is_json, not is_json and essence.startswith("text/"))
+
+
+def text_of(media: Media, body: bytes) -> str | bytes:
+    """``body`` as text, in whatever character set; the body itself if nobody here reads that, or not without a loss.
+
+    Raises:
+        BadEvent: it is in UTF-8 or US-ASCII by its own account, and is not.
+
+    """
+    if (media.charset or "utf-8") in _READ:
+        return decode_text(media, body)
+    try:
+        text = str(body, media.charset) if _COMMON(media.charset) else ""
+        return text if text and text.encode(media.charset) == body else body
+    except (UnicodeError, LookupError):
+        return body
 
 
 def decode_text(media: Media, body: bytes) -> str:

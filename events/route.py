@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from types import ModuleType
 from typing import Any, TypeVar
 
 from events.event import Event
+from events.pattern import matcher
 
 Function = Callable[..., Iterable[Event] | None]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,7 +28,7 @@ class Handler:
 
     def wants(self, event_type: str) -> bool:
         """Whether an event of this type goes to this function."""
-        return any(fnmatchcase(event_type, pattern) for pattern in self.patterns)
+        return matcher(self.patterns)(event_type)
 
 
 def on(*patterns: str, alone: bool = False) -> Callable[[F], F]:

@@ -161,15 +161,17 @@ def _compile(body: str, callback: Callable[[str], str]) -> _Compiled:
 def parse(document: Any) -> Subscription:
     """The subscription that a JSON object proposes. Raises ``Reject`` with the path of the first misfit.
 
-    ``sinkCredential`` and the names in it may be written in any case, as the drafts of the specification do.
+    ``sinkCredential`` and the names in it may be written in any case, as the drafts of the specification do. A member that is
+    ``null`` is as good as none.
     """
     if not isinstance(document, dict):
         raise Reject("a subscription is a JSON object")
     if "maker" in document:
         raise Reject("the subscription does not fit: Object contains unknown field `maker`")
-    wanted = {"sinkcredential" if name.lower() == "sinkcredential" else name: value for name, value in document.items()}
+    told = {name: value for name, value in document.items() if value is not None}
+    wanted = {"sinkcredential" if name.lower() == "sinkcredential" else name: value for name, value in told.items()}
     if isinstance(credential := wanted.get("sinkcredential"), dict):
-        wanted["sinkcredential"] = {str(name).lower(): value for name, value in credential.items()}
+        wanted["sinkcredential"] = {str(name).lower(): value for name, value in credential.items() if value is not None}
     try:
         made = msgspec.convert(wanted, Subscription)
     except msgspec.ValidationError as error:

@@ -36,7 +36,7 @@ from infra.runtime.members_api import MembersApi
 from infra.runtime.model_events_api import ModelEventsApi
 from infra.runtime.models_api import ModelsApi
 from infra.runtime.openapi import document
-from infra.runtime.operation import Operation, caller_of
+from infra.runtime.operation import Operation, caller_of, others
 from infra.runtime.repairs_api import RepairsApi
 from infra.runtime.requested import check
 from infra.runtime.resources_api import ResourcesApi
@@ -92,7 +92,8 @@ class Api:
 
     def application(self) -> Starlette:
         """The ASGI application."""
-        return Starlette(routes=[operation.route for operation in self.operations], exception_handlers=HANDLERS)
+        routes = [operation.route for operation in self.operations]
+        return Starlette(routes=[*routes, *others(self.operations)], exception_handlers=HANDLERS)
 
     def _bound(self, resource: Resource) -> None:
         if isinstance(resource, Binding):

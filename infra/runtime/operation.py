@@ -6,13 +6,15 @@ lake without an endpoint before it), it is everybody, and they may do everything
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from infra.access.errors import MissingScope
 from infra.access.scopes import ANYBODY
@@ -45,6 +47,28 @@ class Operation:
             return await self.handler(request)
 
         return Route(self.path, answer, methods=[self.method])
+
+
+def others(operations: Iterable[Operation]) -> Iterator[Route]:
+    """The routes of whatever else is asked of the operations' paths: OPTIONS tells a path's methods, the rest is refused."""
+    methods: dict[str, set[str]] = {}
+    for each in operations:
+        methods.setdefault(each.path, {"OPTIONS"}).update(each.route.methods or ())
+    for path, known in methods.items():
+        yield Route(path, _Methods(", ".join(sorted(known))))
+
+
+class _Methods:
+    """The ASGI application of one path's other methods."""
+
+    def __init__(self, allowed: str) -> None:
+        self._allowed = allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "OPTIONS":
+            refusal = f"{scope['method']} is not possible here; {self._allowed} are"
+            raise HTTPException(405, refusal, {"allow": self._allowed})
+        await Response(status_code=200, headers={"allow": self._allowed})(scope, receive, send)
 
 
 def caller_of(request: Request) -> Caller:

@@ -149,10 +149,26 @@ def test_binary_json_that_is_none(body):
         binary(body, "application/json")
 
 
-@pytest.mark.parametrize("content_type", ["application/json; charset=utf-16", "text/plain; charset=iso-8859-1"])
-def test_other_character_sets_are_not_read(content_type):
-    with pytest.raises(UnsupportedMediaType, match="character set"):
-        binary(b"x", content_type)
+@pytest.mark.parametrize(
+    ("content_type", "body", "data"),
+    [
+        ("text/plain; charset=iso-8859-1", "Zürich".encode("latin-1"), "Zürich"),
+        ("text/csv; charset=windows-1252", "5 €".encode("cp1252"), "5 €"),
+        ("application/json; charset=utf-16", '{"a": "ü"}'.encode("utf-16"), {"a": "ü"}),
+        ("application/json; charset=utf-16be", '["\ud83d\ude00"]'.encode("utf-16be", "surrogatepass"), ["😀"]),
+        ("text/plain; charset=utf-16", "x".encode("utf-16le"), b"x\x00"),  # no mark: it would not come back as it was
+        ("text/plain; charset=ebcdic-klingon", b"\x81", b"\x81"),
+        ("application/json; charset=zip", b"\x81", b"\x81"),
+        ("text/plain; charset=unicode_escape", b"\\x41", b"\\x41"),
+        ("text/plain; charset=windows-1252", b"\x81", b"\x81"),
+    ],
+)
+def test_other_character_sets_are_read_or_kept_as_bytes(content_type, body, data):
+    event = binary(body, content_type)
+    assert (event.data, event.datacontenttype) == (data, content_type)
+    again = decode(*encode_binary(event))[0]
+    assert (again.data, again.datacontenttype) == (data, content_type)
+    assert decode(*encode_structured(event))[0].data == data
 
 
 def test_text_outside_its_character_set():

@@ -66,6 +66,21 @@ def test_the_handshake_needs_no_token_and_reveals_nothing(endpoint):
 
 
 @pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/subscriptions", "GET, HEAD, OPTIONS, POST"), ("/subscriptions/any", "DELETE, GET, HEAD, OPTIONS, PUT"),
+     ("/status", "GET, HEAD, OPTIONS")],
+)  # fmt: skip
+def test_every_path_tells_its_methods(endpoint, path, allowed):
+    """Subscriptions API, 3.2.3: OPTIONS says what a subscription manager can do."""
+    url = endpoint()
+    answer = httpx.options(url + path)
+    assert (answer.status_code, answer.headers["allow"]) == (200, allowed)
+    refused = httpx.patch(url + path)
+    assert (refused.status_code, refused.headers["allow"]) == (405, allowed)
+    assert refused.json()["error"].startswith("PATCH")
+
+
+@pytest.mark.parametrize(
     ("path", "methods", "allowed"),
     [("/", ("GET", "HEAD", "PUT", "PATCH", "DELETE"), "POST, OPTIONS"),
      ("/events", ("PUT", "PATCH", "DELETE"), "GET, HEAD, POST, OPTIONS")],

@@ -12,9 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
+from events.errors import Reject
 from events.event import Event
 from infra.access.access import Access
 from infra.config import Config, Http, Sources
+from infra.delivery.subscription import parse
 from infra.lake import Lake
 from infra.runtime.api import Api
 from infra.runtime.asgi import Endpoint
@@ -275,3 +277,13 @@ def test_a_change_of_others_keeps_what_is_known_of_a_sink(api, quiet, sink):
     quiet.append([event("t", number) for number in range(2, 6)]).result()
     eventually(lambda: quiet.log.counts()["retrying"] == 5)
     assert sink.types == ["t"], "the pause it asked for is kept"
+
+
+def test_a_member_that_is_null_is_as_good_as_none():
+    every = dict.fromkeys(("id", "source", "types", "config", "filters", "sinkcredential", "protocol", "protocolsettings"))
+    assert parse({"sink": "http://sink.example/", **every}) == parse({"sink": "http://sink.example/"})
+    credential = {"credentialType": "ACCESSTOKEN", "accessToken": "t", "accessTokenType": "Bearer"}
+    told = parse({"sink": "http://s.example/", "sinkCredential": {**credential, "accessTokenExpiresUtc": None}})
+    assert told == parse({"sink": "http://s.example/", "sinkCredential": credential})
+    with pytest.raises(Reject, match="sink"):
+        parse({"sink": None})

@@ -7,6 +7,7 @@ import pytest
 from events.errors import Reject
 from events.event import Event
 from events.filter import compile_filters
+from events.route import Handler
 
 EVENT = Event(
     id="1",
@@ -131,3 +132,21 @@ def test_the_json_form_is_kept():
     made = compile_filters(["a"], filters)
     assert (made.types, made.filters) == (["a"], filters)
     assert made(Event(id="1", source="/s", type="a"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matching", "others"),
+    [
+        ("a[1].b", ["a[1].b"], ["a1.b", "a[1]xb"]),
+        ("a?.b", ["a?.b"], ["ax.b"]),
+        ("a*b", ["ab", "a.b", "a\nb", "a*b"], ["abc", "xab"]),
+        ("*", ["anything", "a[1].b"], []),
+        ("com.(a|b)", ["com.(a|b)"], ["com.a"]),
+    ],
+)
+def test_only_the_star_stands_for_anything_else_than_itself(pattern, matching, others):
+    """Here as in ``@on(...)``."""
+    wanted, handler = compile_filters([pattern], []), Handler("f", (pattern,), lambda: None)
+    for text in (*matching, *others):
+        event = Event(id="1", source="/s", type=text)
+        assert wanted(event) is handler.wants(text) is (text in matching), text
