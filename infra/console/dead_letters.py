@@ -44,8 +44,18 @@ def replay(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show which events and changes it would bring.", show_default=False)
     ] = False,
+    function: Annotated[str, typer.Option(help="With --dry-run: try this function with the log's events instead.")] = "",
+    type: Annotated[str, typer.Option(help="Only events of these types, a glob.")] = "*",
+    after: Annotated[int, typer.Option(min=0, help="Only events behind this number of the log.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many events.")] = 100,
 ) -> None:
     """Deliver dead letters again, once their cause is mended. Repeating one is harmless: effects happen once."""
+    if function:
+        if not dry_run or ids or all:
+            raise Complaint("history is only tried, never delivered again: give --function with --dry-run, and no dead letters")
+        with session.api() as api:
+            _show(session, api.post("/trials", {"function": function, "type": type, "after": after, "limit": limit}))
+        return
     if bool(ids) == all:
         raise Complaint("say which dead letters to replay: their ids, or --all")
     with session.api() as api:

@@ -16,7 +16,7 @@ from events.codec import to_json
 from events.errors import SluiceError
 from events.ports import NotFound
 from infra.delivery.reconcile import Tally
-from infra.delivery.replay import dry_run
+from infra.delivery.replay import History, dry_run, try_history
 from infra.lake import Lake
 from infra.log.log import DeadLetter
 from infra.runtime.answers import body, number, reply
@@ -49,6 +49,7 @@ class RepairsApi:
         return [
             Operation("GET", "/dead-letters", "admin", self.dead_letters, query=("limit",)),
             Operation("POST", "/dead-letters/replay", "admin", self.replay, takes=Replay),
+            Operation("POST", "/trials", "admin", self.trials, takes=History),
             Operation("POST", "/reconcile", "admin", self.reconcile, takes=Sweep),
         ]
 
@@ -64,6 +65,11 @@ class RepairsApi:
             return reply({"trials": await run_in_threadpool(dry_run, self._lake, wanted.ids)})
         letters = await run_in_threadpool(self._lake.replay, wanted.ids)
         return reply({"replayed": [letter.id for letter in letters]})
+
+    async def trials(self, request: Request) -> Response:
+        """Try a function with events of the log: what it would yield and change now. ``next`` is where to go on."""
+        found, last = await run_in_threadpool(try_history, self._lake, await body(request, History))
+        return reply({"trials": found, "next": last})
 
     async def reconcile(self, request: Request) -> Response:
         """Sweep a bucket; lines of JSON tell how far it is, and the last one the result or ``error``."""

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from events import ports
 from events.errors import Reject
 from events.event import Event
 from infra.config import Config
@@ -21,8 +22,9 @@ from infra.delivery.back_pressure import BackPressure
 from infra.delivery.claim_check import PREFIX, ClaimCheck
 from infra.delivery.expiry import is_expired
 from infra.delivery.metrics import MOST_TYPES, Metrics, age
-from infra.delivery.replay import dry_run
+from infra.delivery.replay import History, dry_run, try_history
 from infra.delivery.tracing import Tracing, traced
+from infra.delivery.watched import watched
 from infra.lake import Lake
 from infra.runtime.logs import JsonFormatter
 from tests.conftest import eventually
@@ -180,9 +182,10 @@ def test_json_logs_tell_what_they_are_about() -> None:
 
 
 FUNCTIONS = """
+from datetime import UTC, datetime
 from events.errors import Reject
 from events.event import Event
-from events.ports import Catalog, Entry, NotFound, ObjectStore, Profiles, Stopping
+from events.ports import Catalog, DataSets, Entry, Facts, NotFound, ObjectStore, Profiles, Stopping
 from events.route import on
 
 MENDED = []
@@ -210,6 +213,12 @@ def mend(event: Event, catalog: Catalog, profiles: Profiles):
     catalog.upsert(Entry(bucket="b", key="k", size=5, sequence="2"))
     profiles.put("p", {"runs": 1})
     yield event.reply({"done": True}, type="mended")
+
+@on("tell", "told*")
+def tell(event: Event, facts: Facts, sets: DataSets):
+    facts.describe("urn:t", event.id, [("<urn:a>", "<urn:b>", "<urn:c>")])
+    facts.observe(datetime(2026, 1, 2, tzinfo=UTC), [("<urn:a>", "<urn:b>", "<urn:c>")])
+    yield event.reply({"placed": len(sets.place_object("b", "k", event.key))}, type="done")
 
 @on("see")
 def see(event: Event):
@@ -271,6 +280,37 @@ def test_a_tried_replay_writes_no_object_and_does_not_begin_what_takes_minutes(m
     (trial,) = dry_run(mended, [newest])
     assert (trial.error, "is not tried" in trial.note) == ("", True)
     assert seen == before == ["mended", "worked"]
+
+
+def test_history_is_tried_with_a_function_and_every_port_tells_what_it_would_write(mended: Lake) -> None:
+    mended.append(
+        [event(id=str(number), type=kind) for number, kind in enumerate(("see", "told.a", "told.b", "told.a"))]
+    ).result()
+    eventually(lambda: mended.log.counts()["waiting"] == 0)
+    found, last = try_history(mended, History(function="tell", type="told.a"))
+    assert [(each.function, each.error) for each in found] == [("tell", "")] * 2
+    assert found[-1].id == last
+    assert [each["type"] for trial in found for each in trial.events] == ["done", "done"]
+    assert {(each.store, each.key.partition(" ")[0]) for each in found[1].changes} >= {("facts", "observed")}
+    (only,), end = try_history(mended, History(function="mend", type="told.*", after=found[0].id, limit=1))
+    assert (only.error, only.id, end) == ("broken", found[0].id + 1, found[0].id + 1)
+    assert try_history(mended, History(function="mend", after=10**9)) == ([], 10**9)
+    assert mended.log.end() - last < 4, "only the events that the worker made came behind"
+    with pytest.raises(Reject, match="no function is called 'nobody'"):
+        try_history(mended, History(function="nobody"))
+
+
+def test_no_port_that_can_write_is_left_out_of_a_trial() -> None:
+    """Whatever is not watched only reads: a new method of a port belongs here or into its watcher."""
+    reading = {
+        "head", "read", "stream", "list", "get", "search", "repositories", "versions", "alias", "aliases", "keys", "check", "query",
+        "graphs", "is_class", "is_property", "requested", "current", "is_set",
+    }  # fmt: skip
+    for port in vars(ports).values():
+        if isinstance(port, type) and getattr(port, "_is_protocol", False):
+            watcher = type(watched(port, None, []))
+            unseen = {name for name in vars(port) if not name.startswith("_") and name not in vars(watcher)}
+            assert unseen <= reading, port
 
 
 def test_the_worker_skips_what_expired_and_redeems_claims(mended: Lake) -> None:
