@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from cloudevents.abstract import CloudEvent as AnyCloudEvent
 from cloudevents.http import CloudEvent
 
 from events.attributes import CORE
@@ -22,7 +23,16 @@ def to_sdk(event: Event) -> CloudEvent:
     return made
 
 
-def from_sdk(event: CloudEvent) -> Event:
+def to_class(kind: type[AnyCloudEvent], event: Event) -> Any:
+    """The event as another class of the SDK, such as pydantic's."""
+    made = to_sdk(event)
+    other: Any = kind.create(dict(made.get_attributes()), made.get_data())
+    if event.time is None:
+        other.time = None
+    return other
+
+
+def from_sdk(event: AnyCloudEvent) -> Event:
     """The SDK's event as ours, checked as one that came over the wire. ``BadEvent`` tells what is wrong with it."""
     data = event.get_data()
     checked = from_document(dict(event.get_attributes()))

@@ -8,11 +8,13 @@ ask for ``Stopping``, or are ``alone``, have a thread of their own each, so that
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 import msgspec
+from cloudevents.abstract import CloudEvent as AnyCloudEvent
 from cloudevents.http import CloudEvent
 
 from events.event import Event, restamp
@@ -23,7 +25,9 @@ from infra import bridge
 #: Port -> how to make it over the log's unit of work (what it writes then belongs to that).
 Scoped = Mapping[type, Callable[[Any], Any]]
 Getter = Callable[[Event, Any], Any]
-_EVENTS = (Event, CloudEvent)
+#: The SDK's base class, and the class that whoever names it gets. Another of its classes (pydantic's) is made as it is named.
+_SDK = (AnyCloudEvent, CloudEvent)
+_EVENTS = (Event, AnyCloudEvent)
 
 
 class WiringError(TypeError):
@@ -56,7 +60,7 @@ class Wired:
 
 
 def _event(item: Any, cause: Event) -> Event:
-    event = bridge.from_sdk(item) if isinstance(item, CloudEvent) else item
+    event = bridge.from_sdk(item) if isinstance(item, AnyCloudEvent) else item
     if not isinstance(event, Event):
         raise TypeError(f"a function yielded a {type(item).__name__} for event {cause.id!r}; functions yield events")
     return event
@@ -64,8 +68,7 @@ def _event(item: Any, cause: Event) -> Event:
 
 def wire(handler: Handler, fixed: Mapping[type, Any], scoped: Scoped) -> Wired:
     """Resolve a handler's parameters by type. Raises ``WiringError``."""
-    hints = get_type_hints(handler.function)
-    hints.pop("return", None)
+    hints = _hints(handler)
     fill: list[tuple[str, Getter]] = []
     for name, kind in hints.items():
         get = _getter(kind, fixed, scoped)
@@ -76,11 +79,35 @@ def wire(handler: Handler, fixed: Mapping[type, Any], scoped: Scoped) -> Wired:
     return Wired(handler, ObjectStore in hints.values(), tuple(fill), Stopping in hints.values())
 
 
+def _hints(handler: Handler) -> dict[str, Any]:
+    """Parameter -> type. A sole parameter without one is the event, as the SDK has it: other frameworks' functions are so.
+
+    Raises ``WiringError`` for what could never run.
+    """
+    function, name = handler.function, handler.name
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise WiringError(f"function {name!r} is async, and nothing here awaits it: write it with def")
+    hints = get_type_hints(function)
+    hints.pop("return", None)
+    parameters = inspect.signature(function).parameters.values()
+    rest = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [each.name for each in parameters if each.default is each.empty and each.kind not in rest]
+    for each in parameters:
+        if each.kind is each.POSITIONAL_ONLY:
+            raise WiringError(f"function {name!r}: its parameter {each.name!r} is positional only; ports come by name")
+    untyped = [each for each in needed if each not in hints]
+    if untyped and len(needed) > 1:
+        raise WiringError(f"function {name!r}: nothing tells what its parameter {untyped[0]!r} is; annotate it with a type")
+    return {**hints, **dict.fromkeys(untyped, CloudEvent)}
+
+
 def _getter(kind: Any, fixed: Mapping[type, Any], scoped: Scoped) -> Getter | None:
     if kind is Event:
         return lambda event, _: event
-    if kind is CloudEvent:
+    if kind in _SDK:
         return lambda event, _: bridge.to_sdk(event)
+    if isinstance(kind, type) and issubclass(kind, AnyCloudEvent):
+        return lambda event, _: bridge.to_class(kind, event)
     if kind in scoped:
         make = scoped[kind]
         return lambda _, unit: make(unit)

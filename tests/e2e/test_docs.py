@@ -56,6 +56,7 @@ def test_every_command_is_documented_and_no_other() -> None:
 def test_every_route_is_documented_and_no_other() -> None:
     application = Api(SimpleNamespace(), lambda: True, "http://localhost").application()  # type: ignore[arg-type]
     routes: list[Any] = application.routes
+    routes = [route for route in routes if route.methods]  # the others only tell which methods there are
     known = {f"{method} {route.path.replace(':path', '')}" for route in routes for method in route.methods - {"HEAD"}}
     known |= {"POST /", "POST /events"}  # the event endpoint stands before the API
     documented = set(re.findall(r"`((?:GET|POST|DELETE|PUT|PATCH) /[^` ]*)`", text("reference.md")))

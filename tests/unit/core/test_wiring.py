@@ -8,7 +8,9 @@ import types
 from collections.abc import Iterator
 
 import pytest
+from cloudevents.abstract import CloudEvent as AnyCloudEvent
 from cloudevents.http import CloudEvent
+from cloudevents.pydantic import CloudEvent as PydanticCloudEvent
 
 from events.event import Event
 from events.ports import Catalog, ObjectStore, Settings
@@ -54,6 +56,54 @@ def test_a_function_for_the_sdk_runs_unchanged():
 
     (reply,) = wired(function).invoke(EVENT, CONNECTION)
     assert (reply.type, reply.data, reply.source) == ("u", {"got": "k"}, "/sluice/f")
+
+
+def test_the_sole_parameter_of_another_frameworks_function_is_the_event():
+    def function(cloud_event):
+        assert cloud_event["subject"] == "x"
+        return CloudEvent({"type": "u", "source": "/mine"}, {"got": cloud_event.data["key"]})
+
+    (reply,) = wired(function).invoke(EVENT, CONNECTION)
+    assert (reply.type, reply.data) == ("u", {"got": "k"})
+
+
+def test_the_sdks_other_classes_are_given_as_they_are_named():
+    def base(event: AnyCloudEvent) -> None:
+        assert (event.get_attributes()["id"], event.get_data()) == ("1", EVENT.data)
+
+    def pydantic(event: PydanticCloudEvent) -> PydanticCloudEvent:
+        assert (type(event), event.subject, event.time) == (PydanticCloudEvent, "x", None)
+        return PydanticCloudEvent({"type": "u", "source": "/mine"}, event.data)
+
+    assert wired(base).invoke(EVENT, CONNECTION) == []
+    (reply,) = wired(pydantic).invoke(EVENT, CONNECTION)
+    assert (reply.type, reply.data) == ("u", EVENT.data)
+
+
+async def coroutine(event: Event) -> None: ...
+async def stream(event: Event):
+    yield event
+
+
+def positional(event: Event, /) -> None: ...
+def two(event, context): ...
+def untyped_port(event: Event, catalog): ...
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [(coroutine, "async"), (stream, "async"), (positional, "positional"), (two, "'event'"), (untyped_port, "'catalog'")],
+)
+def test_what_could_never_run_is_refused_at_the_start(function, why):
+    with pytest.raises(WiringError, match=why):
+        wired(function)
+
+
+def test_what_has_a_default_needs_nothing():
+    def function(event: Event, times=2) -> Iterator[Event]:
+        yield from (event.reply({}, type="u") for _ in range(times))
+
+    assert len(wired(function).invoke(EVENT, CONNECTION)) == 2
 
 
 def test_only_functions_that_read_objects_run_outside_the_transaction():

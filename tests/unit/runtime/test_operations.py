@@ -293,7 +293,7 @@ def test_history_is_tried_with_a_function_and_every_port_tells_what_it_would_wri
     assert [each["type"] for trial in found for each in trial.events] == ["done", "done"]
     assert {(each.store, each.key.partition(" ")[0]) for each in found[1].changes} >= {("facts", "observed")}
     (only,), end = try_history(mended, History(function="mend", type="told.*", after=found[0].id, limit=1))
-    assert (only.error, only.id, end) == ("broken", found[0].id + 1, found[0].id + 1)
+    assert (only.events[0]["type"], only.id, end) == ("mended", found[0].id + 1, found[0].id + 1)
     assert try_history(mended, History(function="mend", after=10**9)) == ([], 10**9)
     assert mended.log.end() - last < 4, "only the events that the worker made came behind"
     with pytest.raises(Reject, match="no function is called 'nobody'"):
@@ -303,8 +303,8 @@ def test_history_is_tried_with_a_function_and_every_port_tells_what_it_would_wri
 def test_no_port_that_can_write_is_left_out_of_a_trial() -> None:
     """Whatever is not watched only reads: a new method of a port belongs here or into its watcher."""
     reading = {
-        "head", "read", "stream", "list", "get", "search", "repositories", "versions", "alias", "aliases", "keys", "check", "query",
-        "graphs", "is_class", "is_property", "requested", "current", "is_set",
+        "head", "read", "stream", "list", "get", "search", "repositories", "versions", "alias", "aliases", "keys", "check",
+        "query", "graphs", "is_class", "is_property", "requested", "current", "is_set",
     }  # fmt: skip
     for port in vars(ports).values():
         if isinstance(port, type) and getattr(port, "_is_protocol", False):
