@@ -14,9 +14,12 @@ from events.errors import BadEvent
 from events.json_format import parse_json
 from events.received import Received, joined, rejected
 from events.s3.b2 import B2
+from events.s3.cos import Cos
 from events.s3.event_grid import EventGrid
 from events.s3.eventbridge import EventBridge
+from events.s3.obs import Obs
 from events.s3.oracle import Oracle
+from events.s3.oss import Oss
 from events.s3.pubsub import PubSub
 from events.s3.queues import Sns, Sqs
 from events.s3.r2 import R2
@@ -24,12 +27,13 @@ from events.s3.records import Bare, Records, TestEvent
 from events.s3.seaweedfs import SeaweedFS
 from events.s3.source import Source, Unwrap
 from events.s3.tigris import Tigris
+from events.s3.yandex import Yandex
 
 __all__ = ["SOURCES", "events_from"]
 
 SOURCES: tuple[Source, ...] = (
-    Records(), Sns(), Sqs(), EventBridge(), TestEvent(), Bare(),
-    R2(), SeaweedFS(), B2(), Tigris(), PubSub(), EventGrid(), Oracle(),
+    Cos(), Obs(), Records(), Sns(), Sqs(), EventBridge(), TestEvent(), Bare(),
+    R2(), SeaweedFS(), B2(), Tigris(), PubSub(), EventGrid(), Oracle(), Oss(), Yandex(),
 )  # fmt: skip
 #: Envelopes within envelopes. AWS makes three: SNS in SQS in Lambda's records.
 _MAX_DEPTH = 6

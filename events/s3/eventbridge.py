@@ -73,6 +73,8 @@ class EventBridge:
         return isinstance(body, dict) and body.get("source") == "aws.s3" and "detail-type" in body
 
     def read(self, body: dict[str, Any], path: str, unwrap: Unwrap) -> Received:
+        if body["detail-type"] == "AWS API Call via CloudTrail":
+            return Received()  # it tells of a call, not of an object; of what the call did, S3 tells itself
         try:
             envelope = msgspec.convert(body, _Envelope)
             return Received(events=[to_event(_record(envelope), path, _PLAIN_KEYS, base_id=envelope.id)])

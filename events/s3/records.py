@@ -62,6 +62,8 @@ def _holds_message(record: Any) -> bool:
 
 def _read(record: Any, where: str, minio: Store) -> Received:
     source = record.get("eventSource") if isinstance(record, dict) else None
+    if source == "minio:s3" and str(record.get("eventName", "")).startswith(("s3:BucketCreated:", "s3:BucketRemoved:")):
+        return Received()  # a bucket is no object: there is nothing to do
     try:
         return Received(events=[to_event(record, where, minio if source == "minio:s3" else None)])
     except BadEvent as error:

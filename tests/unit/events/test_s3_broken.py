@@ -98,7 +98,7 @@ def test_malformed_envelopes(body, reason):
     ("change", "reason"),
     [
         ({"detail": {}}, "`bucket` - at `$.detail`"),
-        ({"detail-type": "AWS API Call via CloudTrail"}, "no change of an object"),
+        ({"detail-type": "Object Pondered"}, "no change of an object"),
         ({"time": "noon"}, "'eventTime'"),
         ({"id": None}, "at `$.id`"),
     ],

@@ -280,3 +280,76 @@ def test_a_subscription_of_event_grid_says_which_schema_to_choose():
 def test_an_unknown_body_is_refused_with_what_was_expected(body):
     with pytest.raises(BadEvent, match=r"neither a CloudEvent nor a bucket notification.*Records"):
         take(body)
+
+
+@pytest.mark.parametrize(
+    ("name", "bucket", "time", "size"),
+    [
+        ("alibaba-oss", "raw", "2026-02-03T04:05:06.000Z", 5),
+        ("tencent-cos", "raw-1253970026", "2026-02-03T04:05:06.000000000Z", 5),
+        ("huawei-obs", "raw", "2026-02-03T04:05:06.418Z", 5),
+        ("yandex-storage", "raw", "2026-02-03T04:05:06.424389236Z", 0),
+    ],
+)
+def test_the_clouds_of_the_east(name, bucket, time, size):
+    (event,) = told(name)
+    assert (event.type, event.subject, event.time) == ("com.amazonaws.s3.ObjectCreated:Put", KEY, time)
+    record = event.read(S3Record)
+    assert (record.s3.bucket.name, record.s3.object.key, record.s3.object.size) == (bucket, KEY, size)
+    assert told(name)[0].key == event.key
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "kind"),
+    [
+        ("alibaba-oss", lambda body: body["events"][0].update(eventName="ObjectRemoved:DeleteObject"), "ObjectRemoved:Delete"),
+        ("tencent-cos", lambda body: body["Records"][0]["event"].update(eventName="cos:ObjectRemove:Delete"),
+         "ObjectRemoved:Delete"),
+        ("tencent-cos", lambda body: body["Records"][0]["event"].update(eventName="cos:ObjectRemove:DeleteMarkerCreated"),
+         "ObjectRemoved:DeleteMarkerCreated"),
+        ("huawei-obs", lambda body: body["Records"][0].update(eventName="ObjectRemoved:Delete"), "ObjectRemoved:Delete"),
+        ("yandex-storage",
+         lambda body: body["messages"][0]["event_metadata"].update(event_type="yandex.cloud.events.storage.ObjectDelete"),
+         "ObjectRemoved:Delete"),
+    ],
+)  # fmt: skip
+def test_their_removals(name, change, kind):
+    body = payload(name)
+    change(body)
+    (event,) = take(body).events
+    assert (event.type, event.read(S3Record).s3.object.size) == (f"com.amazonaws.s3.{kind}", 0)
+
+
+def test_the_later_of_two_changes_is_told_by_their_sequences():
+    earlier, later = payload("huawei-obs"), payload("huawei-obs")
+    later["Records"][0]["obs"]["object"]["sequencer"] = "0000000001733A60DD6BC4E0"
+    assert take(earlier).events[0].extensions["sequence"] < take(later).events[0].extensions["sequence"]
+
+
+@pytest.mark.parametrize("name", ["alibaba-oss", "tencent-cos", "huawei-obs", "yandex-storage"])
+def test_what_of_them_cannot_be_read_is_a_reject(name):
+    body = payload(name)
+    (records,) = body.values()
+    broken = copy.deepcopy(records[0])
+    broken[next(key for key in ("oss", "cos", "obs", "details") if key in broken)] = 7
+    records.append(broken)
+    received = take(body)
+    assert (len(received.events), len(received.rejects), received.store) == (1, 1, True)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"EventName": "s3:BucketCreated:*", "Key": "raw", "Records": [
+            {"eventSource": "minio:s3", "eventName": "s3:BucketCreated:*", "eventTime": "2026-02-03T04:05:06Z",
+             "s3": {"bucket": {"name": "raw"}, "object": {"key": ""}}}]},
+        {"source": "aws.s3", "detail-type": "AWS API Call via CloudTrail", "id": "1", "time": "2026-02-03T04:05:06Z",
+         "detail": {"eventName": "PutBucketPolicy", "requestParameters": {"bucketName": "raw"}}},
+        {"events": [{"eventSource": "acs:oss", "eventName": "ObjectCreated:UploadPart", "eventTime": "2026-02-03T04:05:06Z",
+                     "oss": {"bucket": {"name": "raw"}, "object": {"key": "k"}}}]},
+    ],
+    ids=["a bucket", "a call", "a part"],
+)  # fmt: skip
+def test_what_is_about_no_object_is_taken_and_left_alone(body):
+    received = take(body)
+    assert (received.events, received.rejects) == ([], [])
