@@ -1,7 +1,7 @@
 """Tencent Cloud COS: what a bucket's trigger tells a function.
 
-Source: Serverless Cloud Function documentation, "COS Trigger", event message structure. A key is ``/APPID/BUCKET/KEY``, a time is
-in seconds since 1970, and a bucket is called ``NAME-APPID`` wherever it is asked for. There is no ETag and no sequencer.
+Source: Serverless Cloud Function documentation, "COS Trigger", event message structure. A key is ``/APPID/BUCKET/KEY``, a time
+is in seconds since 1970, and a bucket is called ``NAME-APPID`` wherever it is asked for. There is no ETag and no sequencer.
 """
 
 from __future__ import annotations

@@ -22,10 +22,11 @@ from events.errors import BadEvent
 from events.event import Event
 from events.ingress import read
 from events.json_format import from_document, parse_json, to_document
-from events.received import Received
+from events.received import Received, joined
 from events.s3 import events_from
 from events.s3.cloudevents import normalised
 from infra import config as configuration
+from infra.delivery.handshake import Consent
 from infra.runtime.dispatch import Dispatcher, dispatcher
 from infra.runtime.exchange import Exchange
 from infra.runtime.logs import configure
@@ -38,8 +39,8 @@ logger = logging.getLogger("sluice.lambda")
 class Host:
     """What a trigger works with: the functions, and where their replies go."""
 
-    def __init__(self, dispatch: Dispatcher, sink: Sink | None = None) -> None:
-        self.dispatch, self.sink = dispatch, sink
+    def __init__(self, dispatch: Dispatcher, sink: Sink | None = None, consent: Consent | None = None) -> None:
+        self.dispatch, self.sink, self.consent = dispatch, sink, consent or Consent(["*"], 0)
 
     def run(self, received: Received) -> list[Event]:
         """Every event to its functions; the replies that no sink took. Raises the first failure after all have run."""
@@ -76,19 +77,22 @@ class Trigger(Protocol):
 
 
 class FunctionUrl:
-    """HTTP: a Function URL or an API Gateway HTTP API, payload format 2.0. Answers as a Knative container does."""
+    """HTTP: a Function URL, an API Gateway (payload 1.0 and 2.0) or a load balancer. Answers as a Knative container does."""
 
     def infer(self, invocation: Mapping[str, Any]) -> bool:
         context = invocation.get("requestContext")
-        return isinstance(context, dict) and "http" in context
+        return isinstance(context, dict) and ("http" in context or "httpMethod" in invocation)
 
     def handle(self, invocation: dict[str, Any], host: Host) -> dict[str, Any]:
-        headers = [
-            (name.lower().encode("latin-1"), str(value).encode()) for name, value in invocation.get("headers", {}).items()
-        ]
+        several = {name: ",".join(map(str, values)) for name, values in (invocation.get("multiValueHeaders") or {}).items()}
+        told = (invocation.get("headers") or several).items()
+        headers = [(name.lower().encode("latin-1"), str(value).encode()) for name, value in told]
         exchange = Exchange(host.dispatch, host.sink)
-        if invocation["requestContext"]["http"].get("method", "POST") != "POST":
-            return _response(Answer(405, [(b"allow", b"POST")], b""))
+        method = invocation.get("httpMethod") or invocation["requestContext"].get("http", {}).get("method", "POST")
+        if method == "OPTIONS":
+            return _response(Answer(200, host.consent.answer(headers), b""))
+        if method != "POST":
+            return _response(Answer(405, [(b"allow", b"POST, OPTIONS")], b""))
         try:
             received = read(headers, _body(invocation))
             if received.rejects:
@@ -141,8 +145,12 @@ def handler(invocation: dict[str, Any], context: Any) -> Any:
     return handle(invocation, _host())
 
 
-def handle(invocation: dict[str, Any], host: Host) -> Any:
-    """Run one invocation. Raises ``BadEvent`` for one that nobody here understands."""
+def handle(invocation: Any, host: Host) -> Any:
+    """Run one invocation, or the array of records that a pipe sends. Raises ``BadEvent`` for what nobody here understands."""
+    if isinstance(invocation, list):
+        if not Queue().infer({"Records": invocation}):
+            return _told(host.run(joined([_received(each) for each in invocation])))
+        invocation = {"Records": invocation}
     if not isinstance(invocation, dict):
         raise BadEvent("an invocation must be a JSON object: a CloudEvent, or what S3, SQS, SNS, EventBridge or a URL sends")
     trigger = next(each for each in TRIGGERS if each.infer(invocation))
@@ -154,11 +162,15 @@ def _host() -> Host:
     config = configuration.load()
     configure(config.runtime.log_format)
     sink = config.runtime.sink or os.environ.get("K_SINK", "")
-    return Host(dispatcher(config), Sink(sink) if sink else None)
+    http = config.http
+    return Host(dispatcher(config), Sink(sink) if sink else None, Consent(http.webhook_origins, http.webhook_rate))
 
 
 def _received(payload: Any) -> Received:
-    """The events in a payload: a CloudEvent, one as EventBridge's detail or SNS's message, or an S3 notification."""
+    """The events in a payload: a CloudEvent, one as EventBridge's detail or SNS's message, or an S3 notification.
+
+    Any other event of EventBridge becomes a CloudEvent.
+    """
     if isinstance(payload, dict):
         if "specversion" in payload:
             return normalised([from_document(payload)])
@@ -172,9 +184,22 @@ def _received(payload: Any) -> Received:
                 rejects=[reject for part in parts for reject in part.rejects],
             )
     found = events_from(payload)
+    if found is None and isinstance(payload, dict) and not {"id", "source", "detail-type", "detail"} - payload.keys():
+        return Received(events=[_wrapped(payload)])
     if found is None:
         raise BadEvent("the payload is neither a CloudEvent nor a notification of S3, SQS, SNS or EventBridge")
     return found
+
+
+def _wrapped(envelope: dict[str, Any]) -> Event:
+    """An event of EventBridge that is none of S3's: its type is the detail type, its subject a sole resource. ``BadEvent``."""
+    resources = envelope.get("resources")
+    document = {
+        "specversion": "1.0", "id": envelope["id"], "source": envelope["source"], "type": envelope["detail-type"],
+        "time": envelope.get("time"), "subject": resources[0] if isinstance(resources, list) and len(resources) == 1 else None,
+        "datacontenttype": "application/json", "data": envelope["detail"],
+    }  # fmt: skip
+    return from_document(document)
 
 
 def _sns_messages(payload: dict[str, Any]) -> Iterable[str]:

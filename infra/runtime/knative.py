@@ -1,8 +1,9 @@
 """A container for Knative, or any host that posts CloudEvents: ``python -m infra.runtime.knative``.
 
 Environment: ``PORT`` (8080), ``K_SINK`` (where replies go), ``K_CE_OVERRIDES`` (extensions they get), and ``SLUICE_FUNCTIONS``,
-the modules to run. Any path takes events by POST; ``GET /healthz`` and ``/readyz`` are for probes. See ``exchange.py`` for the
-answers. Quick functions run in the event loop, those that read objects in a thread.
+the modules to run. Any path takes events by POST, and answers the handshake of webhooks by OPTIONS; ``GET /healthz`` and
+``/readyz`` are for probes. See ``exchange.py`` for the answers. Quick functions run in the event loop, those that read objects
+in a thread.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from events.event import Event
 from events.ingress import read
 from infra import config as configuration
 from infra.config import Config, ConfigError
+from infra.delivery.handshake import Consent
 from infra.runtime.asgi import MAX_HEADERS
 from infra.runtime.dispatch import dispatcher
 from infra.runtime.exchange import DONE, Exchange
@@ -35,18 +37,20 @@ from infra.runtime.wiring import WiringError
 class Container:
     """The ASGI application of an ``Exchange``. Served by ``Inline``, quick functions need no task of their own."""
 
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+    def __init__(self, exchange: Exchange, consent: Consent | None = None) -> None:
+        self._exchange, self._consent = exchange, consent or Consent(["*"], 0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"only HTTP is spoken here, not {scope['type']!r}; start the server with lifespan off")
         if scope["method"] == "POST":
             answer = await self._deliver(scope["headers"], receive)
+        elif scope["method"] == "OPTIONS":
+            answer = Answer(200, self._consent.answer(scope["headers"]), b"")
         elif scope["method"] in ("GET", "HEAD") and scope["path"] in ("/healthz", "/readyz", "/health", "/"):
             answer = DONE
         else:
-            answer = Answer(405, [(b"allow", b"POST")], b"")
+            answer = Answer(405, [(b"allow", b"POST, OPTIONS")], b"")
         if answer is None:
             return
         status, headers, body = answer
@@ -92,7 +96,8 @@ def application(config: Config, environment: Mapping[str, str]) -> Container:
     """The application that configuration and environment describe. Raises ``ConfigError`` or ``WiringError``."""
     url = environment.get("K_SINK", "") or config.runtime.sink
     sink = Sink(url, overrides(environment.get("K_CE_OVERRIDES", ""))) if url else None
-    return Container(Exchange(dispatcher(config), sink, config.delivery.backoff_s))
+    consent = Consent(config.http.webhook_origins, config.http.webhook_rate)
+    return Container(Exchange(dispatcher(config), sink, config.delivery.backoff_s), consent)
 
 
 def main() -> None:

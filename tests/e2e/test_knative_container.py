@@ -149,6 +149,12 @@ def test_statuses_tell_knative_what_to_retry(container) -> None:
     assert httpx.put(container).status_code == 405
 
 
+def test_the_handshake_of_webhooks_is_answered(container) -> None:
+    answer = httpx.options(container, headers={"WebHook-Request-Origin": "eventgrid.azure.net"})
+    assert (answer.status_code, answer.headers["webhook-allowed-origin"]) == (200, "eventgrid.azure.net")
+    assert (answer.headers["allow"], answer.headers["webhook-allowed-rate"]) == ("POST, OPTIONS", "*")
+
+
 def test_too_large_is_refused(container) -> None:
     headers = {"ce-id": "1", "ce-source": "/s", "ce-type": "ask", "ce-specversion": "1.0"}
     assert httpx.post(container, headers=headers, content=b"x" * (5 << 20)).status_code == 413

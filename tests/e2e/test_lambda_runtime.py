@@ -227,3 +227,40 @@ def test_what_a_function_url_answers(invoke, invocation, status) -> None:
 def test_what_nobody_understands_is_an_error(invoke) -> None:
     kind, result = invoke({"hello": "world"})
     assert (kind, result["errorType"]) == ("error", "BadEvent")
+
+
+def old(headers: dict[str, str], body: str, **more: Any) -> dict[str, Any]:
+    """API Gateway's payload 1.0; a load balancer's has another context."""
+    return {"resource": "/", "path": "/", "httpMethod": "POST", "headers": headers, "body": body, "requestContext": {}, **more}
+
+
+@pytest.mark.parametrize("context", [{"stage": "x"}, {"elb": {"targetGroupArn": "arn"}}])
+@pytest.mark.parametrize("several", [False, True])
+def test_an_older_gateway_and_a_load_balancer(invoke, context, several) -> None:
+    headers = {**CE, "content-type": "application/json"}
+    more = {"multiValueHeaders": {name: [value] for name, value in headers.items()}} if several else {}
+    _, result = invoke(old({} if several else headers, '{"a":1}', requestContext=context, **more))
+    assert (result["statusCode"], json.loads(result["body"])["data"]) == (200, {"about": "x"})
+
+
+@pytest.mark.parametrize("make", [lambda h: url(h, "", method="OPTIONS"), lambda h: old(h, "", httpMethod="OPTIONS")])
+def test_the_handshake_of_webhooks_is_answered(invoke, make) -> None:
+    _, result = invoke(make({"WebHook-Request-Origin": "sender.example"}))
+    assert (result["statusCode"], result["headers"]["webhook-allowed-origin"]) == (200, "sender.example")
+
+
+CUSTOM = {
+    "version": "0", "id": "7", "detail-type": "ask", "source": "com.example.shop", "account": "1", "region": "eu-west-1",
+    "time": "2026-01-01T00:00:00Z", "resources": ["arn:thing"], "detail": {"a": 1},
+}  # fmt: skip
+
+
+def test_any_other_event_of_eventbridge_becomes_a_cloudevent(invoke) -> None:
+    assert about(invoke(CUSTOM)[1]) == ["arn:thing"]
+    assert about(invoke([CUSTOM, {**CUSTOM, "resources": ["arn:other"]}])[1]) == ["arn:thing", "arn:other"]
+
+
+def test_a_pipe_sends_an_array_of_messages(invoke) -> None:
+    good = {"eventSource": "aws:sqs", "messageId": "1", "body": json.dumps(CUSTOM)}
+    assert about(invoke([good])[1]) == ["arn:thing"]
+    assert invoke([good, {**good, "messageId": "2", "body": "x"}])[1]["batchItemFailures"] == [{"itemIdentifier": "2"}]
