@@ -51,6 +51,8 @@ _WALK = (
     .limit(bindparam("limit"))
 )
 _WALKS = {False: _WALK, True: _WALK.where(_c.key < bindparam("beyond"))}
+_COUNT = select(func.count()).where(_c.bucket == bindparam("bucket"), _c.key >= bindparam("prefix"), _c.state != "REMOVED")
+_COUNTS = {False: _COUNT, True: _COUNT.where(_c.key < bindparam("beyond"))}
 
 
 def _put(insert: Any) -> Any:
@@ -86,6 +88,13 @@ def walk(database: Database, bucket: str, prefix: str, after: str, limit: int) -
     beyond = _beyond(prefix)
     values = {"bucket": bucket, "after": after, "prefix": prefix, "beyond": beyond, "limit": limit}
     return [Known(key, state.lower(), *rest) for key, state, *rest in database.rows(_WALKS[bool(beyond)], values)]
+
+
+def count(database: Database, bucket: str, prefix: str) -> int:
+    """How many entries of a bucket have this prefix, those that were removed left out."""
+    beyond = _beyond(prefix)
+    ((found,),) = database.rows(_COUNTS[bool(beyond)], {"bucket": bucket, "prefix": prefix, "beyond": beyond})
+    return int(found)
 
 
 def _beyond(prefix: str) -> str:

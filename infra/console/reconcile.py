@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from infra.console import text
 from infra.console.address import parse
 from infra.console.client import Client, Complaint
 from infra.console.session import Session, command
 
-COUNTS = ("listed", "missed", "changed", "removed", "new")
+COUNTS = ("missed", "changed", "removed", "new")
 
 
 @command
@@ -55,17 +56,29 @@ def _all(session: Session) -> list[tuple[str, str]]:
         store.close()
 
 
+class RateColumn(ProgressColumn):
+    """Objects a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.finished_speed or task.speed or 0:,.0f}/s")
+
+
 def _sweep(session: Session, api: Client, wanted: dict[str, Any]) -> dict[str, Any]:
-    columns = [SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
+    """One sweep; the bar ends at what the catalogue knows of, or further where the store has more."""
+    columns = [
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn(),
+        TextColumn("{task.fields[told]}"),
+    ]  # fmt: skip
     found: dict[str, Any] = {}
     quiet = session.json or not session.err.is_terminal
     with Progress(*columns, console=session.err, transient=True, disable=quiet) as bar:
-        task = bar.add_task(f"s3://{wanted['bucket']}", total=None)
+        task = bar.add_task(text.printable(f"s3://{wanted['bucket']}/{wanted['prefix']}"), total=None, told="")
         for found in api.lines("/reconcile", wanted):
             if "error" in found:
                 raise Complaint(found["error"])
-            told = ", ".join(f"{found[name]} {name}" for name in COUNTS)
-            bar.update(task, description=text.printable(f"s3://{wanted['bucket']}: {told}; at {found['position'][:60]}"))
+            told = ", ".join(f"{found[name]} {name}" for name in COUNTS if found[name])
+            total = max(found["expected"], found["listed"])
+            bar.update(task, completed=found["listed"], total=total, told=text.printable(told))
     if not found.get("done"):
         raise Complaint(f"the sweep of s3://{wanted['bucket']} was interrupted; the same command goes on where it was")
     return found

@@ -27,7 +27,7 @@ from events.event import Event
 from events.ports import NotFound, ObjectInfo
 from events.s3.record import to_event
 from events.s3.stores import RawKeys, nanoseconds
-from infra.catalog.entries import Known, walk
+from infra.catalog.entries import Known, count, walk
 from infra.delivery.order import successor
 
 if TYPE_CHECKING:
@@ -40,7 +40,10 @@ UNKNOWN_TIME = "1970-01-01T00:00:00Z"
 
 
 class Tally(msgspec.Struct, kw_only=True):
-    """How far a sweep has come: ``position`` is the last key compared, ``new`` how many events were not known before."""
+    """How far a sweep has come: ``position`` is the last key compared, ``new`` how many events were not known before.
+
+    ``expected`` is what the catalogue knew when the sweep began: about as much will be ``listed``.
+    """
 
     bucket: str
     prefix: str = ""
@@ -50,6 +53,7 @@ class Tally(msgspec.Struct, kw_only=True):
     changed: int = 0
     removed: int = 0
     new: int = 0
+    expected: int = 0
     done: bool = False
 
 
@@ -189,7 +193,7 @@ class Reconciler:
             self._sweeping.discard(bucket)
 
     def _sweep(self, bucket: str, prefix: str, dry_run: bool, restart: bool) -> Iterator[Tally]:
-        tally = (None if restart else self._begun(bucket, prefix)) or Tally(bucket=bucket, prefix=prefix)
+        tally = (None if restart else self._begun(bucket, prefix)) or self._new(bucket, prefix)
         listed = self._objects.list(bucket, prefix, after=tally.position)
         both = pairs(listed, self._known(bucket, prefix, tally.position))
         with ThreadPoolExecutor(THREADS, "reconcile") as pool:
@@ -237,6 +241,10 @@ class Reconciler:
             if len(page) < PAGE:
                 return
             after = page[-1].key
+
+    def _new(self, bucket: str, prefix: str) -> Tally:
+        with self._lake.database() as database:
+            return Tally(bucket=bucket, prefix=prefix, expected=count(database, bucket, prefix))
 
     def _begun(self, bucket: str, prefix: str) -> Tally | None:
         with self._lake.reading() as connection:

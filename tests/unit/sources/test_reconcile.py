@@ -155,6 +155,7 @@ def test_a_sweep_counts_tells_once_and_remembers_nothing_when_done(still):
     reconciler = Reconciler(still, store, "aws:s3", lambda _: "0" * 32)
     tried = last(reconciler.sweep("raw", dry_run=True))
     assert (tried.listed, tried.missed, tried.changed, tried.removed, tried.new, tried.done) == (3, 1, 1, 1, 0, True)
+    assert [last(reconciler.sweep("raw", prefix, dry_run=True)).expected for prefix in ("", "k0000001", "l")] == [3, 1, 0]
     assert still.status()["log"]["events"] == 0
     assert last(reconciler.sweep("raw")).new == 3
     again = last(reconciler.sweep("raw"))
