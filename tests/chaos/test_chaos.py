@@ -1,4 +1,4 @@
-"""The crash test itself: thirty rounds with every fault, and that its verdict sees what it is there for."""
+"""The crash test itself: a round of every fault, and that its verdict sees what it is there for."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ from infra.chaos.verdict import check
 from infra.chaos.world import World
 from tests.conftest import eventually, need
 
-ROUNDS = 30
+#: One of each fault, so that none is left out.
+ROUNDS = len(FAULTS)
 
 
 @pytest.mark.server
 @pytest.mark.timeout(600)
-def test_thirty_rounds_lose_nothing_and_double_nothing(capsys):
+def test_a_round_of_every_fault_loses_nothing_and_doubles_nothing(capsys):
     if os.environ.get("CI") == "true":
         for program in ("redis-server", "radosgw"):
             need(program)
@@ -39,8 +40,8 @@ def test_thirty_rounds_lose_nothing_and_double_nothing(capsys):
     assert json.loads(told.splitlines()[-1]) == {"rounds": ROUNDS, "lost": 0, "doubled": 0, "wrong": 0}
 
 
-def test_thirty_rounds_have_every_fault_and_every_step(tmp_path):
-    assert len(FAULTS) <= ROUNDS
+def test_there_is_a_fault_for_every_step(tmp_path):
+    assert ROUNDS >= 30
     with Rounds(tmp_path, ["redis", "ceph"]) as rounds:
         assert rounds.possible() == list(FAULTS)
         assert {fault.world for fault in rounds.possible("takeover")} == {"embedded", "redis"}
