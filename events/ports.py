@@ -18,8 +18,10 @@ from events.types import (
     DatasetMemberAdded,
     DatasetMemberRemoved,
     DatasetScanned,
+    DeliveryFailed,
     FunctionRequested,
     ModelPublished,
+    ObjectVersion,
     OntologyChecked,
     Triple,
     WorkerSize,
@@ -363,6 +365,10 @@ class Bindings(Protocol):
 
     def current(self, request: FunctionRequested) -> FunctionRequested | None:
         """A request as its binding stands now; ``None`` if that asks for no such thing (any more)."""
+        ...
+
+    def failed(self, failure: DeliveryFailed) -> ObjectVersion | None:
+        """The function of a binding has failed for good: the binding shows it. The place of the result that failed with it."""
         ...
 
 

@@ -185,7 +185,7 @@ class Lake:
         repositories, keep = self.config.models, retention(self.config.series)
         if not self.config.log.url:
             return {
-                Bindings: StoredBindings,
+                Bindings: lambda database: StoredBindings(database, self.config.bucket),
                 Catalog: Entries,
                 DataSets: lambda database: Members(database, self._sets),
                 Facts: lambda database: StoredFacts(database, self.knowledge),
@@ -197,7 +197,7 @@ class Lake:
         from infra.profiles.redis import RedisProfiles
 
         return {
-            Bindings: lambda unit: StoredBindings(unit.database),
+            Bindings: lambda unit: StoredBindings(unit.database, self.config.bucket),
             Catalog: lambda unit: Entries(unit.database),
             DataSets: lambda unit: Members(unit.database, self._sets),
             Facts: lambda unit: StoredFacts(unit.database, self.knowledge),

@@ -131,7 +131,10 @@ class IndexRetired(Data, frozen=True, kw_only=True):
 
 @event_type("dev.sluice.delivery.failed.v1")
 class DeliveryFailed(Data, frozen=True, kw_only=True):
-    """An event became a dead letter: function ``function`` will not see it again unless somebody replays it."""
+    """An event became a dead letter: function ``function`` will not see it again unless somebody replays it.
+
+    ``binding`` is the one that asked for the function, if one did.
+    """
 
     event: str
     type: str
@@ -139,3 +142,4 @@ class DeliveryFailed(Data, frozen=True, kw_only=True):
     cause: str
     attempts: int
     object: ObjectVersion | None = None
+    binding: str = ""

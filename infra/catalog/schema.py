@@ -111,6 +111,8 @@ data_object = _resource(
     _moment("expires"),
     _text("upload"),
     *_described(),
+    _text("kept"),
+    _document("claims"),
     Index("data_object_place", "bucket", "key"),
     Index("data_object_t", "t", "n"),
     Index("data_object_format", "format", "t", "n"),
@@ -138,6 +140,7 @@ data_set = _resource(
     Column("complete", Document),
     Column("scanned", BigInteger),
 )
+#: ``failure`` is the last one: see ``failures.py``.
 binding = _resource(
     "binding",
     _document("content_types", "[]"),
@@ -147,6 +150,7 @@ binding = _resource(
     _document("parameters"),
     Column("enabled", Boolean, nullable=False),
     _text("filter"),
+    Column("failure", Document),
 )
 prefix = _resource("prefix", _text("prefix"), _text("uri"))
 key = _resource(

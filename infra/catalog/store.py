@@ -100,7 +100,7 @@ class Store:
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self._registry = Registry(database)
 
     def create(self, resource: R, caller: Caller) -> R:
@@ -116,12 +116,12 @@ class Store:
         row.update(id=id, created=present, updated=present, revision=1, acl=self._list(resource.acl, caller))
         if kind == "data-object":
             row["state"] = "NEW"
-        before = self._database.row(_STATEMENTS[kind].get, {"id_": id})
+        before = self.database.row(_STATEMENTS[kind].get, {"id_": id})
         if before is None:
             self._insert(kind, row)
         elif kind == "data-object" and before["state"] == "REMOVED":
-            tombstones.end(self._database, id, present, before["acl"])
-            known = caller.may("view", lists.read(self._database, before["acl"]))
+            tombstones.end(self.database, id, present, before["acl"])
+            known = caller.may("view", lists.read(self.database, before["acl"]))
             row["revision"] = before["revision"] + 1 if known else 1
             self._update(kind, id, before["revision"], row)
         else:  # the same words whether or not the caller may see it
@@ -167,12 +167,12 @@ class Store:
             gone = {"state": "REMOVED", "expires": None, "upload": "", "updated": _present(), "revision": row["revision"] + 1}
             self._update(kind, id, row["revision"], gone)
             return found
-        if isinstance(found, Provider) and (kept := providers.kept(self._database, found)):
+        if isinstance(found, Provider) and (kept := providers.kept(self.database, found)):
             raise Conflict(kept)
         self._registry.forget(kind)
-        if not self._database.run(_STATEMENTS[kind].remove, {"id_": id, "revision_": row["revision"]}):
+        if not self.database.run(_STATEMENTS[kind].remove, {"id_": id, "revision_": row["revision"]}):
             raise Conflict(f"{id} was changed at the same time; ask for it again")
-        tombstones.end(self._database, id, _present(), row["acl"])
+        tombstones.end(self.database, id, _present(), row["acl"])
         return found
 
     def transition(self, id: str, action: str, caller: Caller, **facts: Any) -> DataObject:
@@ -196,22 +196,22 @@ class Store:
 
     def overdue(self, limit: int = 100) -> list[str]:
         """Ids of objects whose upload has run out of time."""
-        return [row[0] for row in self._database.rows(_OVERDUE, {"present": _present(), "limit": limit})]
+        return [row[0] for row in self.database.rows(_OVERDUE, {"present": _present(), "limit": limit})]
 
     def search(self, kind: str, search_: Search, caller: Caller) -> Page:
         """A page of what matches and may be viewed."""
-        return search(self._database, kind, search_, caller, self._registry.fields(kind))
+        return search(self.database, kind, search_, caller, self._registry.fields(kind))
 
     def aggregate(self, kind: str, search_: Search, caller: Caller) -> dict[str, Any]:
         """``{"count": N, "aggregations": {"avg:bytes": …}}`` over everything that matches and may be viewed."""
-        return aggregate(self._database, kind, search_, caller, self._registry.fields(kind))
+        return aggregate(self.database, kind, search_, caller, self._registry.fields(kind))
 
     def all(self, kind: str) -> Iterator[Resource]:
         """Every resource of a kind, oldest first, whoever may view it."""
         after = 0
-        while page := self._database.rows(_STATEMENTS[kind].all, {"after": after}):
+        while page := self.database.rows(_STATEMENTS[kind].all, {"after": after}):
             for row in page:
-                yield rows.resource(kind, row, lists.read(self._database, row["acl"]))
+                yield rows.resource(kind, row, lists.read(self.database, row["acl"]))
             after = page[-1]["n"]
 
     def import_many(self, resources: Iterable[Resource], caller: Caller) -> int:
@@ -222,7 +222,7 @@ class Store:
                 numbers: dict[int, int] = {}  # many share one list, which need not be looked up for each
                 found = [self._imported(resource, caller, numbers) for resource in portion if type(resource) is kind]
                 names = tuple(found[0])
-                new += self._database.add(schema.KINDS[_kind(kind)], names, [[row[name] for name in names] for row in found])
+                new += self.database.add(schema.KINDS[_kind(kind)], names, [[row[name] for name in names] for row in found])
         return new
 
     def _imported(self, resource: Resource, caller: Caller, numbers: dict[int, int]) -> dict[str, Any]:
@@ -257,7 +257,7 @@ class Store:
             wanted = Acl(owners=[caller.name]) if caller.name.startswith("user/") else OPEN
         elif not wanted.who("manage"):
             raise Reject("acl: somebody must own the resource: name owners")
-        return lists.number(self._database, wanted)
+        return lists.number(self.database, wanted)
 
     def _for(self, id: str, caller: Caller, right: Right) -> tuple[Resource, Any]:
         found, row = self._read(id)
@@ -269,19 +269,19 @@ class Store:
 
     def _read(self, id: str) -> tuple[Resource, Any]:
         kind = kind_of(id)
-        row = self._database.row(_STATEMENTS[kind].get, {"id_": id}) if kind else None
+        row = self.database.row(_STATEMENTS[kind].get, {"id_": id}) if kind else None
         if row is None:
             raise NotFound(f"there is no {id}")
-        return rows.resource(kind, row, lists.read(self._database, row["acl"])), row
+        return rows.resource(kind, row, lists.read(self.database, row["acl"])), row
 
     def _insert(self, kind: str, row: dict[str, Any]) -> None:
         self._registry.forget(kind)
-        self._database.run(_STATEMENTS[kind].insert(tuple(row)), row)
+        self.database.run(_STATEMENTS[kind].insert(tuple(row)), row)
 
     def _update(self, kind: str, id: str, revision: int, row: dict[str, Any]) -> None:
         self._registry.forget(kind)
         statement = _STATEMENTS[kind].update(tuple(row))
-        if not self._database.run(statement, {**row, "id_": id, "revision_": revision}):
+        if not self.database.run(statement, {**row, "id_": id, "revision_": revision}):
             raise Conflict(f"{id} was changed at the same time; ask for it again")
 
 

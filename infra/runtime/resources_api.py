@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from events.event import Event
 from infra.catalog.acl import Caller
+from infra.catalog.database import Database
 from infra.catalog.resources import KINDS, Resource
 from infra.catalog.store import EDITABLE, Store
 from infra.lake import Lake
@@ -46,14 +47,14 @@ class ResourcesApi:
     """The operations on each noun.
 
     ``create`` is asked before a resource of a kind is stored for the first time, and may refuse or complete it; ``check`` is
-    asked with everything that is to be stored, new or changed, and may refuse it.
+    asked with everything that was stored, new or changed, in the transaction that it may refuse so.
     """
 
     def __init__(
         self,
         lake: Lake,
         create: Mapping[str, Callable[[Resource, Caller], Resource]],
-        check: Mapping[str, Callable[[Resource], None]],
+        check: Mapping[str, Callable[[Resource, Database], None]],
     ) -> None:
         self._lake, self._create, self._check = lake, create, check
 
@@ -115,11 +116,11 @@ class ResourcesApi:
         wanted = await resource_of(request, kind)
         if kind in self._create:
             wanted = await run_in_threadpool(self._create[kind], wanted, caller)
-        if kind in self._check:
-            self._check[kind](wanted)
 
         def work(store: Store) -> tuple[Resource, list[Event]]:
             made = store.create(wanted, caller)
+            if kind in self._check:
+                self._check[kind](made, store.database)
             return made, changed(made, "created")
 
         made = await self._commit(kind, work)
@@ -156,7 +157,7 @@ class ResourcesApi:
             before: dict[str, Any] = msgspec.to_builtins(store.get(id, caller))
             made = store.edit(id, changes_of(before), caller, if_match)
             if kind in self._check:
-                self._check[kind](made)
+                self._check[kind](made, store.database)
             return made, changed(made, "edited")
 
         return answered(await self._commit(kind, work))
