@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, and_, bindparam, case, func, or_, select
+from sqlalchemy import Select, and_, bindparam, case, func, not_, or_, select
 
 from events.errors import Reject
 from events.ports import Entry, Query
@@ -45,7 +45,7 @@ _FOUND = [*(_c[name] for name in _SAME), _c.state, _c.bytes, _c.modified, _c.upd
 _GET = select(*_FOUND).where(_c.id == bindparam("id"))
 _STATES = select(_c.state, func.count(), func.sum(_c.bytes)).group_by(_c.state)
 _WALK = (
-    select(_c.key, _c.state, _c.etag, _c.bytes, _c.sequence, _c.modified)
+    select(_c.key, _c.state, _c.etag, _c.bytes, _c.sequence, _c.modified, _c.kept)
     .where(_c.bucket == bindparam("bucket"), _c.key > bindparam("after"), _c.key >= bindparam("prefix"))
     .order_by(_c.key)
     .limit(bindparam("limit"))
@@ -54,7 +54,11 @@ _WALKS = {False: _WALK, True: _WALK.where(_c.key < bindparam("beyond"))}
 
 
 def _put(insert: Any) -> Any:
-    """Insert, or replace what the store told before; who made it, its list and its labels stay."""
+    """Insert, or replace what the store told before; who made it, its list and its labels stay.
+
+    Content that was kept in its store when the catalogue was made to forget it is not told of again, however late: only other
+    content brings the object back.
+    """
     told = [*_SAME, "state", "bytes", "modified", "updated"]
     made = insert(data_object).values(
         {name: bindparam(name) for name in ("id", "acl", "created", "provider", "t", "words", *told)}
@@ -63,8 +67,10 @@ def _put(insert: Any) -> Any:
     new["revision"] = _c.revision + 1
     new["t"] = func.coalesce(_c.told, made.excluded.t)
     new["words"] = case((_c.label == "", made.excluded.words), else_=_c.label + " " + made.excluded.words)
-    new["expires"], new["upload"] = None, ""
-    return made.on_conflict_do_update(index_elements=[_c.id], set_=new, where=made.excluded.sequence >= _c.sequence)
+    new["expires"], new["upload"], new["kept"] = None, "", ""
+    forgotten = and_(_c.kept != "", made.excluded.etag.in_((_c.kept, _c.etag)), made.excluded.state != "REMOVED")
+    newer = made.excluded.sequence >= _c.sequence
+    return made.on_conflict_do_update(index_elements=[_c.id], set_=new, where=and_(newer, not_(forgotten)))
 
 
 _PUT = Upsert(_put)
@@ -79,6 +85,7 @@ class Known(msgspec.Struct, frozen=True):
     size: int
     sequence: str
     modified: str
+    kept: str = ""
 
 
 def walk(database: Database, bucket: str, prefix: str, after: str, limit: int) -> list[Known]:

@@ -29,7 +29,7 @@ from infra.catalog.search import Page, Search, aggregate, search
 #: action -> the states it may begin in, and the one it ends in
 ACTIONS: dict[str, tuple[frozenset[str], str]] = {
     "upload": (frozenset(("NEW", "UPLOADING", "EXPIRED", "FAILED")), "UPLOADING"),
-    "ready": (frozenset(("UPLOADING", "READY")), "READY"),
+    "ready": (frozenset(("NEW", "UPLOADING", "READY")), "READY"),
     "fail": (frozenset(("NEW", "UPLOADING")), "FAILED"),
     "expire": (frozenset(("NEW", "UPLOADING")), "EXPIRED"),
 }
@@ -123,6 +123,7 @@ class Store:
             tombstones.end(self.database, id, present, before["acl"])
             known = caller.may("view", lists.read(self.database, before["acl"]))
             row["revision"] = before["revision"] + 1 if known else 1
+            row["kept"] = ""
             self._update(kind, id, before["revision"], row)
         else:  # the same words whether or not the caller may see it
             raise Conflict(f"{_told(resource)} is taken: choose another name")
@@ -158,14 +159,17 @@ class Store:
         self._update(kind, id, row["revision"], after)
         return self._read(id)[0]
 
-    def delete(self, id: str, caller: Caller, if_match: str = "") -> Resource:
-        """Remove it; what it was. An object stays behind as a tombstone that nobody sees."""
+    def delete(self, id: str, caller: Caller, if_match: str = "", kept: str = "") -> Resource:
+        """Remove it; what it was. An object stays behind as a tombstone that nobody sees.
+
+        ``kept`` is the ETag of the content that stays in the object's store: no late word of it brings the object back.
+        """
         kind = kind_of(id)
         found, row = self._for(id, caller, "delete")
         _match(found, if_match)
         if kind == "data-object":
             gone = {"state": "REMOVED", "expires": None, "upload": "", "updated": _present(), "revision": row["revision"] + 1}
-            self._update(kind, id, row["revision"], gone)
+            self._update(kind, id, row["revision"], {**gone, "kept": kept})
             return found
         if isinstance(found, Provider) and (kept := providers.kept(self.database, found)):
             raise Conflict(kept)
@@ -174,6 +178,12 @@ class Store:
             raise Conflict(f"{id} was changed at the same time; ask for it again")
         tombstones.end(self.database, id, _present(), row["acl"])
         return found
+
+    def had(self, id: str, caller: Caller) -> bool:
+        """Whether the caller could edit an object that was removed: it may take it up again."""
+        row = self.database.row(_STATEMENTS["data-object"].get, {"id_": id})
+        removed = row is not None and row["state"] == "REMOVED"
+        return removed and caller.may("edit", lists.read(self.database, row["acl"]))
 
     def transition(self, id: str, action: str, caller: Caller, **facts: Any) -> DataObject:
         """An object's next state by ``ACTIONS``; ``ready`` for one that is READY (the store was quicker) changes nothing.

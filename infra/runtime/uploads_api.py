@@ -15,13 +15,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from events.errors import Reject
+from events.errors import Reject, Retry
 from events.event import Event
 from events.ports import NotFound, ObjectInfo
 from infra.catalog import times
 from infra.catalog.acl import Caller, Forbidden, Right
 from infra.catalog.providers import may_use
-from infra.catalog.resources import DataObject, Resource
+from infra.catalog.resources import DataObject, Resource, object_id
 from infra.catalog.store import Conflict, Store
 from infra.lake import Lake
 from infra.objects import presigned
@@ -87,7 +87,9 @@ class UploadsApi:
         return self._stores
 
     def create(self, wanted: Resource, caller: Caller) -> Resource:
-        """A place for an object: its bucket is made if it is missing. What is in the store already is not anybody's to claim.
+        """A place for an object: its bucket is made if it is missing.
+
+        What is in the store already may only be claimed by who could edit the object before it was made to be forgotten.
 
         Raises:
             Reject, Conflict: no such place can be.
@@ -113,10 +115,15 @@ class UploadsApi:
             except NotFound:
                 pass
             else:
-                raise Conflict(f"s3://{bucket}/{wanted.key} is taken: choose another name")  # as where it is in the catalogue
+                if not self._had(object_id(bucket, wanted.key), caller):
+                    raise Conflict(f"s3://{bucket}/{wanted.key} is taken: choose another name")  # as the catalogue says it
         empty = DataObject()
         own = {name: getattr(empty, name) for name in OBJECTS_OWN}
         return msgspec.structs.replace(wanted, **{**own, "provider": provider, "bucket": bucket, "key": wanted.key})
+
+    def _had(self, id: str, caller: Caller) -> bool:
+        with self._lake.database() as database:
+            return Store(database).had(id, caller)
 
     async def upload(self, request: Request) -> Response:
         """Get a URL to PUT the object to, or with ``parts`` one for each part. Asking again begins anew."""
@@ -190,15 +197,27 @@ class UploadsApi:
         if if_match not in ("", "*", etag(found)):
             raise Conflict(f"{id} is at revision {found.revision} now", 412)
         await run_in_threadpool(self._abort, found, found.upload)
-        if keep == "false":  # first: if what follows fails, the store's notification or a second attempt makes up for it
+        kept = ""
+        if keep == "true":
+            kept = await run_in_threadpool(self._content, found)
+        else:  # first: if what follows fails, the store's notification or a second attempt makes up for it
             await run_in_threadpool(self._objects.delete, found.bucket, found.key)
 
         def work(store: Store) -> tuple[None, list[Event]]:
-            return None, changed(store.delete(id, caller), "removed")
+            return None, changed(store.delete(id, caller, kept=kept), "removed")
 
         with suppress(NotFound):  # the store's notification was quicker
             await commit(self._lake, work)
         return Response(status_code=204)
+
+    def _content(self, found: DataObject) -> str:
+        """The ETag of what is in the store, or what the catalogue knows of it where that cannot be asked."""
+        try:
+            return self._objects.head(found.bucket, found.key).etag
+        except NotFound:
+            return ""
+        except (Reject, Retry):
+            return found.etag
 
     async def _found(self, id: str, caller: Caller, right: Right) -> DataObject:
         """The object, if the caller has this right. Raises ``NotFound`` or ``Forbidden``."""

@@ -8,9 +8,14 @@ from typing import Any
 import httpx
 import pytest
 
+from infra.config import Reconcile
+from infra.delivery.relay import Relay
 from infra.runtime.overdue import Overdue
+from infra.sources.sweep import Sweeper
 from tests.conftest import eventually
+from tests.unit.service.conftest import both_stores
 
+pytestmark = both_stores
 CSV = b"city,people\nVenice,250000\nChioggia,48000\n"
 
 
@@ -127,8 +132,7 @@ def test_of_uploads_that_begin_at_once_one_is_left(service) -> None:
 def test_deleting_may_keep_the_object(service, keep) -> None:
     ann = service.as_("ann")
     made = make(ann)
-    uri = ann.post(f"{path_of(made)}/upload").json()["uri"]
-    httpx.put(uri, content=CSV, headers={"content-type": "text/csv"})
+    sent(ann, made)
     service.settle()
     wrong = ann.delete(path_of(made), headers={"if-match": '"999"'})
     assert wrong.status_code == 412
@@ -136,6 +140,50 @@ def test_deleting_may_keep_the_object(service, keep) -> None:
     service.settle()
     assert ann.get(path_of(made)).status_code == 404
     assert [found.key for found in service.objects.list("lake")] == ([made["key"]] if keep else [])
+
+
+def sent(client: httpx.Client, made: dict[str, Any], content: bytes = CSV) -> None:
+    uri = client.post(f"{path_of(made)}/upload").json()["uri"]
+    assert httpx.put(uri, content=content, headers={"content-type": "text/csv"}).status_code == 200
+
+
+def test_what_is_kept_is_not_brought_back_by_late_word_of_it(service) -> None:
+    service.relay.stop()  # the store's notification waits in its outbox
+    ann, bob = service.as_("ann"), service.as_("bob")
+    made, other = make(ann), make(ann, "unknown.csv")
+    sent(ann, made)
+    sent(ann, other)
+    assert ann.post(f"{path_of(made)}/ready").status_code == 200
+    for each in (made, other):
+        assert ann.delete(path_of(each), params={"keep-object": "true"}).status_code == 204
+    late = Relay(service.door, service.lake)
+    late.start()
+    service.settle()
+    sweeper = Sweeper(service.lake, service.objects, Reconcile(buckets=[]))
+    assert list(sweeper.sweep("lake"))[-1].new == 0, "a sweep finds them where they were left"
+    service.settle()
+    for each in (made, other):
+        assert ann.get(path_of(each)).status_code == 404
+    service.objects.write("lake", made["key"], CSV + b"Mestre,89000\n", content_type="text/csv")
+    service.settle()
+    late.stop()
+    found = ann.get(path_of(made)).json()
+    assert (found["state"], found["metadata"]["rows"], found["acl"]) == ("READY", 3, {"owners": ["user/ann"]})
+    assert ann.get(path_of(other)).status_code == 404
+    body = {"bucket": "lake", "key": "unknown.csv"}
+    assert bob.post("/data-objects", json=body).status_code == 409
+    again = ann.post("/data-objects", json=body)
+    assert again.status_code == 201, again.text
+    assert ann.post(f"{path_of(again.json())}/ready").json()["state"] == "READY"
+
+
+def test_a_sweep_leaves_places_alone_that_wait_for_their_objects(service) -> None:
+    ann = service.as_("ann")
+    made = make(ann)
+    sweeper = Sweeper(service.lake, service.objects, Reconcile(buckets=[]))
+    assert list(sweeper.sweep("lake"))[-1].removed == 0
+    service.settle()
+    assert ann.get(path_of(made)).json()["state"] == "NEW"
 
 
 def test_an_empty_upload_fails(service) -> None:
