@@ -25,6 +25,7 @@ from infra.catalog.query import bind, parse
 from infra.catalog.registry import Registry
 from infra.catalog.resources import Binding, DataObject, DataSet, Described, Key, Provider, Resource, kind_of, object_id
 from infra.catalog.search import Page, Search, aggregate, search
+from infra.etags import strong
 
 #: action -> the states it may begin in, and the one it ends in
 ACTIONS: dict[str, tuple[frozenset[str], str]] = {
@@ -134,7 +135,7 @@ class Store:
         return self._for(id, caller, "view")[0]
 
     def edit(self, id: str, changes: Mapping[str, Any], caller: Caller, if_match: str = "") -> Resource:
-        """Change the given attributes (kebab case); ``if_match`` is the ETag (``"REVISION"``) it must still have.
+        """Change the given attributes (kebab case); ``if_match`` lists the ETags (``"REVISION"``) it may have.
 
         ``None`` gives an attribute its default. Who changes ``acl`` must have the right to manage.
         """
@@ -330,7 +331,7 @@ def _told(resource: Resource) -> str:
 
 
 def _match(found: Resource, if_match: str) -> None:
-    if if_match not in ("", "*", f'"{found.revision}"'):
+    if if_match and not strong(if_match, f'"{found.revision}"'):
         raise Conflict(f'{found.id} has changed: its ETag is "{found.revision}", not {if_match[:40]}', 412)
 
 

@@ -19,11 +19,12 @@ from infra.catalog.acl import Caller
 from infra.catalog.database import Database
 from infra.catalog.resources import KINDS, Resource
 from infra.catalog.store import EDITABLE, Store
+from infra.etags import weak
 from infra.lake import Lake
 from infra.runtime.answers import body, reply
 from infra.runtime.catalog_work import commit, read
 from infra.runtime.changes import changed
-from infra.runtime.imports_api import bulk
+from infra.runtime.imports_api import BULK, Progress, bulk
 from infra.runtime.operation import Handler, Operation, caller_of
 from infra.runtime.resource_documents import SERVERS, known, merge, resource
 from infra.runtime.searching import NAMES, search_of
@@ -65,6 +66,7 @@ class ResourcesApi:
 
     def _of(self, noun: str, kind: str) -> list[Operation]:
         struct, one = KINDS[kind], f"/{noun}/{{id}}"
+        edits: dict[str, Any] = {"headers": ("If-Match",), "etag": True}
         return [
             Operation("GET", f"/{noun}", "read", self._bound(self.search, kind), gives=Found, query=NAMES),
             Operation(
@@ -75,12 +77,14 @@ class ResourcesApi:
                 takes=struct,
                 gives=struct,
                 status=201,
-                query=("bulk",),
+                query=("bulk",) if kind in BULK else (),
+                etag=True,
+                lines=Progress if kind in BULK else None,
             ),
-            Operation("GET", one, "read", self._bound(self.get, kind), gives=struct),
-            Operation("PUT", one, "write", self._bound(self.replace, kind), takes=struct, gives=struct),
-            Operation("PATCH", one, "write", self._bound(self.patch, kind), takes=dict[str, Any], gives=struct),
-            Operation("DELETE", one, "write", self._bound(self.delete, kind), status=204),
+            Operation("GET", one, "read", self._bound(self.get, kind), gives=struct, headers=("If-None-Match",), etag=True),
+            Operation("PUT", one, "write", self._bound(self.replace, kind), takes=struct, gives=struct, **edits),
+            Operation("PATCH", one, "write", self._bound(self.patch, kind), takes=dict[str, Any], gives=struct, **edits),
+            Operation("DELETE", one, "write", self._bound(self.delete, kind), status=204, headers=("If-Match",)),
         ]
 
     def _bound(self, handler: Callable[[str, Request], Any], kind: str) -> Handler:
@@ -130,7 +134,7 @@ class ResourcesApi:
         """Read a resource."""
         id, caller = id_of(kind, request), caller_of(request)
         found = await read(self._lake, lambda store: store.get(id, caller))
-        if request.headers.get("if-none-match", "") in (etag(found), "*"):
+        if weak(header(request, "if-none-match"), etag(found)):
             return Response(status_code=304, headers={"etag": etag(found)})
         return answered(found)
 
@@ -151,7 +155,7 @@ class ResourcesApi:
         )
 
     async def _edit(self, kind: str, request: Request, changes_of: Callable[[dict[str, Any]], dict[str, Any]]) -> Response:
-        id, caller, if_match = id_of(kind, request), caller_of(request), request.headers.get("if-match", "")
+        id, caller, if_match = id_of(kind, request), caller_of(request), header(request, "if-match")
 
         def work(store: Store) -> tuple[Resource, list[Event]]:
             before: dict[str, Any] = msgspec.to_builtins(store.get(id, caller))
@@ -164,7 +168,7 @@ class ResourcesApi:
 
     async def delete(self, kind: str, request: Request) -> Response:
         """Delete a resource."""
-        id, caller, if_match = id_of(kind, request), caller_of(request), request.headers.get("if-match", "")
+        id, caller, if_match = id_of(kind, request), caller_of(request), header(request, "if-match")
 
         def work(store: Store) -> tuple[None, list[Event]]:
             return None, changed(store.delete(id, caller, if_match), "removed")
@@ -184,6 +188,11 @@ class ResourcesApi:
 def id_of(kind: str, request: Request) -> str:
     """The id that a path names."""
     return f"{kind}/{request.path_params['id']}"
+
+
+def header(request: Request, name: str) -> str:
+    """A header that is a list, which may come in several lines; ``""`` for none."""
+    return ", ".join(request.headers.getlist(name))
 
 
 def etag(resource: Resource) -> str:

@@ -23,6 +23,7 @@ from infra.catalog.acl import Caller, Forbidden, Right
 from infra.catalog.providers import may_use
 from infra.catalog.resources import DataObject, Resource, object_id
 from infra.catalog.store import Conflict, Store
+from infra.etags import strong
 from infra.lake import Lake
 from infra.objects import presigned
 from infra.objects.providers import UNKNOWN, Providers, joined, split
@@ -30,7 +31,7 @@ from infra.runtime.answers import body, reply
 from infra.runtime.catalog_work import commit, read
 from infra.runtime.changes import changed
 from infra.runtime.operation import Operation, caller_of
-from infra.runtime.resources_api import answered, etag, id_of
+from infra.runtime.resources_api import answered, etag, header, id_of
 
 KIND = "data-object"
 #: What only the lake says of an object.
@@ -73,11 +74,11 @@ class UploadsApi:
     def operations(self) -> list[Operation]:
         made = DataObject
         return [
-            Operation("POST", f"{ONE}/upload", "write", self.upload, takes=Upload, gives=Uri),
-            Operation("POST", f"{ONE}/complete", "write", self.complete, takes=Sent, gives=made),
-            Operation("POST", f"{ONE}/ready", "write", self.ready, gives=made),
-            Operation("POST", f"{ONE}/download", "read", self.download, takes=Ttl, gives=Uri, status=303),
-            Operation("DELETE", ONE, "write", self.delete, status=204, query=("keep-object",)),
+            Operation("POST", f"{ONE}/upload", "write", self.upload, takes=Upload, gives=Uri, optional=True),
+            Operation("POST", f"{ONE}/complete", "write", self.complete, takes=Sent, gives=made, etag=True),
+            Operation("POST", f"{ONE}/ready", "write", self.ready, gives=made, etag=True),
+            Operation("POST", f"{ONE}/download", "read", self.download, takes=Ttl, gives=Uri, status=303, optional=True),
+            Operation("DELETE", ONE, "write", self.delete, status=204, query=("keep-object",), headers=("If-Match",)),
         ]
 
     @property
@@ -189,12 +190,12 @@ class UploadsApi:
 
     async def delete(self, request: Request) -> Response:
         """Delete the object; with ``keep-object=true`` only the catalogue forgets it."""
-        caller, id, if_match = caller_of(request), id_of(KIND, request), request.headers.get("if-match", "")
+        caller, id, if_match = caller_of(request), id_of(KIND, request), header(request, "if-match")
         keep = request.query_params.get("keep-object", "false")
         if keep not in ("true", "false"):
             raise Reject(f"keep-object={keep!r} is neither true nor false")
         found = await self._found(id, caller, "delete")
-        if if_match not in ("", "*", etag(found)):
+        if if_match and not strong(if_match, etag(found)):
             raise Conflict(f"{id} is at revision {found.revision} now", 412)
         await run_in_threadpool(self._abort, found, found.upload)
         kept = ""

@@ -44,6 +44,21 @@ def test_a_change_is_made_to_the_revision_it_was_meant_for(service) -> None:
     assert ann.get(path_of(made)).status_code == 404
 
 
+def test_preconditions_are_lists_of_entity_tags(service) -> None:
+    ann = service.as_("ann")
+    made = record(ann)
+    path = path_of(made)
+    for tags, status in (('W/"1"', 304), ('"7", "1"', 304), ('W/"7", W/"1"', 304), ("*", 304), ('"7"', 200), ("1", 200)):
+        assert ann.get(path, headers={"if-none-match": tags}).status_code == status, tags
+    several = [("if-none-match", '"7"'), ("if-none-match", '"1"')]
+    assert ann.get(path, headers=several).status_code == 304
+    assert ann.patch(path, json={"name": "a"}, headers={"if-match": '"7", "1"'}).status_code == 200
+    assert ann.put(path, json={"name": "b"}, headers={"if-match": '"1", "2"'}).status_code == 200
+    for tags in ('W/"3"', '"1", "2"', "3"):
+        assert ann.delete(path, headers={"if-match": tags}).status_code == 412, tags
+    assert ann.delete(path, headers={"if-match": '"1", "3"'}).status_code == 204
+
+
 @pytest.mark.parametrize(
     ("noun", "document", "told"),
     [
@@ -146,6 +161,22 @@ def test_the_openapi_document_is_one_and_has_every_route(service) -> None:
     found: list[Any] = api.application().routes
     routes = {(method, route.path.replace(":path", "")) for route in found for method in route.methods - {"HEAD"}}
     assert {(method.upper(), path) for path, of in document["paths"].items() for method in of} == routes
+    paths = document["paths"]
+    named = {
+        (path, method): {each["name"] for each in of.get("parameters", ()) if each["in"] == "header"}
+        for path, operations in paths.items()
+        for method, of in operations.items()
+    }
+    assert named["/data-records/{id}", "get"] == {"If-None-Match"}
+    assert named["/data-objects/{id}", "delete"] == named["/bindings/{id}", "patch"] == {"If-Match"}
+    assert {"ETag"} == paths["/data-sets/{id}"]["put"]["responses"]["200"]["headers"].keys()
+    assert {"304", "200"} < paths["/keys/{id}"]["get"]["responses"].keys()
+    for action, required in (("upload", False), ("download", False), ("complete", True)):
+        assert paths[f"/data-objects/{{id}}/{action}"]["post"]["requestBody"]["required"] is required
+    bulk = paths["/data-records"]["post"]
+    assert bulk["requestBody"]["content"]["application/x-ndjson"]["schema"] == {"type": "string"}
+    assert "application/x-ndjson" in bulk["responses"]["200"]["content"]
+    assert "application/x-ndjson" not in paths["/data-sets"]["post"]["requestBody"]["content"]
     assert "secret" not in json.dumps(document["components"]["schemas"].get("ShownProvider"))
 
 
