@@ -29,7 +29,10 @@ from events.types import (
 
 
 class ObjectInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a store says of an object. ``modified`` is RFC 3339; ``user`` is the user metadata, without ``x-amz-meta-``."""
+    """What a store says of an object. ``modified`` is RFC 3339; ``user`` is the user metadata, without ``x-amz-meta-``.
+
+    ``digests`` are those that the store keeps of the whole object, hexadecimal, by algorithm (``sha256``, ``crc32c`` ...).
+    """
 
     bucket: str
     key: str
@@ -39,6 +42,7 @@ class ObjectInfo(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     content_type: str = "application/octet-stream"
     user: dict[str, str] = {}
+    digests: dict[str, str] = {}
 
 
 class NotFound(LookupError):
@@ -88,6 +92,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     sequence: str = ""
     modified: str = ""
     digest: str = ""
+    digests: dict[str, str] = {}
     format: str = ""
     content_type: str = ""
     metadata: dict[str, Any] = {}

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, get_type_hints
 
+from events.claims import Claims
 from events.event import Event
 from events.ports import (
     Bindings,
@@ -35,6 +36,7 @@ from functions import FUNCTIONS
 from infra.access.visible import Visible
 from infra.catalog.acl import SYSTEM, Caller
 from infra.catalog.bindings import StoredBindings
+from infra.catalog.claims import StoredClaims
 from infra.catalog.database import Database
 from infra.catalog.entries import Entries
 from infra.catalog.home import Home, SqliteHome, open_sqlite
@@ -185,6 +187,7 @@ class Lake:
         repositories, keep = self.config.models, retention(self.config.series)
         if not self.config.log.url:
             return {
+                Claims: StoredClaims,
                 Bindings: lambda database: StoredBindings(database, self.config.bucket),
                 Catalog: Entries,
                 DataSets: lambda database: Members(database, self._sets),
@@ -197,6 +200,7 @@ class Lake:
         from infra.profiles.redis import RedisProfiles
 
         return {
+            Claims: lambda unit: StoredClaims(unit.database),
             Bindings: lambda unit: StoredBindings(unit.database, self.config.bucket),
             Catalog: lambda unit: Entries(unit.database),
             DataSets: lambda unit: Members(unit.database, self._sets),

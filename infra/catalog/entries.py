@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, and_, bindparam, case, func, not_, or_, select
+from sqlalchemy import Select, and_, bindparam, case, func, literal_column, not_, or_, select
 
 from events.errors import Reject
 from events.ports import Entry, Query
@@ -34,6 +34,7 @@ _SAME = (
     "version",
     "sequence",
     "digest",
+    "digests",
     "format",
     "content_type",
     "metadata",
@@ -57,7 +58,7 @@ def _put(insert: Any) -> Any:
     """Insert, or replace what the store told before; who made it, its list and its labels stay.
 
     Content that was kept in its store when the catalogue was made to forget it is not told of again, however late: only other
-    content brings the object back.
+    content brings the object back. Another upload that has begun goes on while what is there already is told of again.
     """
     told = [*_SAME, "state", "bytes", "modified", "updated"]
     made = insert(data_object).values(
@@ -67,7 +68,10 @@ def _put(insert: Any) -> Any:
     new["revision"] = _c.revision + 1
     new["t"] = func.coalesce(_c.told, made.excluded.t)
     new["words"] = case((_c.label == "", made.excluded.words), else_=_c.label + " " + made.excluded.words)
-    new["expires"], new["upload"], new["kept"] = None, "", ""
+    told_again = and_(_c.state == "READY", _c.digest != "", _c.etag == made.excluded.etag, made.excluded.state == "READY")
+    new["expires"], new["upload"] = case((told_again, _c.expires)), case((told_again, _c.upload), else_="")
+    new["claims"] = case((or_(told_again, made.excluded.state == "FAILED"), _c.claims), else_=literal_column("'{}'"))
+    new["kept"] = ""
     forgotten = and_(_c.kept != "", made.excluded.etag.in_((_c.kept, _c.etag)), made.excluded.state != "REMOVED")
     newer = made.excluded.sequence >= _c.sequence
     return made.on_conflict_do_update(index_elements=[_c.id], set_=new, where=and_(newer, not_(forgotten)))

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, TypeVar, cast
 
 import msgspec
-from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy import Table, bindparam, insert, or_, select, update
 from sqlalchemy.sql import ClauseElement
 
 from events.errors import Reject
@@ -27,9 +27,10 @@ from infra.catalog.resources import Binding, DataObject, DataSet, Described, Key
 from infra.catalog.search import Page, Search, aggregate, search
 from infra.etags import strong
 
-#: action -> the states it may begin in, and the one it ends in
+#: action -> the states it may begin in, and the one it ends in. An object that is READY stays so while another upload of it is
+#: under way (``expires`` is set), or when that expires: it can still be fetched.
 ACTIONS: dict[str, tuple[frozenset[str], str]] = {
-    "upload": (frozenset(("NEW", "UPLOADING", "EXPIRED", "FAILED")), "UPLOADING"),
+    "upload": (frozenset(("NEW", "UPLOADING", "READY", "EXPIRED", "FAILED")), "UPLOADING"),
     "ready": (frozenset(("NEW", "UPLOADING", "READY")), "READY"),
     "fail": (frozenset(("NEW", "UPLOADING")), "FAILED"),
     "expire": (frozenset(("NEW", "UPLOADING")), "EXPIRED"),
@@ -86,10 +87,11 @@ class _Statements:
 
 
 _STATEMENTS = {kind: _Statements(kind) for kind in schema.KINDS}
+_o = schema.data_object.c
 _OVERDUE = (
-    select(schema.data_object.c.id)
-    .where(schema.data_object.c.expires < bindparam("present"), schema.data_object.c.state == "UPLOADING")
-    .order_by(schema.data_object.c.expires)
+    select(_o.id)
+    .where(_o.expires < bindparam("present"), or_(_o.state == "UPLOADING", _o.state == "READY"))
+    .order_by(_o.expires)
     .limit(bindparam("limit"))
 )
 
@@ -187,7 +189,8 @@ class Store:
         return removed and caller.may("edit", lists.read(self.database, row["acl"]))
 
     def transition(self, id: str, action: str, caller: Caller, **facts: Any) -> DataObject:
-        """An object's next state by ``ACTIONS``; ``ready`` for one that is READY (the store was quicker) changes nothing.
+        """An object's next state by ``ACTIONS``; ``ready`` for one that is READY (the store was quicker) changes nothing,
+        unless another upload has begun. What the lake found out of other content is forgotten.
 
         ``facts`` are columns to set with it (``expires`` in ms, ``upload``, ``bytes``, ``etag``, ``cause`` ...).
         """
@@ -196,11 +199,16 @@ class Store:
         resource, row = self._for(id, caller, "edit")
         found = cast(DataObject, resource)
         begins, ends = ACTIONS[action]
-        if found.state not in begins:
+        again = found.state == "READY" and bool(found.expires)
+        if found.state not in begins and not again:
             raise Conflict(f"cannot {action} {id}: it is {found.state}, not {' or '.join(sorted(begins))}")
-        if action == "ready" and found.state == "READY":
+        if action == "ready" and found.state == "READY" and not again:
             return found
-        settled = {} if ends == "UPLOADING" else {"expires": None, "upload": ""}
+        settled: dict[str, Any] = {} if action == "upload" else {"expires": None, "upload": ""}
+        if action == "ready" and facts.get("etag", found.etag) != found.etag:
+            settled.update(digest="", digests={}, cause="")
+        if found.state == "READY" and action in ("upload", "expire"):
+            ends = "READY"
         after = {**settled, **facts, "state": ends, "updated": _present(), "revision": row["revision"] + 1}
         self._update("data-object", id, row["revision"], after)
         return cast(DataObject, self._read(id)[0])

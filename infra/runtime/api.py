@@ -46,6 +46,7 @@ from infra.runtime.series_api import SeriesApi
 from infra.runtime.sparql_api import SparqlApi
 from infra.runtime.subscriptions_api import SubscriptionsApi
 from infra.runtime.uploads_api import UploadsApi
+from infra.runtime.versions_api import VersionsApi
 
 
 class Api:
@@ -70,6 +71,7 @@ class Api:
             Operation("GET", "/metrics", "admin", self.metrics),
             *EventsApi(lake, self.closing).operations(),
             *uploads.operations(),
+            *VersionsApi(lake, objects).operations(),
             *ResourcesApi(
                 lake, {"data-object": uploads.create}, {"binding": self._bound, "provider": self._keyed}
             ).operations(),

@@ -54,7 +54,7 @@ def document(operations: Sequence[Operation], url: str) -> dict[str, Any]:
 def _operation(of: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
     text = {"type": "string"}
     named = [{"name": name, "in": "path", "required": True, "schema": text} for name in _PARAMETER.findall(of.path)]
-    asked = [{"name": name, "in": "query", "schema": _query(name)} for name in of.query]
+    asked: list[dict[str, Any]] = [{"name": name, "in": "query", "schema": _query(name)} for name in of.query]
     asked = [{**each, "allowEmptyValue": True} if each["name"] in FLAGS else each for each in asked]
     asked += [{"name": name, "in": "header", "description": CONDITIONS[name], "schema": text} for name in of.headers]
     answer: dict[str, Any] = {"description": "As asked."}
