@@ -18,10 +18,7 @@ from events.types import (
     DatasetMemberAdded,
     DatasetMemberRemoved,
     DatasetScanned,
-    DeliveryFailed,
-    FunctionRequested,
     ModelPublished,
-    ObjectVersion,
     OntologyChecked,
     Triple,
     WorkerSize,
@@ -357,23 +354,6 @@ class DataSets(Protocol):
 
     def scan(self, page: DatasetScanned, cause: str) -> tuple[list[SetChange], DatasetScanned | None]:
         """Hold a data set against the next resources that were there before; how to go on, ``None`` at the end."""
-        ...
-
-
-@runtime_checkable
-class Bindings(Protocol):
-    """The functions that start by themselves for objects."""
-
-    def requested(self, bucket: str, key: str) -> list[FunctionRequested]:
-        """What the bindings ask for, of an object that has been catalogued."""
-        ...
-
-    def current(self, request: FunctionRequested) -> FunctionRequested | None:
-        """A request as its binding stands now; ``None`` if that asks for no such thing (any more)."""
-        ...
-
-    def failed(self, failure: DeliveryFailed) -> ObjectVersion | None:
-        """The function of a binding has failed for good: the binding shows it. The place of the result that failed with it."""
         ...
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from events.bindings import Bindings
 from events.event import Event
-from events.ports import Bindings
 from events.route import on
 from events.types import CatalogUpdated, DeliveryFailed
 

@@ -14,10 +14,10 @@ from contextlib import AbstractContextManager, contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, get_type_hints
 
+from events.bindings import Bindings
 from events.claims import Claims
 from events.event import Event
 from events.ports import (
-    Bindings,
     Catalog,
     DataSets,
     Facts,

@@ -108,7 +108,8 @@ def _beyond(prefix: str) -> str:
 class Entries:
     """The ``Catalog`` port; writes join the transaction that is open on the connection.
 
-    ``owned`` is the access list of what nobody has created here before. ``viewer`` finds only what it may view.
+    ``owned`` is the access list of what nobody has created here before. ``viewer`` finds only what it may view; tombstones are
+    for the lake itself and its administrators.
     """
 
     def __init__(self, database: Database, owned: Any = OPEN, viewer: Caller = SYSTEM) -> None:
@@ -146,7 +147,7 @@ class Entries:
 
     def _may_view(self) -> Any:
         mine = acl_view.c.principal.in_(sorted(self._viewer.principals))
-        return _c.acl.in_(select(acl_view.c.acl).where(mine))
+        return and_(_c.state != "REMOVED", _c.acl.in_(select(acl_view.c.acl).where(mine)))
 
     def states(self) -> dict[str, dict[str, int]]:
         """Objects and their bytes by state."""

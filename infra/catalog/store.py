@@ -5,6 +5,7 @@ Every operation joins the transaction that is open on the connection. What a cal
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +24,18 @@ from infra.catalog.acl import ADMIN, OPEN, Acl, Caller, Forbidden, Right
 from infra.catalog.database import Database
 from infra.catalog.query import bind, parse
 from infra.catalog.registry import Registry
-from infra.catalog.resources import Binding, DataObject, DataSet, Described, Key, Provider, Resource, kind_of, object_id
+from infra.catalog.resources import (
+    Binding,
+    DataObject,
+    DataRecord,
+    DataSet,
+    Described,
+    Key,
+    Provider,
+    Resource,
+    kind_of,
+    object_id,
+)
 from infra.catalog.search import Page, Search, aggregate, search
 from infra.etags import strong
 
@@ -48,6 +60,7 @@ EDITABLE: dict[str, frozenset[str]] = {
     "provider": _COMMON | {"endpoint", "region", "credential", "source"},
 }
 PORTION = 500
+_OBJECT = re.compile(r"data-object/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NO_LIST = Acl()
 
 
@@ -259,6 +272,10 @@ class Store:
     def _check(self, kind: str, resource: Resource) -> None:
         if isinstance(resource, Described):
             self._registry.check(kind, resource.metadata)
+        if isinstance(resource, DataRecord) and resource.object and not _OBJECT.fullmatch(resource.object):
+            raise Reject(
+                f"object: {resource.object[:80]!r} is no id of an object, such as data-object/6f1c…: see GET /data-objects"
+            )
         if isinstance(resource, Key):
             self._registry.check_key(resource)
         if isinstance(resource, Provider):

@@ -203,3 +203,28 @@ def test_keys_open_and_close_a_lake(service) -> None:
     assert "token" not in json.dumps(listed)
     assert anybody.delete(f"/api-keys/{ann['id']}", headers=boss).status_code == 200
     assert anybody.get("/data-records", headers=reader).status_code == 401
+
+
+def test_what_was_removed_is_nobody_s_to_see(service) -> None:
+    ann, boss = service.as_("ann"), service.as_("boss", "admin", "read")
+    place = {"bucket": "lake", "key": "gone.csv", "acl": {"owners": ["user/ann"], "view": ["group/anyone"]}}
+    made = ann.post("/data-objects", json=place).json()
+    assert ann.get("/catalog/lake/gone.csv").json()["state"] == "new"
+    assert ann.delete(path_of(made)).status_code == 204
+    for reader in (ann, service.as_("bob")):
+        assert reader.get("/catalog", params={"state": "removed"}).json()["entries"] == []
+        assert reader.get("/catalog/lake/gone.csv").status_code == 404
+    assert [each["key"] for each in boss.get("/catalog", params={"state": "removed"}).json()["entries"]] == ["gone.csv"]
+
+
+def test_a_record_is_about_an_object_or_stands_alone(service) -> None:
+    ann = service.as_("ann")
+    object = ann.post("/data-objects", json={"bucket": "lake", "key": "a.csv"}).json()["id"]
+    made = record(ann, object=object)
+    for junk in ("junk", "data-object/", f"{object}x", made["id"], "s3://lake/a.csv"):
+        for answer in (ann.post("/data-records", json={"object": junk}), ann.patch(path_of(made), json={"object": junk})):
+            assert (answer.status_code, "object:" in answer.json()["error"]) == (400, True), answer.text
+    line = b'{"name": "x", "object": "junk"}\n'
+    told = ann.post("/data-records", params={"bulk": ""}, content=line).text
+    assert "object:" in told
+    assert record(ann, object="")["object"] == ""
