@@ -169,9 +169,9 @@ def check_all(connection, revision: str) -> None:
         found = [each for each in store.all(kind) if isinstance(each, DataObject) or each.id.endswith("/1")]
         assert bool(found) == (kind != "provider" or revision >= "0007"), kind
     if revision >= "0002":
-        made = store.get("data-record/1", SYSTEM)
+        made: Any = store.get("data-record/1", SYSTEM)
         assert (made.revision, made.metadata, made.object) == (2, {"rows": 7}, "data-object/1")
-        bound = store.edit("binding/1", {"name": "c"}, SYSTEM)
+        bound: Any = store.edit("binding/1", {"name": "c"}, SYSTEM)
         wanted = (["csv"], {"convert": "parquet"}, True, "rows > 1" if revision >= "0003" else "")
         assert (bound.formats, bound.parameters, bound.enabled, bound.filter) == wanted
         assert store.search("data-record", Search(filter=parse("rows = 7")), SYSTEM).items[0]["id"] == "data-record/1"
