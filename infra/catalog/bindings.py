@@ -9,18 +9,36 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
+from sqlalchemy import Text, bindparam, cast, func, or_, select
 
 from events.errors import Reject
 from events.ports import NotFound
 from events.types import DeliveryFailed, FunctionRequested, ObjectVersion
 from functions.preprocess import BINDINGS, ETAG, SOURCE, place_of
 from functions.tables.rule import rule_of, target
-from infra.catalog import failures, targets
+from infra.catalog import failures, lists, rows, schema, targets
 from infra.catalog.acl import ANYONE, SYSTEM, Acl, Caller, Right
 from infra.catalog.database import Database
 from infra.catalog.query import Filter, FilterError, bind, fields_of, parse
 from infra.catalog.resources import Binding, DataObject, object_id
 from infra.catalog.store import Conflict, Store
+
+_b = schema.binding.c
+_begins = func.length(_b.prefix)
+_formats = cast(_b.formats, Text)
+_MAY_MATCH = (
+    select(*rows.columns("binding"))
+    .where(
+        _b.enabled.is_(True),
+        _b.function != "",
+        or_(
+            func.substr(cast(bindparam("key_"), Text), 1, _begins) == _b.prefix,
+            func.substr(cast(bindparam("place_"), Text), 1, _begins) == _b.prefix,
+        ),
+        or_(_formats == "[]", _formats.like(bindparam("format_"))),
+    )
+    .order_by(_b.n)
+)
 
 
 class StoredBindings:
@@ -34,7 +52,7 @@ class StoredBindings:
         if found is None:
             return []
         asked = []
-        for each in self._bindings():
+        for each in self._bindings(found):
             if (request := self._request(each, found)) is not None:
                 asked.append(request)
                 if request.function == "preprocess":
@@ -76,10 +94,14 @@ class StoredBindings:
                 return found
         return None
 
-    def _bindings(self) -> Iterator[Binding]:
-        for found in self._store.all("binding"):
-            if isinstance(found, Binding) and found.enabled and found.function:
-                yield found
+    def _bindings(self, found: DataObject) -> Iterator[Binding]:
+        """Those that may match: the database leaves out, before anything is made of it, what wants another place or format."""
+        database = self._store.database
+        place = {"key_": found.key, "place_": f"s3://{found.bucket}/{found.key}", "format_": f'%"{found.format}"%'}
+        for row in database.rows(_MAY_MATCH, place):
+            made = rows.resource("binding", row, lists.read(database, row["acl"]))
+            if isinstance(made, Binding):
+                yield made
 
     def _binding(self, id: str) -> Binding | None:
         with suppress(NotFound):

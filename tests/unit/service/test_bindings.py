@@ -12,8 +12,10 @@ import pytest
 
 from events.event import Event
 from events.ports import NotFound
+from infra.catalog import rows
 from infra.catalog.acl import SYSTEM, Acl
-from infra.catalog.resources import Binding
+from infra.catalog.bindings import StoredBindings
+from infra.catalog.resources import Binding, DataObject
 from infra.catalog.store import Store
 from tests.unit.service.conftest import both_stores
 
@@ -256,3 +258,37 @@ def test_a_rule_that_no_table_could_be_given_is_refused_when_it_is_made(service)
         body = {"function": "preprocess", "formats": ["csv"], "parameters": parameters}
         answer = admin.post("/bindings", json=body)
         assert (answer.status_code, told in answer.json()["error"]) == (400, True), answer.text
+
+
+def test_only_bindings_that_may_match_are_made_of_rows(service, monkeypatch) -> None:
+    admin = service.as_()
+    wanted = [
+        {"formats": ["csv"]}, {"formats": ["fits", "csv"], "prefix": "ü/"}, {"prefix": "s3://raw/ü/a"}, {},
+        {"content-types": ["text/*"]},
+    ]  # fmt: skip
+    other = [{"formats": ["fits"]}, {"prefix": "s3://other/"}, {"prefix": "a"}, {"enabled": False}, {"prefix": "ü/ab"}]
+    for number, each in enumerate([*wanted, *other]):
+        body = {
+            "name": str(number),
+            "function": "preprocess",
+            "parameters": {"compress": "gzip", "target": f"{number}/"},
+            **each,
+        }
+        assert admin.post("/bindings", json=body).status_code == 201
+    made: list[str] = []
+    real = rows.resource
+
+    def counted(kind: str, row: Any, acl: Acl) -> Any:
+        made.extend([row["name"]] if kind == "binding" else [])
+        return real(kind, row, acl)
+
+    put(service, "ü/a.csv", CSV)
+    results = {each.key for each in service.objects.list("raw")} - {"ü/a.csv"}
+    assert {key.partition("/")[0] for key in results if key.endswith("/ü/a.csv.gz") and key.count("/") == 2} == set("01234")
+    monkeypatch.setattr(rows, "resource", counted)
+    with service.lake.database() as database:
+        StoredBindings(database, "sluice").requested("raw", "none")
+        assert made == []
+        found = DataObject(bucket="raw", key="ü/a.csv", format="csv")
+        assert [each.name for each in StoredBindings(database, "sluice")._bindings(found)] == list("01234")
+    assert made == list("01234")
