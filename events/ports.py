@@ -18,7 +18,6 @@ from events.types import (
     DatasetMemberAdded,
     DatasetMemberRemoved,
     DatasetScanned,
-    FunctionRequested,
     ModelPublished,
     OntologyChecked,
     Triple,
@@ -27,7 +26,10 @@ from events.types import (
 
 
 class ObjectInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a store says of an object. ``modified`` is RFC 3339; ``user`` is the user metadata, without ``x-amz-meta-``."""
+    """What a store says of an object. ``modified`` is RFC 3339; ``user`` is the user metadata, without ``x-amz-meta-``.
+
+    ``digests`` are those that the store keeps of the whole object, hexadecimal, by algorithm (``sha256``, ``crc32c`` ...).
+    """
 
     bucket: str
     key: str
@@ -37,6 +39,7 @@ class ObjectInfo(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     content_type: str = "application/octet-stream"
     user: dict[str, str] = {}
+    digests: dict[str, str] = {}
 
 
 class NotFound(LookupError):
@@ -86,6 +89,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     sequence: str = ""
     modified: str = ""
     digest: str = ""
+    digests: dict[str, str] = {}
     format: str = ""
     content_type: str = ""
     metadata: dict[str, Any] = {}
@@ -362,19 +366,6 @@ class DataSets(Protocol):
 
     def scan(self, page: DatasetScanned, cause: str) -> tuple[list[SetChange], DatasetScanned | None]:
         """Hold a data set against the next resources that were there before; how to go on, ``None`` at the end."""
-        ...
-
-
-@runtime_checkable
-class Bindings(Protocol):
-    """The functions that start by themselves for objects."""
-
-    def requested(self, bucket: str, key: str) -> list[FunctionRequested]:
-        """What the bindings ask for, of an object that has been catalogued."""
-        ...
-
-    def current(self, request: FunctionRequested) -> FunctionRequested | None:
-        """A request as its binding stands now; ``None`` if that asks for no such thing (any more)."""
         ...
 
 

@@ -8,6 +8,7 @@ FUNCTIONS = (
     "functions.retire",
     "functions.dataset",
     "functions.bind",
+    "functions.bind_failure",
     "functions.preprocess",
     "functions.model_version",
     "functions.model_store",

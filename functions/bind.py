@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from events.bindings import Bindings
 from events.event import Event
-from events.ports import Bindings
 from events.route import on
 from events.types import CatalogUpdated
 

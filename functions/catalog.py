@@ -48,6 +48,8 @@ def catalog(event: Event, catalog: Catalog, settings: Settings) -> Iterator[Even
         return
     if before is not None and event.type.endswith(":Delete") and "" != entry.version != before.version != "":
         return  # a version that was not the current one
+    if before is not None and (before.state, before.etag) == (entry.state, entry.etag):  # of one content all that was found out
+        entry = msgspec.structs.replace(entry, digests={**before.digests, **entry.digests})
     if before is not None and _same(before, entry):
         # Told a second time, by a late notification or a sweep: only where it stands in the order may be news.
         catalog.upsert(msgspec.structs.replace(entry, index=before.index or entry.index, updated=before.updated))
@@ -76,7 +78,7 @@ def _removed(event: Event) -> Entry:
 
 def _same(before: Entry, entry: Entry) -> bool:
     """Whether both tell the same content, described alike (the slice index of the one is as good as the other's)."""
-    told = ("state", "etag", "size", "digest", "format", "content_type", "metadata", "user", "cause")
+    told = ("state", "etag", "size", "digest", "digests", "format", "content_type", "metadata", "user", "cause")
     return all(getattr(before, name) == getattr(entry, name) for name in told)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from blake3 import blake3
 
+from events.claims import Claims, claim_broken
 from events.errors import Reject
 from events.event import Event
 from events.ports import Changed, NotFound, ObjectStore, Settings
@@ -26,8 +27,8 @@ NOT_CONTENT = ("Tagging", "Retention", "LegalHold", "Acl")
 
 
 @on(S3_CREATED)
-def ingest(event: Event, record: S3Record, objects: ObjectStore, settings: Settings) -> Iterator[Event]:
-    """Read the object once and say what it is. Raises ``Reject`` for an empty one."""
+def ingest(event: Event, record: S3Record, objects: ObjectStore, settings: Settings, claims: Claims) -> Iterator[Event]:
+    """Read the object once and say what it is. Raises ``Reject`` for an empty one, and for one that is not as was claimed."""
     bucket, found = record.s3.bucket.name, record.s3.object
     if bucket == settings.bucket or record.eventName.endswith(NOT_CONTENT):
         return
@@ -40,16 +41,21 @@ def ingest(event: Event, record: S3Record, objects: ObjectStore, settings: Setti
             if found.key.endswith("/"):
                 return  # a folder marker, as S3 browsers write it
             raise Reject(f"{what} is empty: it has 0 bytes. Upload it again, or remove it.")
-        digest = hasher(settings.digest)
+        claimed = claims.claimed(bucket, found.key, info.etag)
+        digest, further = hasher(settings.digest), {name: hasher(name) for name in claimed if name != settings.digest}
         with closing(objects.stream(bucket, found.key, etag=info.etag)) as chunks:
             start = b"".join(_until(chunks, HEAD))
             known = sniff(start[:HEAD], found.key, info.user)
             scanner = known.scanner()
-            with Lane(digest.update, *([scanner.feed] if scanner else [])) as lane:
+            hashing = [each.update for each in (digest, *further.values())]
+            with Lane(*hashing, *([scanner.feed] if scanner else [])) as lane:
                 for chunk in chain((start,), chunks):
                     lane.take(chunk)
     except (NotFound, Changed):
         return  # removed or overwritten since: that change has an event of its own
+    digests = {**info.digests, **{name: each.hexdigest() for name, each in further.items()}}
+    if broken := claim_broken(what, claimed, {**digests, settings.digest: digest.hexdigest()}):
+        raise Reject(broken)
     yield event.reply(
         ObjectIngested(
             bucket=bucket,
@@ -64,6 +70,7 @@ def ingest(event: Event, record: S3Record, objects: ObjectStore, settings: Setti
             content_type=_content_type(info.content_type, known.media_type),
             user=info.user,
             scan=scanner.result() if scanner else {},
+            digests=digests,
         )
     )
 

@@ -44,6 +44,7 @@ def metadata(event: Event, data: ObjectIngested, objects: ObjectStore, settings:
             metadata=described,
             user=data.user,
             index=at,
+            digests=data.digests,
         )
     )
 

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from events.bindings import Bindings
 from events.errors import Reject
 from events.event import Event
-from events.ports import Bindings, Changed, NotFound, ObjectInfo, ObjectStore
+from events.ports import Changed, NotFound, ObjectInfo, ObjectStore
 from events.route import on
 from events.types import FunctionRequested, ObjectDerived, ObjectVersion
 from functions.tables.convert import convert

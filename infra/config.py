@@ -214,8 +214,7 @@ class Runtime(Section, frozen=True, kw_only=True):
 
 
 class Serving(Section, frozen=True, kw_only=True):
-    """``sluice serve``: the models of ``repository`` (the first configured unless named) over the Open Inference Protocol, or
-    only those that ``models`` names.
+    """``sluice serve``: the ``models`` (all, unless named) of ``repository`` (or the first) over the Open Inference Protocol.
 
     What ``alias`` means is served, or the latest version of a model without it; ``canary_share`` (0 to 1) of the requests go to
     what the alias ``canary`` means. ``devices`` are tried in order (``cuda``, ``cpu``); a run may take ``seconds``, and the

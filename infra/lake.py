@@ -14,9 +14,10 @@ from contextlib import AbstractContextManager, contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, get_type_hints
 
+from events.bindings import Bindings
+from events.claims import Claims
 from events.event import Event
 from events.ports import (
-    Bindings,
     Catalog,
     DataSets,
     Facts,
@@ -35,6 +36,7 @@ from functions import FUNCTIONS
 from infra.access.visible import Visible
 from infra.catalog.acl import SYSTEM, Caller
 from infra.catalog.bindings import StoredBindings
+from infra.catalog.claims import StoredClaims
 from infra.catalog.database import Database
 from infra.catalog.entries import Entries
 from infra.catalog.home import Home, SqliteHome, open_sqlite
@@ -104,9 +106,8 @@ class Lake:
         self.series: SeriesService | None = None
         #: Set when this lake is about to end.
         self._stopping = threading.Event()
-        path = config.folder / "lake.db"
+        self._path = path = config.folder / "lake.db"
         self._writer = Writer(path, SCHEMA, open_sqlite)
-        self._path = path
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         self._sets = SetIndex()
         #: The triples, in the process that has them open.
@@ -190,7 +191,8 @@ class Lake:
         repositories, keep = self.config.models, retention(self.config.series)
         if not self.config.log.url:
             return {
-                Bindings: StoredBindings,
+                Claims: StoredClaims,
+                Bindings: lambda database: StoredBindings(database, self.config.bucket),
                 Catalog: Entries,
                 DataSets: lambda database: Members(database, self._sets),
                 Facts: lambda database: StoredFacts(database, self.knowledge),
@@ -202,7 +204,8 @@ class Lake:
         from infra.profiles.redis import RedisProfiles
 
         return {
-            Bindings: lambda unit: StoredBindings(unit.database),
+            Claims: lambda unit: StoredClaims(unit.database),
+            Bindings: lambda unit: StoredBindings(unit.database, self.config.bucket),
             Catalog: lambda unit: Entries(unit.database),
             DataSets: lambda unit: Members(unit.database, self._sets),
             Facts: lambda unit: StoredFacts(unit.database, self.knowledge),

@@ -57,7 +57,8 @@ class ObjectVersion(Data, frozen=True, kw_only=True):
 class ObjectIngested(ObjectVersion, frozen=True, kw_only=True):
     """An object was read once, hashed, and its format recognised from its content.
 
-    ``digest`` reads ``algorithm:hex``. ``scan`` is what the format noted on the way (see ``functions/formats``).
+    ``digest`` reads ``algorithm:hex``; ``digests`` are further ones, by algorithm. ``scan`` is what the format noted on the way
+    (see ``functions/formats``).
     """
 
     digest: str
@@ -65,6 +66,7 @@ class ObjectIngested(ObjectVersion, frozen=True, kw_only=True):
     content_type: str = "application/octet-stream"
     user: dict[str, str] = {}
     scan: dict[str, Any] = {}
+    digests: dict[str, str] = {}
 
 
 @event_type("dev.sluice.metadata.extracted.v1")
@@ -77,6 +79,7 @@ class MetadataExtracted(ObjectVersion, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
     user: dict[str, str] = {}
     index: str = ""
+    digests: dict[str, str] = {}
 
 
 @event_type("dev.sluice.catalog.updated.v1")
@@ -131,7 +134,10 @@ class IndexRetired(Data, frozen=True, kw_only=True):
 
 @event_type("dev.sluice.delivery.failed.v1")
 class DeliveryFailed(Data, frozen=True, kw_only=True):
-    """An event became a dead letter: function ``function`` will not see it again unless somebody replays it."""
+    """An event became a dead letter: function ``function`` will not see it again unless somebody replays it.
+
+    ``binding`` is the one that asked for the function, if one did.
+    """
 
     event: str
     type: str
@@ -139,3 +145,4 @@ class DeliveryFailed(Data, frozen=True, kw_only=True):
     cause: str
     attempts: int
     object: ObjectVersion | None = None
+    binding: str = ""

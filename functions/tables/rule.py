@@ -12,6 +12,8 @@ from events.types import FunctionRequested
 
 #: Endings of what holds lines of JSON, which no format here recognises by its content.
 JSON_LINES = (".jsonl", ".ndjson")
+#: What compares a column with a value.
+OPERATORS = ("=", "==", "!=", "<", "<=", ">", ">=", "in", "not in")
 _ENDINGS = {"gzip": ".gz", "zstd": ".zst"}
 _TYPES = {"parquet": "application/vnd.apache.parquet", "csv": "text/csv", "jsonl": "application/x-ndjson"}
 _COMPRESSED = {"gzip": "application/gzip", "zstd": "application/zstd"}
@@ -41,8 +43,15 @@ def rule_of(parameters: dict[str, Any]) -> Rule:
         raise Reject(f"this is no rule for preprocessing: {error}") from error
     if rule.compress == "snappy" and rule.convert != "parquet":
         raise Reject("snappy is for parquet only: compress by gzip or zstd")
+    for column, how, value in rule.rows:
+        if how not in OPERATORS:
+            raise Reject(f"rows: {how[:20]!r} of {column[:60]!r} compares nothing: {', '.join(OPERATORS)} do")
+        if how in ("in", "not in") and not isinstance(value, list):
+            raise Reject(f"rows: {column[:60]!r} {how} takes a list of values")
     if not (rule.rows or rule.columns or rule.convert or rule.compress):
         raise Reject("the rule does nothing: give rows, columns, convert or compress")
+    if not (rule.target or rule.convert or rule.compress in _ENDINGS):
+        raise Reject("the result would replace the original: give the rule a target")
     return rule
 
 

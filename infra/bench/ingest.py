@@ -57,6 +57,13 @@ def inputs(folder: Path, megabytes: int) -> Iterator[Path]:
     yield folder / "blob.bin"
 
 
+class Unclaimed:
+    """Nobody claims anything."""
+
+    def claimed(self, bucket: str, key: str, etag: str) -> dict[str, str]:
+        return {}
+
+
 def bare(store: S3Store, info: ObjectInfo) -> None:
     """Read it and do nothing with it."""
     for _ in store.stream(BUCKET, info.key):
@@ -68,7 +75,7 @@ def one_pass(store: S3Store, info: ObjectInfo, settings: Settings) -> str:
     record = {"eventName": "ObjectCreated:Put", "eventTime": "2026-01-01T00:00:00Z"}
     s3 = {"bucket": {"name": BUCKET}, "object": {"key": info.key, "size": info.size, "eTag": info.etag}}
     event = Event(id=info.key, source="bench", type="com.amazonaws.s3.ObjectCreated:Put", data={**record, "s3": s3})
-    (ingested,) = ingest(event, event.read(S3Record), store, settings)
+    (ingested,) = ingest(event, event.read(S3Record), store, settings, Unclaimed())
     (described,) = metadata(ingested, ingested.read(ObjectIngested), store, settings)
     return str(described.data["format"])
 

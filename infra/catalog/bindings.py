@@ -9,33 +9,54 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
+from sqlalchemy import Text, bindparam, cast, func, or_, select
 
 from events.errors import Reject
 from events.ports import NotFound
-from events.types import FunctionRequested, ObjectVersion
+from events.types import DeliveryFailed, FunctionRequested, ObjectVersion
 from functions.preprocess import BINDINGS, ETAG, SOURCE, place_of
 from functions.tables.rule import rule_of, target
-from infra.catalog.acl import ANYONE, SYSTEM, Caller, Right
+from infra.catalog import failures, lists, rows, schema, targets
+from infra.catalog.acl import ANYONE, SYSTEM, Acl, Caller, Right
 from infra.catalog.database import Database
 from infra.catalog.query import Filter, FilterError, bind, fields_of, parse
 from infra.catalog.resources import Binding, DataObject, object_id
 from infra.catalog.store import Conflict, Store
 
+_b = schema.binding.c
+_begins = func.length(_b.prefix)
+_formats = cast(_b.formats, Text)
+_MAY_MATCH = (
+    select(*rows.columns("binding"))
+    .where(
+        _b.enabled.is_(True),
+        _b.function != "",
+        or_(
+            func.substr(cast(bindparam("key_"), Text), 1, _begins) == _b.prefix,
+            func.substr(cast(bindparam("place_"), Text), 1, _begins) == _b.prefix,
+        ),
+        or_(_formats == "[]", _formats.like(bindparam("format_"))),
+    )
+    .order_by(_b.n)
+)
+
 
 class StoredBindings:
-    """Over a transaction. A binding acts as its owners do."""
+    """Over a transaction. A binding acts as its owners do. ``own`` is the lake's own bucket."""
 
-    def __init__(self, database: Database) -> None:
-        self._store = Store(database)
+    def __init__(self, database: Database, own: str) -> None:
+        self._store, self._own = Store(database), own
 
     def requested(self, bucket: str, key: str) -> list[FunctionRequested]:
         found = self._object(bucket, key)
         if found is None:
             return []
-        asked = [request for each in self._bindings() if (request := self._request(each, found)) is not None]
-        for request in asked:
-            if request.function == "preprocess":
-                self._make_place(request, found)
+        asked = []
+        for each in self._bindings(found):
+            if (request := self._request(each, found)) is not None:
+                asked.append(request)
+                if request.function == "preprocess":
+                    self._make_place(request, found, each.acl)
         cleared = self._result(found)
         return [*asked, cleared] if cleared is not None else asked
 
@@ -50,13 +71,37 @@ class StoredBindings:
         if object is None or object.etag != request.etag or (asked := self._request(found, object)) is None:
             return None
         if asked.function == "preprocess":
-            self._check_place(asked, object)
+            self._check_place(asked, object, found.acl)
         return asked
 
-    def _bindings(self) -> Iterator[Binding]:
-        for found in self._store.all("binding"):
-            if isinstance(found, Binding) and found.enabled and found.function:
-                yield found
+    def failed(self, failure: DeliveryFailed) -> ObjectVersion | None:
+        found, of = self._binding(failure.binding), failure.object
+        if found is None or of is None:
+            return None
+        failures.record(self._store.database, found.id, object_id(of.bucket, of.key), failure.cause)
+        place = self._waiting(found, of)
+        if place is None:
+            return None
+        cause = f"{failure.function} of s3://{of.bucket}/{of.key}: {failure.cause}"
+        self._store.transition(place.id, "fail", SYSTEM, cause=cause)
+        return ObjectVersion(bucket=place.bucket, key=place.key)
+
+    def _waiting(self, of: Binding, source: ObjectVersion) -> DataObject | None:
+        """The place that this binding has made for what it makes of an object, if nothing has come there yet."""
+        with suppress(Reject, NotFound):
+            found = self._store.get(object_id(*target(rule_of(of.parameters), source.bucket, source.key)), SYSTEM)
+            if isinstance(found, DataObject) and found.state == "NEW" and found.user.get(BINDINGS) == of.id:
+                return found
+        return None
+
+    def _bindings(self, found: DataObject) -> Iterator[Binding]:
+        """Those that may match: the database leaves out, before anything is made of it, what wants another place or format."""
+        database = self._store.database
+        place = {"key_": found.key, "place_": f"s3://{found.bucket}/{found.key}", "format_": f'%"{found.format}"%'}
+        for row in database.rows(_MAY_MATCH, place):
+            made = rows.resource("binding", row, lists.read(database, row["acl"]))
+            if isinstance(made, Binding):
+                yield made
 
     def _binding(self, id: str) -> Binding | None:
         with suppress(NotFound):
@@ -89,20 +134,22 @@ class StoredBindings:
         made = ObjectVersion(bucket=found.bucket, key=found.key, etag=found.etag, size=found.bytes, version=found.version)
         return FunctionRequested(**_version(source), **_asked(binding), result=made)
 
-    def _check_place(self, request: FunctionRequested, found: DataObject) -> None:
-        """Raises ``Reject`` where somebody else has the place of the result, who could see it then."""
+    def _check_place(self, request: FunctionRequested, found: DataObject, acl: Acl) -> None:
+        """Raises ``Reject`` where the owners in ``acl``, the binding's, may make nothing, or somebody else has the place."""
         bucket, key = target(rule_of(request.parameters), found.bucket, found.key)
+        targets.check(self._store.database, self._own, acl, bucket)
         with suppress(NotFound):
             if set(self._store.get(object_id(bucket, key), SYSTEM).acl.owners) != set(found.acl.owners):
                 raise Reject(
                     f"s3://{bucket}/{key} has other owners than s3://{found.bucket}/{found.key}: choose another target"
                 )
 
-    def _make_place(self, request: FunctionRequested, found: DataObject) -> None:
+    def _make_place(self, request: FunctionRequested, found: DataObject, acl: Acl) -> None:
         """The result is for those eyes only that may see the original, from the beginning."""
         with suppress(Reject, Conflict):  # the function tells of a rule that makes no sense
             bucket, key = target(rule_of(request.parameters), found.bucket, found.key)
-            self._store.create(DataObject(bucket=bucket, key=key, acl=found.acl), SYSTEM)
+            targets.check(self._store.database, self._own, acl, bucket)
+            self._store.create(DataObject(bucket=bucket, key=key, acl=found.acl, user={BINDINGS: request.binding}), SYSTEM)
 
 
 def _asked(of: Binding) -> dict[str, Any]:

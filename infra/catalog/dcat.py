@@ -1,5 +1,6 @@
-"""The catalogue in DCAT: data sets as ``dcat:Dataset``, objects as ``dcat:Distribution``, a page at a time.
+"""The catalogue in DCAT: data sets as ``dcat:Dataset``, objects as ``dcat:Distribution``, records as ``dcat:CatalogRecord``.
 
+It is made a page at a time. Objects that are in no data set are distributions of one that holds what is loose.
 Source: Data Catalog Vocabulary (DCAT) 3, W3C Recommendation of 22 August 2024.
 """
 
@@ -11,17 +12,20 @@ from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import quote
 
-from rdflib import DCAT, DCTERMS, RDF, XSD, Graph, Literal, Namespace, URIRef
+from rdflib import DCAT, DCTERMS, FOAF, RDF, XSD, Graph, Literal, Namespace, URIRef
+from sqlalchemy import select
 
 from infra.catalog.acl import Caller
 from infra.catalog.database import Database
 from infra.catalog.membership import Membership
+from infra.catalog.schema import acl_view, data_set, member
 from infra.catalog.search import Search
 from infra.catalog.store import Store
 
 SPDX = Namespace("http://spdx.org/rdf/terms#")
 MEDIA_TYPES = "https://www.iana.org/assignments/media-types/"
-PREFIXES = {"dcat": DCAT, "dcterms": DCTERMS, "spdx": SPDX, "xsd": XSD}
+LOCN, GEO = Namespace("http://www.w3.org/ns/locn#"), Namespace("http://www.opengis.net/ont/geosparql#")
+PREFIXES = {"dcat": DCAT, "dcterms": DCTERMS, "foaf": FOAF, "geo": GEO, "locn": LOCN, "spdx": SPDX, "xsd": XSD}
 PAGE = 500
 _READY = {"op": "=", "args": [{"property": "state"}, "READY"]}
 
@@ -65,11 +69,35 @@ class Export:
             yield graph
             for each in page:
                 yield from self._members(each["id"])
+        loose = URIRef(f"{self._url}/catalog#loose")
+        there = False
         for page in self._pages("data-object", _READY):
             graph = _graph()
+            alone = self._loose([each["id"] for each in page])
+            if alone and not there:
+                there = True
+                graph.add((catalog, DCAT.dataset, loose))
+                graph.add((loose, RDF.type, DCAT.Dataset))
+                graph.add((loose, DCTERMS.title, Literal("Objects in no data set")))
             for each in page:
                 self._object(graph, each)
+                if each["id"] in alone:
+                    graph.add((loose, DCAT.distribution, self._name(each["id"])))
             yield graph
+        for page in self._pages("data-record", None):
+            graph = _graph()
+            for each in page:
+                self._record(graph, catalog, each)
+            yield graph
+
+    def _loose(self, ids: list[str]) -> frozenset[str]:
+        """Those of the objects that are in no data set that the caller may view."""
+        tests = [member.c.resource.in_(ids), data_set.c.n == member.c.data_set]
+        if not self._caller.admin:
+            mine = select(acl_view.c.acl).where(acl_view.c.principal.in_(sorted(self._caller.principals)))
+            tests.append(data_set.c.acl.in_(mine))
+        with self._reading() as database:
+            return frozenset(ids) - {row[0] for row in database.rows(select(member.c.resource).where(*tests))}
 
     def _pages(self, kind: str, filter: dict[str, Any] | None) -> Iterator[list[dict[str, Any]]]:
         after = ""
@@ -107,6 +135,7 @@ class Export:
             graph.add((made, DCAT.mediaType, URIRef(MEDIA_TYPES + media)))
         if found["format"]:
             graph.add((made, DCTERMS["format"], Literal(found["format"])))
+        _where_and_when(graph, made, found)
         algorithm, colon, value = found["digest"].partition(":")
         if colon:
             checksum = URIRef(f"{made}#checksum")
@@ -114,6 +143,15 @@ class Export:
             graph.add((checksum, RDF.type, SPDX.Checksum))
             graph.add((checksum, SPDX.algorithm, SPDX[f"checksumAlgorithm_{algorithm}"]))
             graph.add((checksum, SPDX.checksumValue, Literal(value, datatype=XSD.hexBinary, normalize=False)))
+
+    def _record(self, graph: Graph, catalog: URIRef, found: dict[str, Any]) -> None:
+        made = self._name(found["id"])
+        graph.add((catalog, DCAT.record, made))
+        graph.add((made, RDF.type, DCAT.CatalogRecord))
+        _describe(graph, made, found, found["name"] or found["id"])
+        _where_and_when(graph, made, found)
+        if found["object"]:
+            graph.add((made, FOAF.primaryTopic, self._name(found["object"])))
 
     def _name(self, id: str) -> URIRef:
         kind, _, name = id.partition("/")
@@ -125,6 +163,24 @@ def _graph() -> Graph:
     for name, uri in PREFIXES.items():
         graph.bind(name, uri)
     return graph
+
+
+def _where_and_when(graph: Graph, made: URIRef, found: dict[str, Any]) -> None:
+    """The place and the time that were told of something."""
+    if found["geometry"]:
+        place = URIRef(f"{made}#place")
+        graph.add((made, DCTERMS.spatial, place))
+        graph.add((place, RDF.type, DCTERMS.Location))
+        graph.add((place, LOCN.geometry, Literal(json.dumps(found["geometry"]), datatype=GEO.geoJSONLiteral)))
+    if found["timestamp"]:
+        period = URIRef(f"{made}#time")
+        graph.add((made, DCTERMS.temporal, period))
+        graph.add((period, RDF.type, DCTERMS.PeriodOfTime))
+        for name, moment in (
+            (DCAT.startDate, found["timestamp"]),
+            (DCAT.endDate, found["timestamp-end"] or found["timestamp"]),
+        ):
+            graph.add((period, name, Literal(moment, datatype=XSD.dateTime, normalize=False)))
 
 
 def _describe(graph: Graph, made: URIRef, found: dict[str, Any], title: str) -> None:

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, and_, bindparam, case, func, or_, select
+from sqlalchemy import Select, and_, bindparam, case, func, literal_column, not_, or_, select
 
 from events.errors import Reject
 from events.ports import Entry, Query
@@ -34,6 +34,7 @@ _SAME = (
     "version",
     "sequence",
     "digest",
+    "digests",
     "format",
     "content_type",
     "metadata",
@@ -45,7 +46,7 @@ _FOUND = [*(_c[name] for name in _SAME), _c.state, _c.bytes, _c.modified, _c.upd
 _GET = select(*_FOUND).where(_c.id == bindparam("id"))
 _STATES = select(_c.state, func.count(), func.sum(_c.bytes)).group_by(_c.state)
 _WALK = (
-    select(_c.key, _c.state, _c.etag, _c.bytes, _c.sequence, _c.modified)
+    select(_c.key, _c.state, _c.etag, _c.bytes, _c.sequence, _c.modified, _c.kept)
     .where(_c.bucket == bindparam("bucket"), _c.key > bindparam("after"), _c.key >= bindparam("prefix"))
     .order_by(_c.key)
     .limit(bindparam("limit"))
@@ -56,7 +57,11 @@ _COUNTS = {False: _COUNT, True: _COUNT.where(_c.key < bindparam("beyond"))}
 
 
 def _put(insert: Any) -> Any:
-    """Insert, or replace what the store told before; who made it, its list and its labels stay."""
+    """Insert, or replace what the store told before; who made it, its list and its labels stay.
+
+    Content that was kept in its store when the catalogue was made to forget it is not told of again, however late: only other
+    content brings the object back. Another upload that has begun goes on while what is there already is told of again.
+    """
     told = [*_SAME, "state", "bytes", "modified", "updated"]
     made = insert(data_object).values(
         {name: bindparam(name) for name in ("id", "acl", "created", "provider", "t", "words", *told)}
@@ -65,8 +70,13 @@ def _put(insert: Any) -> Any:
     new["revision"] = _c.revision + 1
     new["t"] = func.coalesce(_c.told, made.excluded.t)
     new["words"] = case((_c.label == "", made.excluded.words), else_=_c.label + " " + made.excluded.words)
-    new["expires"], new["upload"] = None, ""
-    return made.on_conflict_do_update(index_elements=[_c.id], set_=new, where=made.excluded.sequence >= _c.sequence)
+    told_again = and_(_c.state == "READY", _c.digest != "", _c.etag == made.excluded.etag, made.excluded.state == "READY")
+    new["expires"], new["upload"] = case((told_again, _c.expires)), case((told_again, _c.upload), else_="")
+    new["claims"] = case((or_(told_again, made.excluded.state == "FAILED"), _c.claims), else_=literal_column("'{}'"))
+    new["kept"] = ""
+    forgotten = and_(_c.kept != "", made.excluded.etag.in_((_c.kept, _c.etag)), made.excluded.state != "REMOVED")
+    newer = made.excluded.sequence >= _c.sequence
+    return made.on_conflict_do_update(index_elements=[_c.id], set_=new, where=and_(newer, not_(forgotten)))
 
 
 _PUT = Upsert(_put)
@@ -81,6 +91,7 @@ class Known(msgspec.Struct, frozen=True):
     size: int
     sequence: str
     modified: str
+    kept: str = ""
 
 
 def walk(database: Database, bucket: str, prefix: str, after: str, limit: int) -> list[Known]:
@@ -106,7 +117,8 @@ def _beyond(prefix: str) -> str:
 class Entries:
     """The ``Catalog`` port; writes join the transaction that is open on the connection.
 
-    ``owned`` is the access list of what nobody has created here before. ``viewer`` finds only what it may view.
+    ``owned`` is the access list of what nobody has created here before. ``viewer`` finds only what it may view; tombstones are
+    for the lake itself and its administrators.
     """
 
     def __init__(self, database: Database, owned: Any = OPEN, viewer: Caller = SYSTEM) -> None:
@@ -144,7 +156,7 @@ class Entries:
 
     def _may_view(self) -> Any:
         mine = acl_view.c.principal.in_(sorted(self._viewer.principals))
-        return _c.acl.in_(select(acl_view.c.acl).where(mine))
+        return and_(_c.state != "REMOVED", _c.acl.in_(select(acl_view.c.acl).where(mine)))
 
     def states(self) -> dict[str, dict[str, int]]:
         """Objects and their bytes by state."""

@@ -6,7 +6,7 @@ An entity is ``s3://BUCKET/KEY`` (its version is the ETag), the id of a resource
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -20,8 +20,10 @@ from infra.catalog.database import Database, Upsert
 from infra.catalog.resources import kind_of, object_id
 from infra.catalog.schema import activity, generated, used
 
-#: Most activities of one answer, and of one entity in it.
-MOST, MOST_EACH = 1000, 100
+#: Most activities of one answer, and how many of one entity are read at once.
+MOST, PAGE = 1000, 100
+#: Greater than all numbers of activities.
+NEWEST = 2**63 - 1
 _a = activity.c
 
 
@@ -38,11 +40,11 @@ _RELATE = {
     "generated": Upsert(lambda insert: insert(generated).on_conflict_do_nothing()),
 }
 _BY = {
-    name: select(_a.n, _a.id, _a.function, _a.started, _a.ended)
+    name: select(_a.n, _a.id, _a.function, _a.started, _a.ended, _a.detail)
     .join(table, table.c.activity == _a.n)
-    .where(table.c.entity == bindparam("entity"))
+    .where(table.c.entity == bindparam("entity"), table.c.activity < bindparam("before"))
     .order_by(_a.n.desc())
-    .limit(MOST_EACH)
+    .limit(bindparam("limit"))
     for name, table in _TABLES.items()
 }
 _OF = {
@@ -59,7 +61,7 @@ class Entity(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Activity(msgspec.Struct, frozen=True):
-    """One invocation of a function. Times are RFC 3339."""
+    """One invocation of a function. Times are RFC 3339; ``failed`` is the cause of one that failed for good."""
 
     id: str
     function: str
@@ -67,14 +69,19 @@ class Activity(msgspec.Struct, frozen=True):
     ended: str
     used: list[Entity]
     generated: list[Entity]
+    failed: str = ""
 
 
 class Lineage(msgspec.Struct, frozen=True):
-    """What an entity was made by (``origin``), and what was made of it (``use``); the nearest first."""
+    """What an entity was made by (``origin``), and what was made of it (``use``); the nearest first.
+
+    ``cut`` says that there is more of one of them than an answer holds.
+    """
 
     entity: str
     origin: list[Activity]
     use: list[Activity]
+    cut: bool = False
 
 
 class Invocation(msgspec.Struct, frozen=True):
@@ -87,12 +94,15 @@ class Invocation(msgspec.Struct, frozen=True):
     ended: int
     used: frozenset[Entity]
     generated: frozenset[Entity]
+    failed: str = ""
 
 
 def record(database: Database, invocations: Iterable[Invocation]) -> None:
     """Store invocations; a repetition changes nothing."""
     for each in invocations:
         values = {"id": each.id, "function": each.function, "agent": "sluice", "detail": {"cause": each.cause}}
+        if each.failed:
+            values["detail"] = {"cause": each.cause, "failed": each.failed}
         n = database.row(_PUT, {**values, "started": each.started, "ended": each.ended})[0]
         for name, entities in (("used", each.used), ("generated", each.generated)):
             told = [{"activity": n, "entity": one.entity, "version": one.version} for one in entities]
@@ -107,7 +117,7 @@ def lineage(database: Database, bucket: str, key: str, caller: Caller) -> Lineag
     origin, use = reader.walk(entity, "generated", "used"), reader.walk(entity, "used", "generated")
     if not reader.sees(entity) or not (origin or use):
         raise NotFound(f"nothing is known of how {entity} came about")
-    return Lineage(entity, origin, use)
+    return Lineage(entity, origin[:MOST], use[:MOST], max(len(origin), len(use)) > MOST)
 
 
 class _Reader:
@@ -128,10 +138,12 @@ class _Reader:
         """The activities that have an entity in ``there``, then those that have what is in their ``on``, and so forth."""
         found: dict[int, Activity] = {}
         done, waiting = {entity}, [entity]
-        while waiting and len(found) < MOST:
-            for row in self._database.rows(_BY[there], {"entity": waiting.pop(0)}):
+        while waiting and len(found) <= MOST:
+            for row in self._rows(there, waiting.pop(0)):
                 if row["n"] in found:
                     continue
+                if len(found) > MOST:
+                    break
                 made = self._activity(row)
                 if made is None:
                     continue
@@ -140,7 +152,14 @@ class _Reader:
                     if one.entity not in done:
                         done.add(one.entity)
                         waiting.append(one.entity)
-        return list(found.values())[:MOST]
+        return list(found.values())
+
+    def _rows(self, there: str, entity: str) -> Iterator[Any]:
+        """All activities that have an entity, the newest first, as many as are asked for."""
+        before = NEWEST
+        while page := self._database.rows(_BY[there], {"entity": entity, "before": before, "limit": PAGE}):
+            yield from page
+            before = page[-1]["n"]
 
     def _activity(self, row: Any) -> Activity | None:
         """The activity, if the caller may view everything in it: what is left of it would tell that there was more."""
@@ -149,4 +168,7 @@ class _Reader:
         }
         if not all(self.sees(one.entity) for entities in related.values() for one in entities):
             return None
-        return Activity(row["id"], row["function"], times.text(row["started"]), times.text(row["ended"]), **related)
+        failed = str(row["detail"].get("failed", ""))
+        return Activity(
+            row["id"], row["function"], times.text(row["started"]), times.text(row["ended"]), **related, failed=failed
+        )

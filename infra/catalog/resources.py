@@ -44,8 +44,8 @@ class Described(Resource, kw_only=True, rename="kebab", tag_field="resource-type
 class DataObject(Described, kw_only=True, rename="kebab", tag_field="resource-type", tag="data-object"):
     """The proxy of one object in a bucket of a provider (``""``: the lake's own store; else buckets are ``PROVIDER:BUCKET``).
 
-    ``digest`` is the lake's own, ``digests`` those that were told, by algorithm (``sha256``, ``crc32c`` ...), ``expires`` when
-    an upload that has not ended is given up, ``cause`` why it failed.
+    ``digest`` is the lake's own, ``digests`` further ones, by algorithm (``sha256``, ``crc32c`` ...), ``claims`` those that
+    what is uploaded next shall have, ``expires`` when an upload that has not ended is given up, ``cause`` why it failed.
     """
 
     provider: str = ""
@@ -58,6 +58,7 @@ class DataObject(Described, kw_only=True, rename="kebab", tag_field="resource-ty
     version: str = ""
     digest: str = ""
     digests: dict[str, str] = {}
+    claims: dict[str, str] = {}
     modified: str = ""
     user: dict[str, str] = {}
     index: str = ""

@@ -111,6 +111,8 @@ data_object = _resource(
     _moment("expires"),
     _text("upload"),
     *_described(),
+    _text("kept"),
+    _document("claims"),
     Index("data_object_place", "bucket", "key"),
     Index("data_object_t", "t", "n"),
     Index("data_object_format", "format", "t", "n"),
@@ -139,6 +141,7 @@ data_set = _resource(
     Column("scanned", BigInteger),
     _text("filter_lang"),
 )
+#: ``failure`` is the last one: see ``failures.py``.
 binding = _resource(
     "binding",
     _document("content_types", "[]"),
@@ -149,6 +152,7 @@ binding = _resource(
     Column("enabled", Boolean, nullable=False),
     _text("filter"),
     _text("filter_lang"),
+    Column("failure", Document),
 )
 prefix = _resource("prefix", _text("prefix"), _text("uri"))
 key = _resource(

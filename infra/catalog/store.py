@@ -5,6 +5,7 @@ Every operation joins the transaction that is open on the connection. What a cal
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +14,7 @@ from itertools import islice
 from typing import Any, TypeVar, cast
 
 import msgspec
-from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy import Table, bindparam, insert, or_, select, update
 from sqlalchemy.sql import ClauseElement
 
 from events.errors import Reject
@@ -23,13 +24,27 @@ from infra.catalog.acl import ADMIN, ANYONE, OPEN, Acl, Caller, Forbidden, Right
 from infra.catalog.database import Database
 from infra.catalog.query import FilterError, bind, written
 from infra.catalog.registry import Registry, check_names
-from infra.catalog.resources import Binding, DataObject, DataSet, Described, Key, Prefix, Provider, Resource, kind_of, object_id
+from infra.catalog.resources import (
+    Binding,
+    DataObject,
+    DataRecord,
+    DataSet,
+    Described,
+    Key,
+    Prefix,
+    Provider,
+    Resource,
+    kind_of,
+    object_id,
+)
 from infra.catalog.search import Page, Search, aggregate, search
+from infra.etags import strong
 
-#: action -> the states it may begin in, and the one it ends in
+#: action -> the states it may begin in, and the one it ends in. An object that is READY stays so while another upload of it is
+#: under way (``expires`` is set), or when that expires: it can still be fetched.
 ACTIONS: dict[str, tuple[frozenset[str], str]] = {
-    "upload": (frozenset(("NEW", "UPLOADING", "EXPIRED", "FAILED")), "UPLOADING"),
-    "ready": (frozenset(("UPLOADING", "READY")), "READY"),
+    "upload": (frozenset(("NEW", "UPLOADING", "READY", "EXPIRED", "FAILED")), "UPLOADING"),
+    "ready": (frozenset(("NEW", "UPLOADING", "READY")), "READY"),
     "fail": (frozenset(("NEW", "UPLOADING")), "FAILED"),
     "expire": (frozenset(("NEW", "UPLOADING")), "EXPIRED"),
 }
@@ -46,6 +61,7 @@ EDITABLE: dict[str, frozenset[str]] = {
     "provider": _COMMON | {"endpoint", "region", "credential", "source"},
 }
 PORTION = 500
+_OBJECT = re.compile(r"data-object/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NO_LIST = Acl()
 
 
@@ -85,10 +101,11 @@ class _Statements:
 
 
 _STATEMENTS = {kind: _Statements(kind) for kind in schema.KINDS}
+_o = schema.data_object.c
 _OVERDUE = (
-    select(schema.data_object.c.id)
-    .where(schema.data_object.c.expires < bindparam("present"), schema.data_object.c.state == "UPLOADING")
-    .order_by(schema.data_object.c.expires)
+    select(_o.id)
+    .where(_o.expires < bindparam("present"), or_(_o.state == "UPLOADING", _o.state == "READY"))
+    .order_by(_o.expires)
     .limit(bindparam("limit"))
 )
 
@@ -100,7 +117,7 @@ class Store:
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self._registry = Registry(database)
 
     def create(self, resource: R, caller: Caller) -> R:
@@ -116,13 +133,14 @@ class Store:
         row.update(id=id, created=present, updated=present, revision=1, acl=self._list(kind, resource.acl, caller))
         if kind == "data-object":
             row["state"] = "NEW"
-        before = self._database.row(_STATEMENTS[kind].get, {"id_": id})
+        before = self.database.row(_STATEMENTS[kind].get, {"id_": id})
         if before is None:
             self._insert(kind, row)
         elif kind == "data-object" and before["state"] == "REMOVED":
-            tombstones.end(self._database, id, present, before["acl"])
-            known = caller.may("view", lists.read(self._database, before["acl"]))
+            tombstones.end(self.database, id, present, before["acl"])
+            known = caller.may("view", lists.read(self.database, before["acl"]))
             row["revision"] = before["revision"] + 1 if known else 1
+            row["kept"] = ""
             self._update(kind, id, before["revision"], row)
         else:  # the same words whether or not the caller may see it
             raise Conflict(f"{_told(resource)} is taken: choose another name")
@@ -133,7 +151,7 @@ class Store:
         return self._for(id, caller, "view")[0]
 
     def edit(self, id: str, changes: Mapping[str, Any], caller: Caller, if_match: str = "") -> Resource:
-        """Change the given attributes (kebab case); ``if_match`` is the ETag (``"REVISION"``) it must still have.
+        """Change the given attributes (kebab case); ``if_match`` lists the ETags (``"REVISION"``) it may have.
 
         ``None`` gives an attribute its default. Who changes ``acl`` must have the right to manage.
         """
@@ -158,27 +176,37 @@ class Store:
         self._update(kind, id, row["revision"], after)
         return self._read(id)[0]
 
-    def delete(self, id: str, caller: Caller, if_match: str = "") -> Resource:
-        """Remove it; what it was. An object stays behind as a tombstone that nobody sees."""
+    def delete(self, id: str, caller: Caller, if_match: str = "", kept: str = "") -> Resource:
+        """Remove it; what it was. An object stays behind as a tombstone that nobody sees.
+
+        ``kept`` is the ETag of the content that stays in the object's store: no late word of it brings the object back.
+        """
         kind = kind_of(id)
         found, row = self._for(id, caller, "delete")
         _match(found, if_match)
         if kind == "data-object":
             gone = {"state": "REMOVED", "expires": None, "upload": "", "updated": _present(), "revision": row["revision"] + 1}
-            self._update(kind, id, row["revision"], gone)
+            self._update(kind, id, row["revision"], {**gone, "kept": kept})
             return found
-        if isinstance(found, Provider) and (kept := providers.kept(self._database, found)):
+        if isinstance(found, Provider) and (kept := providers.kept(self.database, found)):
             raise Conflict(kept)
-        if isinstance(found, Prefix | Key) and (used := in_use.used(self._database, self._registry, found)):
+        if isinstance(found, Prefix | Key) and (used := in_use.used(self.database, self._registry, found)):
             raise Conflict(used)
         self._registry.forget(kind)
-        if not self._database.run(_STATEMENTS[kind].remove, {"id_": id, "revision_": row["revision"]}):
+        if not self.database.run(_STATEMENTS[kind].remove, {"id_": id, "revision_": row["revision"]}):
             raise Conflict(f"{id} was changed at the same time; ask for it again")
-        tombstones.end(self._database, id, _present(), row["acl"])
+        tombstones.end(self.database, id, _present(), row["acl"])
         return found
 
+    def had(self, id: str, caller: Caller) -> bool:
+        """Whether the caller could edit an object that was removed: it may take it up again."""
+        row = self.database.row(_STATEMENTS["data-object"].get, {"id_": id})
+        removed = row is not None and row["state"] == "REMOVED"
+        return removed and caller.may("edit", lists.read(self.database, row["acl"]))
+
     def transition(self, id: str, action: str, caller: Caller, **facts: Any) -> DataObject:
-        """An object's next state by ``ACTIONS``; ``ready`` for one that is READY (the store was quicker) changes nothing.
+        """An object's next state by ``ACTIONS``; ``ready`` for one that is READY (the store was quicker) changes nothing,
+        unless another upload has begun. What the lake found out of other content is forgotten.
 
         ``facts`` are columns to set with it (``expires`` in ms, ``upload``, ``bytes``, ``etag``, ``cause`` ...).
         """
@@ -187,33 +215,38 @@ class Store:
         resource, row = self._for(id, caller, "edit")
         found = cast(DataObject, resource)
         begins, ends = ACTIONS[action]
-        if found.state not in begins:
+        again = found.state == "READY" and bool(found.expires)
+        if found.state not in begins and not again:
             raise Conflict(f"cannot {action} {id}: it is {found.state}, not {' or '.join(sorted(begins))}")
-        if action == "ready" and found.state == "READY":
+        if action == "ready" and found.state == "READY" and not again:
             return found
-        settled = {} if ends == "UPLOADING" else {"expires": None, "upload": ""}
+        settled: dict[str, Any] = {} if action == "upload" else {"expires": None, "upload": ""}
+        if action == "ready" and facts.get("etag", found.etag) != found.etag:
+            settled.update(digest="", digests={}, cause="")
+        if found.state == "READY" and action in ("upload", "expire"):
+            ends = "READY"
         after = {**settled, **facts, "state": ends, "updated": _present(), "revision": row["revision"] + 1}
         self._update("data-object", id, row["revision"], after)
         return cast(DataObject, self._read(id)[0])
 
     def overdue(self, limit: int = 100) -> list[str]:
         """Ids of objects whose upload has run out of time."""
-        return [row[0] for row in self._database.rows(_OVERDUE, {"present": _present(), "limit": limit})]
+        return [row[0] for row in self.database.rows(_OVERDUE, {"present": _present(), "limit": limit})]
 
     def search(self, kind: str, search_: Search, caller: Caller) -> Page:
         """A page of what matches and may be viewed."""
-        return search(self._database, kind, search_, caller, self._registry.fields(kind, caller))
+        return search(self.database, kind, search_, caller, self._registry.fields(kind, caller))
 
     def aggregate(self, kind: str, search_: Search, caller: Caller) -> dict[str, Any]:
         """``{"count": N, "aggregations": {"avg:bytes": …}}`` over everything that matches and may be viewed."""
-        return aggregate(self._database, kind, search_, caller, self._registry.fields(kind, caller))
+        return aggregate(self.database, kind, search_, caller, self._registry.fields(kind, caller))
 
     def all(self, kind: str) -> Iterator[Resource]:
         """Every resource of a kind, oldest first, whoever may view it."""
         after = 0
-        while page := self._database.rows(_STATEMENTS[kind].all, {"after": after}):
+        while page := self.database.rows(_STATEMENTS[kind].all, {"after": after}):
             for row in page:
-                yield rows.resource(kind, row, lists.read(self._database, row["acl"]))
+                yield rows.resource(kind, row, lists.read(self.database, row["acl"]))
             after = page[-1]["n"]
 
     def import_many(self, resources: Iterable[Resource], caller: Caller) -> int:
@@ -224,7 +257,7 @@ class Store:
                 numbers: dict[int, int] = {}  # many share one list, which need not be looked up for each
                 found = [self._imported(resource, caller, numbers) for resource in portion if type(resource) is kind]
                 names = tuple(found[0])
-                new += self._database.add(schema.KINDS[_kind(kind)], names, [[row[name] for name in names] for row in found])
+                new += self.database.add(schema.KINDS[_kind(kind)], names, [[row[name] for name in names] for row in found])
         return new
 
     def _imported(self, resource: Resource, caller: Caller, numbers: dict[int, int]) -> dict[str, Any]:
@@ -244,6 +277,10 @@ class Store:
             self._registry.check(kind, resource.metadata, caller)
             if kind == "data-record" and (not isinstance(before, Described) or before.metadata != resource.metadata):
                 check_names(resource.metadata)
+        if isinstance(resource, DataRecord) and resource.object and not _OBJECT.fullmatch(resource.object):
+            raise Reject(
+                f"object: {resource.object[:80]!r} is no id of an object, such as data-object/6f1c…: see GET /data-objects"
+            )
         if isinstance(resource, Key):
             self._registry.check_key(resource)
         if isinstance(resource, Prefix):
@@ -275,7 +312,7 @@ class Store:
                 wanted = Acl(owners=wanted.owners, view=[ANYONE])
         elif not wanted.who("manage"):
             raise Reject("acl: somebody must own the resource: name owners")
-        return lists.number(self._database, wanted)
+        return lists.number(self.database, wanted)
 
     def _for(self, id: str, caller: Caller, right: Right) -> tuple[Resource, Any]:
         found, row = self._read(id)
@@ -287,19 +324,19 @@ class Store:
 
     def _read(self, id: str) -> tuple[Resource, Any]:
         kind = kind_of(id)
-        row = self._database.row(_STATEMENTS[kind].get, {"id_": id}) if kind else None
+        row = self.database.row(_STATEMENTS[kind].get, {"id_": id}) if kind else None
         if row is None:
             raise NotFound(f"there is no {id}")
-        return rows.resource(kind, row, lists.read(self._database, row["acl"])), row
+        return rows.resource(kind, row, lists.read(self.database, row["acl"])), row
 
     def _insert(self, kind: str, row: dict[str, Any]) -> None:
         self._registry.forget(kind)
-        self._database.run(_STATEMENTS[kind].insert(tuple(row)), row)
+        self.database.run(_STATEMENTS[kind].insert(tuple(row)), row)
 
     def _update(self, kind: str, id: str, revision: int, row: dict[str, Any]) -> None:
         self._registry.forget(kind)
         statement = _STATEMENTS[kind].update(tuple(row))
-        if not self._database.run(statement, {**row, "id_": id, "revision_": revision}):
+        if not self.database.run(statement, {**row, "id_": id, "revision_": revision}):
             raise Conflict(f"{id} was changed at the same time; ask for it again")
 
 
@@ -338,7 +375,7 @@ def _told(resource: Resource) -> str:
 
 
 def _match(found: Resource, if_match: str) -> None:
-    if if_match not in ("", "*", f'"{found.revision}"'):
+    if if_match and not strong(if_match, f'"{found.revision}"'):
         raise Conflict(f'{found.id} has changed: its ETag is "{found.revision}", not {if_match[:40]}', 412)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 
 from infra.catalog.database import Database, Upsert
 from infra.catalog.schema import tombstone
@@ -19,11 +19,18 @@ _t = tombstone.c
 _END = Upsert(
     lambda insert: insert(tombstone).values({name: bindparam(name) for name in ("id", "until", "acl")}).on_conflict_do_nothing()
 )
+_LAST = select(func.max(_t.until)).where(_t.id == bindparam("id"))
 
 
 def end(database: Database, id: str, until: int, acl: int) -> None:
     """A life has ended at ``until`` (epoch ms), with this access list."""
     database.run(_END, {"id": id, "until": until, "acl": acl})
+
+
+def last(database: Database, id: str) -> int:
+    """When the last life before the present one ended (epoch ms); 0 if there was none."""
+    row = database.row(_LAST, {"id": id})
+    return int(row[0] or 0)
 
 
 class Ended:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import httpx
 import typer
+from rich.table import Table
+from rich.text import Text
 
-from infra.console import address
+from infra.console import address, text
 from infra.console.client import Client, Complaint
 from infra.console.resources import Id, group, path
 from infra.console.session import Session, command
@@ -38,18 +40,17 @@ def upload(
         raise Complaint(f"there is no file {file}")
     with session.api() as api:
         made = api.post(f"/{NOUN}", {"bucket": bucket, "key": key, "name": name, "content-type": content_type})
-        headers = {"content-type": content_type} if content_type else {}
-        _send(api, made["id"], file, headers, ttl)
+        _send(api, made["id"], file, ttl)
     session.answer(made) if session.json else typer.echo(made["id"])
 
 
-def _send(api: Client, id: str, file: Path, headers: dict[str, str], ttl: int) -> None:
+def _send(api: Client, id: str, file: Path, ttl: int) -> None:
     size = file.stat().st_size
     count = min(-(-size // PART), MOST_PARTS)
     with httpx.Client(timeout=httpx.Timeout(60.0, read=600.0), trust_env=False) as http:
         if count <= 1:
-            uri = api.post(f"{path(NOUN, id)}/upload", {"ttl": ttl})["uri"]
-            _put(http, uri, file, 0, size, headers)
+            asked = api.post(f"{path(NOUN, id)}/upload", {"ttl": ttl})
+            _put(http, asked["uri"], file, 0, size, asked["headers"])
             api.post(f"{path(NOUN, id)}/ready", {})
             return
         length = -(-size // count)
@@ -81,10 +82,11 @@ def download(
     session: Session,
     id: Id,
     file: Annotated[Path, typer.Argument(help="Where to.")],
+    version: Annotated[str, typer.Option(help="The version to fetch; the present one unless given.", show_default=False)] = "",
 ) -> None:
     """Download an object by a presigned URL."""
     with session.api() as api:
-        uri = api.post(f"{path(NOUN, id)}/download", {"ttl": 3600})["uri"]
+        uri = api.post(f"{path(NOUN, id)}/download", {"ttl": 3600, "version": version})["uri"]
     with httpx.stream("GET", uri, timeout=60.0, trust_env=False) as answer:
         if not answer.is_success:
             raise Complaint(f"the store refused with {answer.status_code}: {answer.read()[:300]!r}")
@@ -92,6 +94,26 @@ def download(
             for chunk in answer.iter_bytes(CHUNK):
                 out.write(chunk)
     session.answer({"file": str(file)}) if session.json else typer.echo(str(file))
+
+
+@command
+def versions(session: Session, id: Id) -> None:
+    """List the versions of an object that its store has kept."""
+    with session.api() as api:
+        found, after = list[dict[str, Any]](), ""
+        while True:
+            page = api.get(f"{path(NOUN, id)}/versions", after=after)
+            found += page["versions"]
+            if not (after := page["next"]):
+                break
+    if session.json:
+        session.answer({"versions": found})
+        return
+    table = Table("version", "bytes", "modified", "etag", box=None, pad_edge=False)
+    for each in found:
+        told = (each["version"] + " (current)" * each["current"], str(each["bytes"]), each["modified"], each["etag"])
+        table.add_row(*(Text(text.printable(one)) for one in told))
+    session.out.print(table)
 
 
 @command
@@ -106,5 +128,5 @@ def delete(
     session.answer({"deleted": id}) if session.json else typer.echo(f"{id} deleted")
 
 
-for command_name, function in {"upload": upload, "download": download, "delete": delete}.items():
+for command_name, function in {"upload": upload, "download": download, "versions": versions, "delete": delete}.items():
     app.command(command_name)(function)

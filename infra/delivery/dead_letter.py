@@ -8,7 +8,7 @@ from events.event import Event, restamp
 from events.types import DeliveryFailed, ObjectVersion, S3Record
 from infra.log.log import Delivery
 
-FAILED = "dev.sluice.delivery.failed.v1"
+FAILED, REQUESTED = "dev.sluice.delivery.failed.v1", "dev.sluice.function.requested.v1"
 
 
 def failed(delivery: Delivery, cause: str, burial: int) -> list[Event]:
@@ -23,8 +23,14 @@ def failed(delivery: Delivery, cause: str, burial: int) -> list[Event]:
         cause=cause,
         attempts=delivery.attempts + 1,
         object=object_of(event),
+        binding=_binding(event),
     )
     return [restamp(event.reply(told), event, f"{delivery.target}.failed", burial)]
+
+
+def _binding(event: Event) -> str:
+    asked = event.type == REQUESTED and isinstance(event.data, dict)
+    return str(event.data.get("binding", "")) if asked else ""
 
 
 def object_of(event: Event) -> ObjectVersion | None:

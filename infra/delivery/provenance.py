@@ -11,6 +11,8 @@ from events.event import Event
 from events.s3.record import TYPE_PREFIX
 from infra.catalog.lineage import Entity, Invocation
 from infra.catalog.resources import object_id
+from infra.delivery.dead_letter import FAILED
+from infra.delivery.subscription import PREFIX as SINKS
 
 OURS = "dev.sluice."
 REPLIES = "/sluice/"
@@ -31,7 +33,7 @@ class Provenance:
         for _, recorded, event in page:
             at = round(recorded * 1000)
             cause = event.extensions.get("causationid")
-            if event.source.startswith(REPLIES) and cause:
+            if event.source.startswith(REPLIES) and cause and not _to_a_sink(event):
                 made = self._invocation(event, str(cause), at)
                 before = found.get(made.id)
                 found[made.id] = _joined(before, made) if before else made
@@ -41,11 +43,16 @@ class Provenance:
         return [each for each in found.values() if each.used or each.generated]
 
     def _invocation(self, event: Event, cause: str, at: int) -> Invocation:
-        function = event.source.removeprefix(REPLIES)
+        function, failed = event.source.removeprefix(REPLIES), ""
+        if event.type == FAILED and isinstance(event.data, dict):
+            function, failed = str(event.data["function"]), str(event.data["cause"])
         started, objects = self._causes.get(cause, (at, frozenset[Entity]()))
-        name = hashlib.blake2b(f"{function}\x1f{cause}\x1f{event.subject}".encode(), digest_size=12).hexdigest()
+        told = event.id if failed else event.subject  # each time that it failed is another
+        name = hashlib.blake2b(f"{function}\x1f{cause}\x1f{told}".encode(), digest_size=12).hexdigest()
         made = self._generated(event)
-        return Invocation(f"activity/{function}/{name}", function, cause, started, at, (objects | about(event)) - made, made)
+        return Invocation(
+            f"activity/{function}/{name}", function, cause, started, at, (objects | about(event)) - made, made, failed
+        )
 
     def _generated(self, event: Event) -> frozenset[Entity]:
         data: dict[str, Any] = event.data if isinstance(event.data, dict) else {}
@@ -65,6 +72,12 @@ class Provenance:
         if noun == "model.published":
             return frozenset((Entity(f"model/{data['repository']}/{data['name']}", str(data["version"])),))
         return frozenset((Entity(f"plan/{event.id}"),)) if noun == "plan.ready" else frozenset()
+
+
+def _to_a_sink(event: Event) -> bool:
+    """Whether what failed was no function, but the post to a subscriber: who that is, is nobody else's business."""
+    data = event.data if event.type == FAILED and isinstance(event.data, dict) else {}
+    return str(data.get("function", "")).startswith(SINKS)
 
 
 def about(event: Event) -> frozenset[Entity]:

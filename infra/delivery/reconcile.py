@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Keys compared between two commits; how many objects are asked for at the same time.
 PAGE, THREADS = 1000, 8
+#: States of entries whose objects are not said to be in their store.
+ABSENT = frozenset({"removed", "new", "uploading", "expired"})
 SCHEMA = "CREATE TABLE sweep (bucket TEXT, prefix TEXT, tally TEXT NOT NULL, PRIMARY KEY (bucket, prefix)) WITHOUT ROWID"
 UNKNOWN_TIME = "1970-01-01T00:00:00Z"
 
@@ -99,11 +101,11 @@ def _ordered(listed: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
 def differs(listed: ObjectInfo | None, known: Known | None) -> bool:
     """Whether the catalogue does not tell what the listing does."""
     if listed is None:
-        return known is not None and known.state != "removed"
+        return known is not None and known.state not in ABSENT
     if listed.size == 0 and listed.key.endswith("/"):
         return False  # a folder marker, as S3 browsers write it: never catalogued
-    if known is None or known.state == "removed":
-        return True
+    if known is None or known.state in ABSENT:
+        return known is None or not known.kept or listed.etag not in (known.kept, known.etag)
     if (listed.etag, listed.size) != (known.etag, known.size):
         return True
     return bool(known.modified) and nanoseconds(listed.modified) > nanoseconds(known.modified)
@@ -258,7 +260,7 @@ def _count(tally: Tally, differences: list[Difference], told: list[Event | None]
             continue
         if listed is None:
             tally.removed += 1
-        elif known is None or known.state == "removed":
+        elif known is None or known.state in ABSENT:
             tally.missed += 1
         else:
             tally.changed += 1

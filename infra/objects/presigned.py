@@ -5,6 +5,8 @@ Source: Amazon S3 API Reference, "Authenticating Requests: Using Query Parameter
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -25,15 +27,30 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     etag: str
 
 
-def put(objects: Providers, bucket: str, key: str, seconds: int, content_type: str = "") -> str:
-    """A URL to PUT the object to. A content type given here must be sent with it."""
+#: Digests that a store checks by itself: the parameter that asks for it, and the header that carries it.
+BOUND = {
+    "md5": ("ContentMD5", "content-md5"), "sha1": ("ChecksumSHA1", "x-amz-checksum-sha1"),
+    "sha256": ("ChecksumSHA256", "x-amz-checksum-sha256"),
+}  # fmt: skip
+
+
+def put(
+    objects: Providers, bucket: str, key: str, seconds: int, content_type: str = "", digests: Mapping[str, str] | None = None
+) -> tuple[str, dict[str, str]]:
+    """A URL to PUT the object to, and the headers that must be sent with it: its content type, and digests for the store."""
     more = {"ContentType": content_type} if content_type else {}
-    return _url(objects, "put_object", bucket, key, seconds, **more)
+    headers = {"content-type": content_type} if content_type else {}
+    strongest = next((name for name in ("sha256", "sha1") if name in (digests or {})), "")  # S3 takes one of these
+    for name in {"md5", strongest} & (digests or {}).keys():
+        parameter, header = BOUND[name]
+        more[parameter] = headers[header] = base64.b64encode(bytes.fromhex((digests or {})[name])).decode()
+    return _url(objects, "put_object", bucket, key, seconds, **more), headers
 
 
-def get(objects: Providers | S3Store, bucket: str, key: str, seconds: int) -> str:
-    """A URL to GET the object from."""
-    return _url(objects, "get_object", bucket, key, seconds)
+def get(objects: Providers | S3Store, bucket: str, key: str, seconds: int, version: str = "") -> str:
+    """A URL to GET the object from, in one of its versions."""
+    more = {"VersionId": version} if version else {}
+    return _url(objects, "get_object", bucket, key, seconds, **more)
 
 
 def begin(objects: Providers, bucket: str, key: str, parts: int, seconds: int, content_type: str = "") -> tuple[str, list[str]]:

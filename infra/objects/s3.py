@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import builtins
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
@@ -50,7 +51,7 @@ class S3Store:
     def head(self, bucket: str, key: str, *, version: str = "") -> ObjectInfo:
         more = {"VersionId": version} if version else {}
         with errors(bucket, key):
-            return _info(bucket, key, self.client.head_object(Bucket=bucket, Key=key, **more))
+            return _info(bucket, key, self.client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED", **more))
 
     def read(self, bucket: str, key: str, start: int, end: int, *, etag: str = "") -> bytes:
         if end <= start:
@@ -143,7 +144,19 @@ def _info(bucket: str, key: str, answer: dict[str, Any]) -> ObjectInfo:
         version=answer.get("VersionId", ""),
         content_type=answer.get("ContentType", "application/octet-stream"),
         user=answer.get("Metadata", {}),
+        digests=_digests(answer),
     )
+
+
+def _digests(answer: dict[str, Any]) -> dict[str, str]:
+    """The checksums of the whole object; those of parts put together say nothing of it."""
+    if answer.get("ChecksumType") == "COMPOSITE":
+        return {}
+    told = {name.lower(): answer.get(f"Checksum{name}", "") for name in ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")}
+    try:
+        return {name: base64.b64decode(value, validate=True).hex() for name, value in told.items() if value}
+    except ValueError:  # VALUE-PARTS, as stores have it that know no type
+        return {}
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from events.event import Event, now
 from events.schema import asyncapi, schemas
 from events.types import PlanReady, PlanRequested
 from infra.access.access import Access
+from infra.catalog.database import Database
 from infra.catalog.resources import Binding, Provider, Resource
 from infra.delivery.metrics import CONTENT_TYPE
 from infra.delivery.reconcile import Tally
@@ -30,6 +31,7 @@ from infra.runtime.dcat_api import DcatApi
 from infra.runtime.entries_api import EntriesApi
 from infra.runtime.events_api import EventsApi
 from infra.runtime.facts_api import FactsApi
+from infra.runtime.failures_api import FailuresApi
 from infra.runtime.keys_api import KeysApi
 from infra.runtime.lineage_api import LineageApi
 from infra.runtime.members_api import MembersApi
@@ -44,6 +46,7 @@ from infra.runtime.series_api import SeriesApi
 from infra.runtime.sparql_api import SparqlApi
 from infra.runtime.subscriptions_api import SubscriptionsApi
 from infra.runtime.uploads_api import UploadsApi
+from infra.runtime.versions_api import VersionsApi
 
 
 class Api:
@@ -68,9 +71,11 @@ class Api:
             Operation("GET", "/metrics", "admin", self.metrics),
             *EventsApi(lake, self.closing).operations(),
             *uploads.operations(),
+            *VersionsApi(lake, objects).operations(),
             *ResourcesApi(
                 lake, {"data-object": uploads.create}, {"binding": self._bound, "provider": self._keyed}
             ).operations(),
+            *FailuresApi(lake).operations(),
             *MembersApi(lake, self.closing).operations(),
             *LineageApi(lake, url).operations(),
             *dcat.operations(),
@@ -95,11 +100,11 @@ class Api:
         routes = [operation.route for operation in self.operations]
         return Starlette(routes=[*routes, *others(self.operations)], exception_handlers=HANDLERS)
 
-    def _bound(self, resource: Resource) -> None:
+    def _bound(self, resource: Resource, database: Database) -> None:
         if isinstance(resource, Binding):
-            check(self.lake.routes, resource)
+            check(self.lake.routes, resource, database, self.lake.config.bucket)
 
-    def _keyed(self, resource: Resource) -> None:
+    def _keyed(self, resource: Resource, _: Database) -> None:
         if isinstance(resource, Provider) and not resource.configured:
             known = sorted(each.name for each in self.lake.config.credentials)
             if resource.credential not in known:

@@ -27,6 +27,8 @@ from infra.runtime.resource_documents import resource
 PORTION = 500
 NAMESPACE = uuid.UUID("b0f1a6d4-6f0e-4d5b-9d0c-5a6c1f6f8e11")
 MOST_LINE = 1 << 20
+#: What can be imported so.
+BULK = ("data-object", "data-record")
 
 
 class Progress(msgspec.Struct, omit_defaults=True):
@@ -129,7 +131,7 @@ class _Telling(StreamingResponse):
 def bulk(lake: Lake, kind: str, request: Request) -> Response:
     """Answer a POST with ``?bulk``. Imported objects are believed to be in their store: only administrators may say so."""
     caller = caller_of(request)
-    if kind not in ("data-object", "data-record"):
+    if kind not in BULK:
         raise Reject(f"{kind}s are made one by one; objects and records can be imported in bulk")
     if kind == "data-object" and "admin" not in caller.scopes:
         raise MissingScope("admin")

@@ -55,6 +55,8 @@ def prov(found: Lineage, url: str) -> dict[str, Any]:
         document["activity"][name] = {
             "prov:startTime": each.started, "prov:endTime": each.ended, "prov:label": each.function,
         }  # fmt: skip
+        if each.failed:
+            document["activity"][name]["lake:failed"] = each.failed
         document["wasAssociatedWith"][f"_:a{number}"] = {"prov:activity": name, "prov:agent": "lake:sluice"}
         for relation, entities in (("used", each.used), ("wasGeneratedBy", each.generated)):
             for one in entities:

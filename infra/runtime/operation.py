@@ -26,7 +26,11 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True)
 class Operation:
-    """``scope`` is what a credential needs for it (empty: nothing); ``takes`` and ``gives`` are the types of the bodies."""
+    """``scope`` is what a credential needs for it (empty: nothing); ``takes`` and ``gives`` are the types of the bodies.
+
+    The body may be left out where it is ``optional``. ``headers`` are those of the request that count, beside the
+    ``etag`` of the answer. ``lines`` is the type of each line that answers JSON lines.
+    """
 
     method: str
     path: str
@@ -36,6 +40,10 @@ class Operation:
     gives: Any = None
     status: int = 200
     query: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    etag: bool = False
+    optional: bool = False
+    lines: Any = None
 
     @property
     def route(self) -> Route:

@@ -1,4 +1,7 @@
-"""Uploads that nobody ended: what is in its store after all becomes READY, everything else EXPIRED."""
+"""Uploads that nobody ended: what is in its store after all becomes READY, everything else EXPIRED.
+
+An object that was READY before stays it, with what is in its store then.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from infra.objects import presigned
 from infra.objects.providers import Providers
 from infra.runtime.changes import changed
 from infra.runtime.periodic import Periodic
-from infra.runtime.uploads_api import facts
+from infra.runtime.uploads_api import ended
 
 EVERY_SECONDS = 5.0
 
@@ -47,12 +50,12 @@ class Overdue(Periodic):
         if not isinstance(found, DataObject):
             return
         try:
-            action, more = "ready", facts(self._objects.head(found.bucket, found.key))
+            action, more = ended(found, self._objects.head(found.bucket, found.key))
         except NotFound:
-            action, more = "expire", {"upload": "", "cause": "nothing was uploaded in time"}
-            if found.upload:
-                with suppress(NotFound):
-                    presigned.abort(self._objects, found.bucket, found.key, found.upload)
+            action, more = "expire", {} if found.state == "READY" else {"cause": "nothing was uploaded in time"}
+        if found.upload:
+            with suppress(NotFound):  # it was completed after all
+                presigned.abort(self._objects, found.bucket, found.key, found.upload)
 
         def work(database: Database) -> tuple[None, list[Event]]:
             return None, changed(Store(database).transition(found.id, action, SYSTEM, **more), "edited")

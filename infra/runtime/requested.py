@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from events.errors import Reject
 from events.event import Event
 from events.route import Routes
-from functions.tables.rule import rule_of
+from functions.tables.rule import rule_of, target
+from infra.catalog import targets
+from infra.catalog.database import Database
 from infra.catalog.resources import Binding
 
 REQUESTED = "dev.sluice.function.requested.v1"
@@ -21,8 +23,10 @@ def named(event: Event, functions: Sequence[str]) -> list[str]:
     return [f"function {str(name)[:100]}"]
 
 
-def check(routes: Routes, wanted: Binding) -> None:
+def check(routes: Routes, wanted: Binding, database: Database, own: str) -> None:
     """Raises ``Reject`` for a binding to a function that takes no such requests, or to a rule that makes no sense.
+
+    Nor may its results go where its owners may make nothing; ``own`` is the lake's own bucket.
 
     One that is not enabled may be anything: that is how a binding is put aside whose function has gone.
     """
@@ -32,4 +36,8 @@ def check(routes: Routes, wanted: Binding) -> None:
     if wanted.function not in known:
         raise Reject(f"function: {wanted.function[:100]!r} cannot be bound; those that can are {', '.join(known)}")
     if wanted.function == "preprocess":
-        rule_of(wanted.parameters)
+        rule = rule_of(wanted.parameters)
+        if rule.convert in wanted.formats and not rule.target:
+            raise Reject(f"the result, {rule.convert} of {rule.convert}, would replace the original: give the rule a target")
+        if rule.target.startswith("s3://"):
+            targets.check(database, own, wanted.acl, target(rule, "", "")[0])

@@ -16,13 +16,15 @@ from starlette.responses import Response
 
 from events.event import Event
 from infra.catalog.acl import Caller
+from infra.catalog.database import Database
 from infra.catalog.resources import KINDS, Resource
 from infra.catalog.store import EDITABLE, Store
+from infra.etags import weak
 from infra.lake import Lake
 from infra.runtime.answers import body, reply
 from infra.runtime.catalog_work import commit, read
 from infra.runtime.changes import changed
-from infra.runtime.imports_api import bulk
+from infra.runtime.imports_api import BULK, Progress, bulk
 from infra.runtime.operation import Handler, Operation, caller_of
 from infra.runtime.resource_documents import SERVERS, known, merge, resource
 from infra.runtime.searching import NAMES, search_of
@@ -46,14 +48,14 @@ class ResourcesApi:
     """The operations on each noun.
 
     ``create`` is asked before a resource of a kind is stored for the first time, and may refuse or complete it; ``check`` is
-    asked with everything that is to be stored, new or changed, and may refuse it.
+    asked with everything that was stored, new or changed, in the transaction that it may refuse so.
     """
 
     def __init__(
         self,
         lake: Lake,
         create: Mapping[str, Callable[[Resource, Caller], Resource]],
-        check: Mapping[str, Callable[[Resource], None]],
+        check: Mapping[str, Callable[[Resource, Database], None]],
     ) -> None:
         self._lake, self._create, self._check = lake, create, check
 
@@ -64,6 +66,7 @@ class ResourcesApi:
 
     def _of(self, noun: str, kind: str) -> list[Operation]:
         struct, one = KINDS[kind], f"/{noun}/{{id}}"
+        edits: dict[str, Any] = {"headers": ("If-Match",), "etag": True}
         return [
             Operation("GET", f"/{noun}", "read", self._bound(self.search, kind), gives=Found, query=NAMES),
             Operation(
@@ -74,12 +77,14 @@ class ResourcesApi:
                 takes=struct,
                 gives=struct,
                 status=201,
-                query=("bulk",),
+                query=("bulk",) if kind in BULK else (),
+                etag=True,
+                lines=Progress if kind in BULK else None,
             ),
-            Operation("GET", one, "read", self._bound(self.get, kind), gives=struct),
-            Operation("PUT", one, "write", self._bound(self.replace, kind), takes=struct, gives=struct),
-            Operation("PATCH", one, "write", self._bound(self.patch, kind), takes=dict[str, Any], gives=struct),
-            Operation("DELETE", one, "write", self._bound(self.delete, kind), status=204),
+            Operation("GET", one, "read", self._bound(self.get, kind), gives=struct, headers=("If-None-Match",), etag=True),
+            Operation("PUT", one, "write", self._bound(self.replace, kind), takes=struct, gives=struct, **edits),
+            Operation("PATCH", one, "write", self._bound(self.patch, kind), takes=dict[str, Any], gives=struct, **edits),
+            Operation("DELETE", one, "write", self._bound(self.delete, kind), status=204, headers=("If-Match",)),
         ]
 
     def _bound(self, handler: Callable[[str, Request], Any], kind: str) -> Handler:
@@ -115,11 +120,11 @@ class ResourcesApi:
         wanted = await resource_of(request, kind)
         if kind in self._create:
             wanted = await run_in_threadpool(self._create[kind], wanted, caller)
-        if kind in self._check:
-            self._check[kind](wanted)
 
         def work(store: Store) -> tuple[Resource, list[Event]]:
             made = store.create(wanted, caller)
+            if kind in self._check:
+                self._check[kind](made, store.database)
             return made, changed(made, "created")
 
         made = await self._commit(kind, work)
@@ -129,7 +134,7 @@ class ResourcesApi:
         """Read a resource."""
         id, caller = id_of(kind, request), caller_of(request)
         found = await read(self._lake, lambda store: store.get(id, caller))
-        if request.headers.get("if-none-match", "") in (etag(found), "*"):
+        if weak(header(request, "if-none-match"), etag(found)):
             return Response(status_code=304, headers={"etag": etag(found)})
         return answered(found)
 
@@ -150,20 +155,20 @@ class ResourcesApi:
         )
 
     async def _edit(self, kind: str, request: Request, changes_of: Callable[[dict[str, Any]], dict[str, Any]]) -> Response:
-        id, caller, if_match = id_of(kind, request), caller_of(request), request.headers.get("if-match", "")
+        id, caller, if_match = id_of(kind, request), caller_of(request), header(request, "if-match")
 
         def work(store: Store) -> tuple[Resource, list[Event]]:
             before: dict[str, Any] = msgspec.to_builtins(store.get(id, caller))
             made = store.edit(id, changes_of(before), caller, if_match)
             if kind in self._check:
-                self._check[kind](made)
+                self._check[kind](made, store.database)
             return made, changed(made, "edited")
 
         return answered(await self._commit(kind, work))
 
     async def delete(self, kind: str, request: Request) -> Response:
         """Delete a resource."""
-        id, caller, if_match = id_of(kind, request), caller_of(request), request.headers.get("if-match", "")
+        id, caller, if_match = id_of(kind, request), caller_of(request), header(request, "if-match")
 
         def work(store: Store) -> tuple[None, list[Event]]:
             return None, changed(store.delete(id, caller, if_match), "removed")
@@ -183,6 +188,11 @@ class ResourcesApi:
 def id_of(kind: str, request: Request) -> str:
     """The id that a path names."""
     return f"{kind}/{request.path_params['id']}"
+
+
+def header(request: Request, name: str) -> str:
+    """A header that is a list, which may come in several lines; ``""`` for none."""
+    return ", ".join(request.headers.getlist(name))
 
 
 def etag(resource: Resource) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from infra.etags import weak
 from infra.runtime.messages import Answer, Receive, Scope, Send, answer, body_of
 from infra.serving.materialised import Held, Materialised
 from infra.serving.results import Definition
@@ -44,7 +45,7 @@ def found(held: Held, stale: str, asked: Iterable[tuple[bytes, bytes]]) -> Answe
     if stale:
         headers.append((b"sluice-stale", " ".join(stale.split())[:200].encode("ascii", "replace")))
     for name, value in asked:
-        if len(name) == 13 and name.lower() == b"if-none-match" and _matches(value, result.etag):
+        if len(name) == 13 and name.lower() == b"if-none-match" and weak(value.decode("latin-1"), result.etag):
             return Answer(304, headers, b"")
     return Answer(200, headers, result.body)
 
@@ -86,8 +87,3 @@ async def _told(results: Materialised, name: str, send: Send, status: int) -> No
     if held is None:
         raise Unknown(f"the result {name[:100]!r} was removed meanwhile")
     await answer(send, status, results.shown(name, held), (b"etag", held.result.etag.encode()))
-
-
-def _matches(header: bytes, etag: str) -> bool:
-    found = {each.strip().removeprefix("W/") for each in header.decode("latin-1").split(",")}
-    return "*" in found or etag in found

@@ -22,9 +22,10 @@ from infra.postgres import PostgresWriter, connect
 
 ANN = Caller(frozenset(("user/ann",)))
 BEGINS = {
-    "upload": ("NEW", "UPLOADING", "EXPIRED", "FAILED"), "ready": ("UPLOADING", "READY"), "fail": ("NEW", "UPLOADING"),
-    "expire": ("NEW", "UPLOADING"),
+    "upload": ("NEW", "UPLOADING", "READY", "EXPIRED", "FAILED"), "ready": ("NEW", "UPLOADING", "READY"),
+    "fail": ("NEW", "UPLOADING"), "expire": ("NEW", "UPLOADING"),
 }  # fmt: skip
+ETAGS = st.sampled_from("ef")
 ENDS = {"upload": "UPLOADING", "ready": "READY", "fail": "FAILED", "expire": "EXPIRED"}
 
 
@@ -35,6 +36,7 @@ def machine(database: Database) -> type[RuleBasedStateMachine]:
             self.key = uuid.uuid4().hex
             self.id = object_id("races", self.key)
             self.state, self.sequence, self.name, self.revision, self.owner = "", "", "", 0, ""
+            self.etag, self.kept, self.digest, self.pending = "", "", "", False
             self.seen = [0]
 
         @property
@@ -56,24 +58,42 @@ def machine(database: Database) -> type[RuleBasedStateMachine]:
             made = DataObject(bucket="races", key=self.key, acl=Acl(owners=[owner]))
             self.tried(lambda: Store(database).create(made, SYSTEM), *([Conflict] if self.there else []))
             if not self.there:
-                self.state, self.name, self.owner = "NEW", "", owner
+                self.state, self.name, self.owner, self.etag, self.kept = "NEW", "", owner, "", ""
+                self.digest, self.pending = "", False
 
-        @rule(action=st.sampled_from(sorted(BEGINS)))
-        def act(self, action):
-            again = action == "ready" and self.state == "READY"
-            wrong = [] if self.there and self.state in BEGINS[action] else [Conflict if self.there else NotFound]
-            self.tried(lambda: Store(database).transition(self.id, action, SYSTEM, cause=action), *wrong)
+        @rule(action=st.sampled_from(sorted(BEGINS)), etag=ETAGS)
+        def act(self, action, etag):
+            again = action == "ready" and self.state == "READY" and not self.pending
+            wrong = (
+                []
+                if self.there and (self.state in BEGINS[action] or (self.state == "READY" and self.pending))
+                else [Conflict if self.there else NotFound]
+            )
+            facts = {"ready": {"etag": etag}, "upload": {"expires": 1, "upload": "u"}}.get(action, {})
+            self.tried(lambda: Store(database).transition(self.id, action, SYSTEM, cause=action, **facts), *wrong)
             if not wrong:
-                self.state = ENDS[action]
+                if self.state != "READY" or action not in ("upload", "expire"):  # what is there can still be fetched
+                    self.state = ENDS[action]
+                if action == "ready" and not again:
+                    self.digest = self.digest if etag == self.etag else ""
+                    self.etag = etag
+                self.pending = action == "upload"
                 if again:
                     self.revision -= 1
                     self.seen.pop()
 
-        @rule(sequence=st.sampled_from("123456"), state=st.sampled_from(["ready", "failed", "removed"]))
-        def notify(self, sequence, state):
-            done = Entries(database).upsert(Entry(bucket="races", key=self.key, sequence=sequence, state=state))
-            assert done == (self.state == "" or sequence >= self.sequence)
+        @rule(sequence=st.sampled_from("123456"), state=st.sampled_from(["ready", "failed", "removed"]), etag=ETAGS)
+        def notify(self, sequence, state, etag):
+            """What was kept in its store when the catalogue forgot it does not come back by late word of it."""
+            etag = "" if state == "removed" else etag
+            digest = "b:1" if state == "ready" else ""
+            told = Entry(bucket="races", key=self.key, sequence=sequence, state=state, etag=etag, digest=digest)
+            done = Entries(database).upsert(told)
+            forgotten = self.kept and state != "removed" and etag in (self.kept, self.etag)
+            assert done == (self.state == "" or (sequence >= self.sequence and not forgotten))
             if done:
+                again = self.state == "READY" and state == "ready" and self.digest and self.etag == etag
+                self.etag, self.kept, self.digest, self.pending = etag, "", digest, self.pending and bool(again)
                 if self.state == "":
                     self.owner = "group/admin"
                 self.state, self.sequence = state.upper(), sequence
@@ -88,11 +108,11 @@ def machine(database: Database) -> type[RuleBasedStateMachine]:
             if not wrong:
                 self.name = name
 
-        @rule()
-        def delete(self):
-            self.tried(lambda: Store(database).delete(self.id, SYSTEM), *([] if self.there else [NotFound]))
+        @rule(kept=st.one_of(st.just(""), ETAGS))
+        def delete(self, kept):
+            self.tried(lambda: Store(database).delete(self.id, SYSTEM, kept=kept), *([] if self.there else [NotFound]))
             if self.there:
-                self.state = "REMOVED"
+                self.state, self.kept, self.pending = "REMOVED", kept, False
 
         @invariant()
         def same(self):
@@ -110,7 +130,8 @@ def machine(database: Database) -> type[RuleBasedStateMachine]:
             found: Any = Store(database).get(self.id, SYSTEM)
             assert (found.state, found.name, found.revision) == (self.state, self.name, self.revision)
             assert (item["state"], item["name"], item["revision"]) == (self.state, self.name, self.revision)
-            assert (found.acl.owners, found.upload) == ([self.owner], "")
+            assert (found.acl.owners, found.etag, found.digest) == ([self.owner], self.etag, self.digest)
+            assert (found.upload, bool(found.expires)) == ("u" if self.pending else "", self.pending)
 
     return Races
 

@@ -82,7 +82,7 @@ def test_everybody_may_read_the_registry_unless_a_list_says_otherwise(store) -> 
 def test_the_type_of_a_key_is_told_to_those_who_may_view_it(store) -> None:
     mine = Acl(owners=["user/ann"])
     made = store.create(Key(key="secret", kind="data-record", type="number", acl=mine), BOSS)
-    store._database.run(f"UPDATE \"key\" SET \"index\" = 'ready' WHERE id = '{made.id}'")
+    store.database.run(f"UPDATE \"key\" SET \"index\" = 'ready' WHERE id = '{made.id}'")
     wrong: dict[str, Any] = {"op": "=", "args": [{"property": "secret"}, "x"]}
     for asked in (
         Search(filter=wrong),
@@ -90,9 +90,9 @@ def test_the_type_of_a_key_is_told_to_those_who_may_view_it(store) -> None:
         Search(filter={"op": "like", "args": [{"property": "secret"}, "x%"]}),
     ):
         with pytest.raises(Reject, match="number"):
-            Store(store._database).search("data-record", asked, ANN)
-        assert Store(store._database).search("data-record", asked, BOB).items == []
-        assert Store(store._database).aggregate("data-record", asked, BOB)["count"] == 0
+            Store(store.database).search("data-record", asked, ANN)
+        assert Store(store.database).search("data-record", asked, BOB).items == []
+        assert Store(store.database).aggregate("data-record", asked, BOB)["count"] == 0
     with pytest.raises(Reject, match="number"):
         store.create(DataRecord(metadata={"secret": "x"}), ANN)
     with pytest.raises(Reject) as told:

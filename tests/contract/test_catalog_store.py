@@ -197,7 +197,7 @@ def test_registered_prefixes_and_types_are_kept(store):
             work(Prefix(prefix="per"), ANN)
     store.create(Prefix(prefix="per", uri="http://example.org/per#"), SYSTEM)
     store.create(Key(key="per:zone", kind="data-record", type="string"), SYSTEM)
-    again = Store(store._database)
+    again = Store(store.database)
     with pytest.raises(Reject, match="registered as text"):
         again.create(DataRecord(metadata={"per:zone": 1}), ANN)
     assert again.create(DataRecord(metadata={"per:zone": "a"}), ANN).metadata == {"per:zone": "a"}

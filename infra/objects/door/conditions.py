@@ -9,6 +9,7 @@ import re
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 
+from infra.etags import weak
 from infra.objects.door.errors import NotModified, S3Error
 from infra.objects.door.request import Request
 from infra.objects.door.store import Object
@@ -127,8 +128,7 @@ def _unchanged(request: Request, found: Object, prefix: str) -> str:
 
 
 def _matches(header: str, etag: str) -> bool:
-    given = [text.strip().removeprefix("W/").strip('"') for text in header.split(",")]
-    return "*" in given or etag in given
+    return weak(header, etag, bare=True)
 
 
 def _seconds(found: Object) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import partial
 
 import msgspec
 import pytest
@@ -14,8 +15,21 @@ from events.types import ObjectIngested, S3Record
 from functions.ingest import HEAD, Lane, ingest
 
 
-def run(event, objects, settings):
-    return [reply.read(ObjectIngested) for reply in ingest(event, event.read(S3Record), objects, settings)]
+class Claimed:
+    """The ``Claims`` port with one answer."""
+
+    def __init__(self, **digests: str) -> None:
+        self._digests = digests
+
+    def claimed(self, bucket: str, key: str, etag: str) -> dict[str, str]:
+        return self._digests
+
+
+UNCLAIMED = Claimed()
+
+
+def run(event, objects, settings, claims=UNCLAIMED):
+    return [reply.read(ObjectIngested) for reply in ingest(event, event.read(S3Record), objects, settings, claims)]
 
 
 @pytest.mark.parametrize(("algorithm", "oracle"), [("sha256", hashlib.sha256), ("sha512", hashlib.sha512), ("blake3", blake3)])
@@ -53,9 +67,9 @@ def test_folder_markers_tag_changes_and_the_lakes_own_bucket_are_no_content(noti
     marker, other = notified(("folder/", b""), ("x", b"1"))
     assert run(marker, objects, settings) == []
     record = other.read(S3Record)
-    assert list(ingest(other, record, objects, msgspec.structs.replace(settings, bucket="raw"))) == []
+    assert list(ingest(other, record, objects, msgspec.structs.replace(settings, bucket="raw"), Claimed())) == []
     tagged = msgspec.structs.replace(record, eventName="ObjectCreated:PutTagging")
-    assert list(ingest(other, tagged, objects, settings)) == []
+    assert list(ingest(other, tagged, objects, settings, Claimed())) == []
 
 
 def test_an_object_changed_or_removed_since_is_left_to_its_newer_event(notified, objects, settings):
@@ -75,3 +89,15 @@ def test_an_error_in_a_lane_reaches_the_reader_and_nothing_hangs():
             lane.take(b"x")
     with pytest.raises(KeyError), Lane(fails) as lane:
         raise KeyError("the reader's own error wins")
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256", "sha512", "blake3"])
+def test_what_was_claimed_is_held_against_the_content(notified, objects, settings, algorithm):
+    content = os.urandom(300_000)
+    (event,) = notified(("x.bin", content))
+    made = (blake3 if algorithm == "blake3" else partial(hashlib.new, algorithm))(content).hexdigest()
+    (found,) = run(event, objects, settings, Claimed(**{algorithm: made}))
+    assert found.digests.get(algorithm, found.digest.partition(":")[2]) == made
+    wrong = made[:-1] + "01"[made[-1] == "0"]
+    with pytest.raises(Reject, match=rf"s3://raw/x\.bin is not what .* its {algorithm} is {made}, not {wrong}"):
+        run(event, objects, settings, Claimed(**{algorithm: wrong}))

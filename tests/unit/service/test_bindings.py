@@ -12,6 +12,11 @@ import pytest
 
 from events.event import Event
 from events.ports import NotFound
+from infra.catalog import rows
+from infra.catalog.acl import SYSTEM, Acl
+from infra.catalog.bindings import StoredBindings
+from infra.catalog.resources import Binding, DataObject
+from infra.catalog.store import Store
 from tests.unit.service.conftest import both_stores
 
 pytestmark = both_stores
@@ -170,3 +175,120 @@ def test_a_binding_whose_function_has_gone_can_be_put_aside_but_not_be_taken_up_
     assert (answer.status_code, "gone" in answer.json()["error"]) == (400, True)
     put(service, "s.csv", CSV)
     assert [each.key for each in service.objects.list("raw")] == ["s.csv"]
+
+
+def test_a_binding_writes_where_its_owner_may_make_objects_and_nowhere_else(service) -> None:
+    admin, ann = service.as_("boss", "admin"), service.as_("ann")
+    far = {"provider": "far", "endpoint": "http://127.0.0.1:9", "credential": "far", "acl": {"owners": ["group/admin"]}}
+    made = admin.post("/providers", json=far)
+    assert made.status_code == 201, made.text
+    body = {"function": "preprocess", "formats": ["csv"]}
+    for target, told in (
+        ("s3://sluice/index/evil/", "the lake's own"),
+        ("s3://far:loot/", "there is no provider 'far'"),
+        ("s3://moon:loot/", "there is no provider 'moon'"),
+    ):
+        answer = ann.post("/bindings", json={**body, "parameters": {"convert": "parquet", "target": target}})
+        assert (answer.status_code, told in answer.json()["error"]) == (400, True), answer.text
+    assert ann.get("/bindings").json()["resources"] == []
+    path = f"/bindings/{bound(ann, convert='parquet').rpartition('/')[2]}"
+    moved = ann.patch(path, json={"parameters": {"target": "s3://sluice/evil/"}})
+    assert (moved.status_code, ann.get(path).json()["parameters"]) == (400, {"convert": "parquet"})
+    opened = admin.patch(f"/providers/{made.json()['id'].partition('/')[2]}", json={"acl": {"view": ["user/ann"]}})
+    assert opened.status_code == 200
+    assert ann.patch(path, json={"parameters": {"target": "s3://far:loot/"}}).status_code == 200
+    shared = {"convert": "parquet", "target": "s3://far:loot/"}
+    given = ann.post("/bindings", json={**body, "acl": {"owners": ["user/bob"]}, "parameters": shared})
+    assert given.status_code == 400, "its owner counts, not who makes it"
+
+
+def test_what_a_binding_may_is_asked_again_when_it_works(service) -> None:
+    """Stored before there were rules, or with a provider that its owner may view no more."""
+    admin, ann = service.as_("boss", "admin"), service.as_("ann")
+    far = {"provider": "far", "endpoint": "http://127.0.0.1:9", "credential": "far"}
+    far["acl"] = {"owners": ["group/admin"], "view": ["user/ann"]}  # type: ignore[assignment]
+    provider = admin.post("/providers", json=far).json()["id"].partition("/")[2]
+    bound(ann, convert="parquet", target="s3://far:loot/")
+    assert admin.patch(f"/providers/{provider}", json={"acl": {"view": None}}).status_code == 200
+    acl = Acl(owners=["user/ann"])
+    evil = Binding(acl=acl, function="preprocess", enabled=True, parameters={"convert": "csv", "target": "s3://sluice/evil/"})
+    service.lake.commit(lambda database: (Store(database).create(evil, SYSTEM), ())).result(10)
+    put(service, "s.csv", CSV)
+    assert [each.key for each in service.objects.list("sluice") if each.key.startswith("evil")] == []
+    assert {cause.partition(":")[2].strip() for cause in letters(service)} == {
+        "the bucket sluice is the lake's own",
+        "there is no provider 'far': see `sluice provider list`",
+    }
+    assert admin.get("/data-objects", params={"filter": "bucket <> 'raw'"}).json()["resources"] == []
+
+
+def test_the_place_of_a_result_that_cannot_be_made_says_why(service) -> None:
+    ann, bob = service.as_("ann"), service.as_("bob")
+    id = bound(ann, columns=["nosuch"], convert="parquet", target="s3://tidy/")
+    shared = ann.patch(f"/bindings/{id.partition('/')[2]}", json={"acl": {"view": ["group/anyone"]}})
+    assert shared.status_code == 200
+    failure = f"/bindings/{id.partition('/')[2]}/failure"
+    assert ann.get(failure).json() == {"failure": None}
+    ann.post("/data-objects", json={"bucket": "raw", "key": "s.csv", "content-type": "text/csv"})
+    put(service, "s.csv", CSV)
+    (place,) = ann.get("/data-objects", params={"filter": "bucket = 'tidy'"}).json()["resources"]
+    assert (place["state"], "nosuch" in place["cause"], "s3://raw/s.csv" in place["cause"]) == ("FAILED", True, True)
+    told = ann.get(failure).json()["failure"]
+    (original,) = ann.get("/data-objects", params={"filter": "bucket = 'raw'"}).json()["resources"]
+    assert (told["object"], "nosuch" in told["cause"], bool(told["at"])) == (original["id"], True, True)
+    assert bob.get(failure).json() == {"failure": None}, "he may not view the object"
+    assert bob.get("/bindings/none/failure").status_code == 404
+    path = f"/bindings/{id.partition('/')[2]}"
+    assert ann.get(path).json()["revision"] == shared.json()["revision"], "nobody has changed the binding"
+    ann.patch(path, json={"parameters": {"columns": ["star"]}})
+    put(service, "s.csv", CSV + b"x,7,2\n")
+    (place,) = ann.get("/data-objects", params={"filter": "bucket = 'tidy'"}).json()["resources"]
+    assert (place["state"], place["cause"], place["metadata"]["rows"]) == ("READY", "", 4)
+
+
+def test_a_rule_that_no_table_could_be_given_is_refused_when_it_is_made(service) -> None:
+    admin = service.as_()
+    for parameters, told in (
+        ({"rows": [["a", ">>", 1]], "convert": "parquet"}, "'>>'"),
+        ({"rows": [["a", "in", 1]], "convert": "parquet"}, "list"),
+        ({"rows": [["a", ">", 1]]}, "target"),
+        ({"columns": ["a"], "compress": "none"}, "target"),
+        ({"convert": "csv"}, "target"),
+    ):
+        body = {"function": "preprocess", "formats": ["csv"], "parameters": parameters}
+        answer = admin.post("/bindings", json=body)
+        assert (answer.status_code, told in answer.json()["error"]) == (400, True), answer.text
+
+
+def test_only_bindings_that_may_match_are_made_of_rows(service, monkeypatch) -> None:
+    admin = service.as_()
+    wanted = [
+        {"formats": ["csv"]}, {"formats": ["fits", "csv"], "prefix": "ü/"}, {"prefix": "s3://raw/ü/a"}, {},
+        {"content-types": ["text/*"]},
+    ]  # fmt: skip
+    other = [{"formats": ["fits"]}, {"prefix": "s3://other/"}, {"prefix": "a"}, {"enabled": False}, {"prefix": "ü/ab"}]
+    for number, each in enumerate([*wanted, *other]):
+        body = {
+            "name": str(number),
+            "function": "preprocess",
+            "parameters": {"compress": "gzip", "target": f"{number}/"},
+            **each,
+        }
+        assert admin.post("/bindings", json=body).status_code == 201
+    made: list[str] = []
+    real = rows.resource
+
+    def counted(kind: str, row: Any, acl: Acl) -> Any:
+        made.extend([row["name"]] if kind == "binding" else [])
+        return real(kind, row, acl)
+
+    put(service, "ü/a.csv", CSV)
+    results = {each.key for each in service.objects.list("raw")} - {"ü/a.csv"}
+    assert {key.partition("/")[0] for key in results if key.endswith("/ü/a.csv.gz") and key.count("/") == 2} == set("01234")
+    monkeypatch.setattr(rows, "resource", counted)
+    with service.lake.database() as database:
+        StoredBindings(database, "sluice").requested("raw", "none")
+        assert made == []
+        found = DataObject(bucket="raw", key="ü/a.csv", format="csv")
+        assert [each.name for each in StoredBindings(database, "sluice")._bindings(found)] == list("01234")
+    assert made == list("01234")

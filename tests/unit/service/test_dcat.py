@@ -6,7 +6,7 @@ import json
 import warnings
 
 import pytest
-from rdflib import DCAT, DCTERMS, RDF, XSD, Graph, Literal, URIRef
+from rdflib import DCAT, DCTERMS, FOAF, RDF, XSD, Graph, Literal, URIRef
 
 from infra.catalog import dcat
 from tests.unit.service.conftest import both_stores
@@ -46,6 +46,36 @@ def test_a_reader_of_rdf_finds_data_sets_and_their_distributions(service, monkey
     digest = admin.get('/catalog/raw/deep/ü "3".csv').json()["digest"].partition(":")[2]
     checksum = graph.value(one, dcat.SPDX.checksum)
     assert str(graph.value(checksum, dcat.SPDX.checksumValue)) == digest
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_places_times_records_and_what_is_loose(service, form) -> None:
+    ann = service.as_("ann")
+    made = ann.post("/data-objects", json={"bucket": "raw", "key": "loose.csv"}).json()
+    for key in ("loose.csv", "member.csv"):
+        put(service, key, CSV if key == "member.csv" else CSV + b"x,1,1\n")
+    ann.post("/data-sets", json={"name": "s", "object-filter": "key = 'member.csv'"})
+    point = {"type": "Point", "coordinates": [12.5, 45.5]}
+    told = {"geometry": point, "timestamp": "2026-01-01T00:00:00.000Z", "timestamp-end": "2026-01-02T00:00:00.000Z"}
+    assert ann.patch(f"/data-objects/{made['id'].partition('/')[2]}", json=told).status_code == 200
+    assert ann.post("/data-records", json={"name": "night 12", "object": made["id"], **told}).status_code == 201
+    service.settle()
+    graph = read(ann, form)
+    (catalog,) = graph.subjects(RDF.type, DCAT.Catalog)
+    (object,) = graph.subjects(DCAT.accessURL, URIRef("s3://raw/loose.csv"))
+    (loose,) = graph.subjects(DCAT.distribution, object)
+    assert str(graph.value(loose, DCTERMS.title)) == "Objects in no data set"
+    assert {loose} < set(graph.objects(catalog, DCAT.dataset))
+    (other,) = graph.subjects(DCAT.accessURL, URIRef("s3://raw/member.csv"))
+    assert loose not in set(graph.subjects(DCAT.distribution, other))
+    (record,) = graph.objects(catalog, DCAT.record)
+    assert graph.value(record, FOAF.primaryTopic) == object
+    for each in (object, record):
+        place, period = graph.value(each, DCTERMS.spatial), graph.value(each, DCTERMS.temporal)
+        assert json.loads(str(graph.value(place, dcat.LOCN.geometry))) == point
+        assert str(graph.value(period, DCAT.startDate)).startswith("2026-01-01T00:00:00")
+        assert str(graph.value(period, DCAT.endDate)).startswith("2026-01-02T00:00:00")
+    assert "night 12" not in service.as_("bob").get(FORMS[form]).text
 
 
 def test_an_empty_catalogue_is_a_catalogue(service) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from infra.catalog import lineage
+from infra.catalog.lineage import Entity, Invocation, record
 from infra.runtime.lineage_reader import LineageReader, position
 from tests.unit.service.conftest import both_stores
 from tests.unit.service.test_bindings import CSV, bound, put
@@ -81,3 +83,27 @@ def test_nobody_sees_what_he_may_not_view(service) -> None:
     shown = bob.get("/lineage/tidy/s.parquet")
     assert shown.status_code == 200
     assert "raw/s.csv" not in shown.text
+
+
+def test_what_failed_is_an_activity_with_its_cause(service) -> None:
+    admin = service.as_()
+    bound(admin, columns=["nosuch"], convert="parquet")
+    put(service, "s.csv", CSV)
+    recorded(service)
+    (failed,) = [each for each in admin.get("/lineage/raw/s.csv").json()["use"] if each["failed"]]
+    assert (failed["function"], "nosuch" in failed["failed"], failed["generated"]) == ("preprocess", True, [])
+    prov = admin.get("/lineage/raw/s.csv", params={"format": "prov-json"}).json()
+    assert [each for each in prov["activity"].values() if "nosuch" in each.get("lake:failed", "")]
+
+
+def test_an_entity_of_many_activities_has_all_of_them_or_says_that_there_are_more(service, monkeypatch) -> None:
+    admin = service.as_()
+    put(service, "s.csv", CSV)
+    used = frozenset((Entity("s3://raw/s.csv"),))
+    many = [Invocation(f"activity/f/{n}", "f", "c", n, n, used, frozenset()) for n in range(250)]
+    service.lake.commit(lambda database: (record(database, many), ())).result(10)
+    found = admin.get("/lineage/raw/s.csv").json()
+    assert (len(found["use"]), found["cut"]) == (250, False)
+    monkeypatch.setattr(lineage, "MOST", 249)
+    found = admin.get("/lineage/raw/s.csv").json()
+    assert (len(found["use"]), found["cut"]) == (249, True)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
+from blake3 import blake3
 
+from infra.config import Reconcile
+from infra.delivery.relay import Relay
 from infra.runtime.overdue import Overdue
+from infra.sources.sweep import Sweeper
 from tests.conftest import eventually
+from tests.unit.service.conftest import both_stores
 
+pytestmark = both_stores
 CSV = b"city,people\nVenice,250000\nChioggia,48000\n"
 
 
@@ -127,8 +134,7 @@ def test_of_uploads_that_begin_at_once_one_is_left(service) -> None:
 def test_deleting_may_keep_the_object(service, keep) -> None:
     ann = service.as_("ann")
     made = make(ann)
-    uri = ann.post(f"{path_of(made)}/upload").json()["uri"]
-    httpx.put(uri, content=CSV, headers={"content-type": "text/csv"})
+    sent(ann, made)
     service.settle()
     wrong = ann.delete(path_of(made), headers={"if-match": '"999"'})
     assert wrong.status_code == 412
@@ -136,6 +142,159 @@ def test_deleting_may_keep_the_object(service, keep) -> None:
     service.settle()
     assert ann.get(path_of(made)).status_code == 404
     assert [found.key for found in service.objects.list("lake")] == ([made["key"]] if keep else [])
+
+
+def sent(client: httpx.Client, made: dict[str, Any], content: bytes = CSV) -> None:
+    uri = client.post(f"{path_of(made)}/upload").json()["uri"]
+    assert httpx.put(uri, content=content, headers={"content-type": "text/csv"}).status_code == 200
+
+
+def test_what_is_kept_is_not_brought_back_by_late_word_of_it(service) -> None:
+    service.relay.stop()  # the store's notification waits in its outbox
+    ann, bob = service.as_("ann"), service.as_("bob")
+    made, other = make(ann), make(ann, "unknown.csv")
+    sent(ann, made)
+    sent(ann, other)
+    assert ann.post(f"{path_of(made)}/ready").status_code == 200
+    for each in (made, other):
+        assert ann.delete(path_of(each), params={"keep-object": "true"}).status_code == 204
+    late = Relay(service.door, service.lake)
+    late.start()
+    service.settle()
+    sweeper = Sweeper(service.lake, service.objects, Reconcile(buckets=[]))
+    assert list(sweeper.sweep("lake"))[-1].new == 0, "a sweep finds them where they were left"
+    service.settle()
+    for each in (made, other):
+        assert ann.get(path_of(each)).status_code == 404
+    service.objects.write("lake", made["key"], CSV + b"Mestre,89000\n", content_type="text/csv")
+    service.settle()
+    late.stop()
+    found = ann.get(path_of(made)).json()
+    assert (found["state"], found["metadata"]["rows"], found["acl"]) == ("READY", 3, {"owners": ["user/ann"]})
+    assert ann.get(path_of(other)).status_code == 404
+    body = {"bucket": "lake", "key": "unknown.csv"}
+    assert bob.post("/data-objects", json=body).status_code == 409
+    again = ann.post("/data-objects", json=body)
+    assert again.status_code == 201, again.text
+    assert ann.post(f"{path_of(again.json())}/ready").json()["state"] == "READY"
+
+
+def test_what_arrives_is_held_against_what_was_claimed(service) -> None:
+    ann = service.as_("ann")
+    told = {name: hashlib.new(name, CSV).hexdigest() for name in ("md5", "sha256", "sha512")}
+    told["blake3"] = blake3(CSV).hexdigest()
+    for digests, error in (({"sha256": "deadbeef"}, "64"), ({"crc8": "00"}, "crc8"), ({"md5": "x" * 32}, "md5")):
+        refused = ann.post("/data-objects", json={"bucket": "lake", "key": "x", "digests": digests})
+        assert (refused.status_code, error in refused.json()["error"]) == (400, True), refused.text
+    made = make(ann, digests={**told, "sha256": told["sha256"].upper()})
+    assert (made["digests"], made["claims"]) == ({}, told)
+    asked = ann.post(f"{path_of(made)}/upload").json()
+    assert asked["headers"].keys() == {"content-type", "content-md5", "x-amz-checksum-sha256"}
+    assert httpx.put(asked["uri"], content=CSV, headers={"content-type": "text/csv"}).status_code == 403, "the claim left out"
+    assert httpx.put(asked["uri"], content=CSV + b"x", headers=asked["headers"]).status_code == 400
+    assert httpx.put(asked["uri"], content=CSV, headers=asked["headers"]).status_code == 200
+    service.settle()
+    found = ann.get(path_of(made)).json()
+    assert (found["state"], found["claims"], found["digest"]) == ("READY", {}, f"blake3:{told['blake3']}")
+    assert found["digests"].items() >= {name: told[name] for name in ("md5", "sha256", "sha512")}.items()
+
+
+def test_an_object_that_is_not_as_was_claimed_fails_and_says_why(service) -> None:
+    """In parts, where the store compares nothing."""
+    ann = service.as_("ann")
+    right, wrong = hashlib.sha512(CSV).hexdigest(), hashlib.sha512(b"other").hexdigest()
+    made = make(ann, digests={"sha512": wrong})
+
+    def send() -> None:
+        (uri,) = ann.post(f"{path_of(made)}/upload", json={"parts": 1}).json()["uris"]
+        tag = httpx.put(uri, content=CSV).headers["etag"]
+        ann.post(f"{path_of(made)}/complete", json={"parts": [{"number": 1, "etag": tag}]})
+        service.settle()
+
+    send()
+    found = ann.get(path_of(made)).json()
+    assert (found["state"], found["claims"], found["digests"]) == ("FAILED", {"sha512": wrong}, {})
+    assert f"its sha512 is {right}, not {wrong}" in found["cause"]
+    asked = ann.post(f"{path_of(made)}/upload", json={"digests": {"sha512": right}}).json()
+    assert httpx.put(asked["uri"], content=CSV + b"\n", headers=asked["headers"]).status_code == 200
+    service.settle()
+    assert ann.get(path_of(made)).json()["state"] == "FAILED", "the claim stays until it is met"
+    sent(ann, made)
+    service.settle()
+    found = ann.get(path_of(made)).json()
+    assert (found["state"], found["claims"], found["digests"]) == ("READY", {}, {"sha512": right})
+
+
+def test_what_the_store_can_tell_is_compared_when_the_upload_ends(service) -> None:
+    service.relay.stop()
+    ann = service.as_("ann")
+    made = make(ann, digests={"sha256": "0" * 64})
+    service.objects.default.client.put_object(Bucket="lake", Key=made["key"], Body=CSV, ChecksumAlgorithm="SHA256")
+    ended = ann.post(f"{path_of(made)}/ready").json()
+    told = hashlib.sha256(CSV).hexdigest()
+    assert (ended["state"], f"its sha256 is {told}" in ended["cause"]) == ("FAILED", True)
+    other = make(ann, "other", digests={"sha256": told})
+    service.objects.default.client.put_object(Bucket="lake", Key="other", Body=CSV, ChecksumAlgorithm="SHA256")
+    ended = ann.post(f"{path_of(other)}/ready").json()
+    assert (ended["state"], ended["digests"], ended["claims"]) == ("READY", {"sha256": told}, {})
+
+
+def test_a_new_version_is_uploaded_while_the_present_one_can_be_fetched(service) -> None:
+    ann = service.as_("ann")
+    made = make(ann)
+    sent(ann, made)
+    service.settle()
+    more = CSV + b"Mestre,89000\n"
+    uris = ann.post(f"{path_of(made)}/upload", json={"parts": 1}).json()["uris"]
+    pending = ann.get(path_of(made)).json()
+    assert (pending["state"], bool(pending["expires"]), bool(pending["upload"])) == ("READY", True, True)
+    assert httpx.get(ann.post(f"{path_of(made)}/download").json()["uri"]).content == CSV
+    tag = httpx.put(uris[0], content=more).headers["etag"]
+    done = ann.post(f"{path_of(made)}/complete", json={"parts": [{"number": 1, "etag": tag}]}).json()
+    assert (done["state"], done["bytes"], done["expires"], done["upload"]) == ("READY", len(more), "", "")
+    service.settle()
+    found = ann.get(path_of(made)).json()
+    assert (found["metadata"]["rows"], found["digest"]) == (3, f"blake3:{blake3(more).hexdigest()}")
+    assert httpx.get(ann.post(f"{path_of(made)}/download").json()["uri"]).content == more
+
+
+def test_an_upload_of_a_new_version_that_nobody_ends_leaves_the_old_one(service) -> None:
+    ann = service.as_("ann")
+    made = make(ann)
+    sent(ann, made)
+    service.settle()
+    ann.post(f"{path_of(made)}/upload", json={"ttl": 1, "parts": 1})
+    overdue = Overdue(service.lake, service.objects)
+
+    def given_up() -> bool:
+        overdue.step()
+        return not ann.get(path_of(made)).json()["expires"]
+
+    eventually(given_up)
+    found = ann.get(path_of(made)).json()
+    assert (found["state"], found["upload"], found["metadata"]["rows"], bool(found["digest"])) == ("READY", "", 2, True)
+    assert service.objects.default.client.list_multipart_uploads(Bucket="lake").get("Uploads", []) == []
+
+
+def test_a_store_without_versions_has_the_present_one(service) -> None:
+    ann, bob = service.as_("ann"), service.as_("bob")
+    made = make(ann)
+    assert ann.get(f"{path_of(made)}/versions").json() == {"versions": [], "next": ""}
+    sent(ann, made)
+    service.settle()
+    (only,) = ann.get(f"{path_of(made)}/versions").json()["versions"]
+    assert (only["current"], only["bytes"], only["etag"]) == (True, len(CSV), hashlib.md5(CSV).hexdigest())
+    assert ann.post(f"{path_of(made)}/download", json={"version": "none"}).status_code == 404
+    assert bob.get(f"{path_of(made)}/versions").status_code == 404
+
+
+def test_a_sweep_leaves_places_alone_that_wait_for_their_objects(service) -> None:
+    ann = service.as_("ann")
+    made = make(ann)
+    sweeper = Sweeper(service.lake, service.objects, Reconcile(buckets=[]))
+    assert list(sweeper.sweep("lake"))[-1].removed == 0
+    service.settle()
+    assert ann.get(path_of(made)).json()["state"] == "NEW"
 
 
 def test_an_empty_upload_fails(service) -> None:

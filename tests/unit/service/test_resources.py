@@ -44,6 +44,21 @@ def test_a_change_is_made_to_the_revision_it_was_meant_for(service) -> None:
     assert ann.get(path_of(made)).status_code == 404
 
 
+def test_preconditions_are_lists_of_entity_tags(service) -> None:
+    ann = service.as_("ann")
+    made = record(ann)
+    path = path_of(made)
+    for tags, status in (('W/"1"', 304), ('"7", "1"', 304), ('W/"7", W/"1"', 304), ("*", 304), ('"7"', 200), ("1", 200)):
+        assert ann.get(path, headers={"if-none-match": tags}).status_code == status, tags
+    several = [("if-none-match", '"7"'), ("if-none-match", '"1"')]
+    assert ann.get(path, headers=several).status_code == 304
+    assert ann.patch(path, json={"name": "a"}, headers={"if-match": '"7", "1"'}).status_code == 200
+    assert ann.put(path, json={"name": "b"}, headers={"if-match": '"1", "2"'}).status_code == 200
+    for tags in ('W/"3"', '"1", "2"', "3"):
+        assert ann.delete(path, headers={"if-match": tags}).status_code == 412, tags
+    assert ann.delete(path, headers={"if-match": '"1", "3"'}).status_code == 204
+
+
 @pytest.mark.parametrize(
     ("noun", "document", "told"),
     [
@@ -146,6 +161,22 @@ def test_the_openapi_document_is_one_and_has_every_route(service) -> None:
     found: list[Any] = api.application().routes
     routes = {(method, route.path.replace(":path", "")) for route in found for method in route.methods - {"HEAD"}}
     assert {(method.upper(), path) for path, of in document["paths"].items() for method in of} == routes
+    paths = document["paths"]
+    named = {
+        (path, method): {each["name"] for each in of.get("parameters", ()) if each["in"] == "header"}
+        for path, operations in paths.items()
+        for method, of in operations.items()
+    }
+    assert named["/data-records/{id}", "get"] == {"If-None-Match"}
+    assert named["/data-objects/{id}", "delete"] == named["/bindings/{id}", "patch"] == {"If-Match"}
+    assert {"ETag"} == paths["/data-sets/{id}"]["put"]["responses"]["200"]["headers"].keys()
+    assert {"304", "200"} < paths["/keys/{id}"]["get"]["responses"].keys()
+    for action, required in (("upload", False), ("download", False), ("complete", True)):
+        assert paths[f"/data-objects/{{id}}/{action}"]["post"]["requestBody"]["required"] is required
+    bulk = paths["/data-records"]["post"]
+    assert bulk["requestBody"]["content"]["application/x-ndjson"]["schema"] == {"type": "string"}
+    assert "application/x-ndjson" in bulk["responses"]["200"]["content"]
+    assert "application/x-ndjson" not in paths["/data-sets"]["post"]["requestBody"]["content"]
     assert "secret" not in json.dumps(document["components"]["schemas"].get("ShownProvider"))
 
 
@@ -172,3 +203,28 @@ def test_keys_open_and_close_a_lake(service) -> None:
     assert "token" not in json.dumps(listed)
     assert anybody.delete(f"/api-keys/{ann['id']}", headers=boss).status_code == 200
     assert anybody.get("/data-records", headers=reader).status_code == 401
+
+
+def test_what_was_removed_is_nobody_s_to_see(service) -> None:
+    ann, boss = service.as_("ann"), service.as_("boss", "admin", "read")
+    place = {"bucket": "lake", "key": "gone.csv", "acl": {"owners": ["user/ann"], "view": ["group/anyone"]}}
+    made = ann.post("/data-objects", json=place).json()
+    assert ann.get("/catalog/lake/gone.csv").json()["state"] == "new"
+    assert ann.delete(path_of(made)).status_code == 204
+    for reader in (ann, service.as_("bob")):
+        assert reader.get("/catalog", params={"state": "removed"}).json()["entries"] == []
+        assert reader.get("/catalog/lake/gone.csv").status_code == 404
+    assert [each["key"] for each in boss.get("/catalog", params={"state": "removed"}).json()["entries"]] == ["gone.csv"]
+
+
+def test_a_record_is_about_an_object_or_stands_alone(service) -> None:
+    ann = service.as_("ann")
+    object = ann.post("/data-objects", json={"bucket": "lake", "key": "a.csv"}).json()["id"]
+    made = record(ann, object=object)
+    for junk in ("junk", "data-object/", f"{object}x", made["id"], "s3://lake/a.csv"):
+        for answer in (ann.post("/data-records", json={"object": junk}), ann.patch(path_of(made), json={"object": junk})):
+            assert (answer.status_code, "object:" in answer.json()["error"]) == (400, True), answer.text
+    line = b'{"name": "x", "object": "junk"}\n'
+    told = ann.post("/data-records", params={"bulk": ""}, content=line).text
+    assert "object:" in told
+    assert record(ann, object="")["object"] == ""
