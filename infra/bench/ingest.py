@@ -25,6 +25,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from astropy.io import fits
 
+from events.claims import Unclaimed
 from events.event import Event
 from events.ports import ObjectInfo, Settings
 from events.types import ObjectIngested, S3Record
@@ -55,13 +56,6 @@ def inputs(folder: Path, megabytes: int) -> Iterator[Path]:
     yield observation(folder, Observation(times=max(8, megabytes * 32 // 23)))
     (folder / "blob.bin").write_bytes(random.bytes(megabytes * 1_000_000))
     yield folder / "blob.bin"
-
-
-class Unclaimed:
-    """Nobody claims anything."""
-
-    def claimed(self, bucket: str, key: str, etag: str) -> dict[str, str]:
-        return {}
 
 
 def bare(store: S3Store, info: ObjectInfo) -> None:

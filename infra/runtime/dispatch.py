@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
+from events.claims import Claims, Unclaimed
 from events.event import Event
 from events.ports import ObjectStore, Settings
 from events.route import Routes
@@ -83,7 +84,7 @@ def dispatcher(config: Config) -> Dispatcher:
     if not config.functions:
         raise ConfigError("sluice.functions is empty: name the modules to run, e.g. SLUICE_FUNCTIONS='[functions.ingest]'")
     routes = load(config.functions)
-    fixed: dict[type, Any] = {Settings: config.settings}
+    fixed: dict[type, Any] = {Settings: config.settings, Claims: Unclaimed()}
     claims = None
     if any(ObjectStore in get_type_hints(handler.function).values() for handler in routes.by_name.values()):
         fixed[ObjectStore] = store(config)

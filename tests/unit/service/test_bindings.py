@@ -262,11 +262,17 @@ def test_a_rule_that_no_table_could_be_given_is_refused_when_it_is_made(service)
 
 def test_only_bindings_that_may_match_are_made_of_rows(service, monkeypatch) -> None:
     admin = service.as_()
-    wanted = [
+    wanted: list[dict[str, Any]] = [
         {"formats": ["csv"]}, {"formats": ["fits", "csv"], "prefix": "ü/"}, {"prefix": "s3://raw/ü/a"}, {},
         {"content-types": ["text/*"]},
     ]  # fmt: skip
-    other = [{"formats": ["fits"]}, {"prefix": "s3://other/"}, {"prefix": "a"}, {"enabled": False}, {"prefix": "ü/ab"}]
+    other: list[dict[str, Any]] = [
+        {"formats": ["fits"]},
+        {"prefix": "s3://other/"},
+        {"prefix": "a"},
+        {"enabled": False},
+        {"prefix": "ü/ab"},
+    ]
     for number, each in enumerate([*wanted, *other]):
         body = {
             "name": str(number),

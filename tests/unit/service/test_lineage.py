@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from infra.catalog import lineage
+from infra.catalog.database import Database
 from infra.catalog.lineage import Entity, Invocation, record
 from infra.runtime.lineage_reader import LineageReader, position
 from tests.unit.service.conftest import both_stores
@@ -101,7 +102,12 @@ def test_an_entity_of_many_activities_has_all_of_them_or_says_that_there_are_mor
     put(service, "s.csv", CSV)
     used = frozenset((Entity("s3://raw/s.csv"),))
     many = [Invocation(f"activity/f/{n}", "f", "c", n, n, used, frozenset()) for n in range(250)]
-    service.lake.commit(lambda database: (record(database, many), ())).result(10)
+
+    def work(database: Database) -> tuple[None, tuple[()]]:
+        record(database, many)
+        return None, ()
+
+    service.lake.commit(work).result(10)
     found = admin.get("/lineage/raw/s.csv").json()
     assert (len(found["use"]), found["cut"]) == (250, False)
     monkeypatch.setattr(lineage, "MOST", 249)
