@@ -79,10 +79,16 @@ class _WatchedModels(_Watched):
             self._note("models", f"{repository}/{name}/{version}", None, {"state": "pending"})
         return version
 
-    def withdraw(self, repository: str, name: str, version: int) -> bool:
-        done: bool = self._port.withdraw(repository, name, version)
-        if done:
-            self._note("models", f"{repository}/{name}/{version}", {"state": "pending"}, None)
+    def resubmit(self, repository: str, name: str, digest: str) -> int | None:
+        version: int | None = self._port.resubmit(repository, name, digest)
+        if version:
+            self._note("models", f"{repository}/{name}/{version}", None, {"state": "pending"})
+        return version
+
+    def withdraw(self, repository: str, name: str, version: int, *, waiting: bool = False) -> bool:
+        done: bool = self._port.withdraw(repository, name, version, waiting=waiting)
+        after = {"state": "waiting"} if waiting else None
+        self._note("models", f"{repository}/{name}/{version}", {"state": "pending"}, after)
         return done
 
     def publish(self, version: ModelPublished) -> bool:

@@ -303,6 +303,7 @@ def test_history_is_tried_with_a_function_and_every_port_tells_what_it_would_wri
 def test_no_port_that_can_write_is_left_out_of_a_trial() -> None:
     """Whatever is not watched only reads: a new method of a port belongs here or into its watcher."""
     reading = {
+        "numbered",
         "head", "read", "stream", "list", "get", "search", "repositories", "versions", "alias", "aliases", "keys", "check",
         "query", "graphs", "is_class", "is_property", "requested", "current", "is_set",
     }  # fmt: skip
