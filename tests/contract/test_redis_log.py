@@ -310,6 +310,11 @@ def test_effects_committed_before_the_log_heard_of_them_are_not_repeated(tmp_pat
         }  # fmt: skip
 
 
+def told(made) -> bool:
+    with made.database() as database:
+        return outbox.unpublished(database) == []
+
+
 def test_what_a_lost_log_never_heard_is_published_at_the_next_start(tmp_path, redis_server, monkeypatch):
     with lake(tmp_path / "data", redis_server.url) as made, redis.Redis.from_url(redis_server.url) as client:
         made.append([work(1)]).result()
@@ -329,5 +334,4 @@ def test_what_a_lost_log_never_heard_is_published_at_the_next_start(tmp_path, re
             eventually(partial(made.log.tail, 0, 10))
             eventually(partial(settled, made))
             assert [event.type for _, _, event in made.log.tail(0, 10)] == ["test.entered"]
-            with made.database() as database:
-                assert outbox.unpublished(database) == []
+            eventually(partial(told, made), what="the outbox to be emptied, once the log has its events")
