@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import importlib
 import importlib.util
 import io
 import json
@@ -39,8 +38,7 @@ class Isolated:
         self._library = library
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
-        self._owner = 0
-        self._ready = False
+        self._owner, self._ready = 0, False
         atexit.register(self.close)
 
     def warm(self) -> None:
@@ -325,8 +323,7 @@ class _Ranges(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def seekable(self) -> bool:
-        return True
+    seekable = readable
 
     def seek(self, offset: int, whence: int = 0) -> int:
         self._position = offset + (0, self._position, self._size)[whence]
@@ -365,6 +362,13 @@ _DO: dict[str, Callable[..., dict[str, Any]]] = {
 }
 
 
+def _end_with_caller() -> None:
+    """What the library does may never end, and a caller that was killed cannot end it."""
+    (gone := select.poll()).register(0, 0)  # reports nothing but that the other end is closed
+    gone.poll()
+    os._exit(1)
+
+
 def _serve(library: str) -> None:
     import resource
 
@@ -375,6 +379,7 @@ def _serve(library: str) -> None:
     _ANSWERS.append(answers)
     os.dup2(2, 1)  # casacore prints to the standard output, which here means answers
     importlib.import_module(library)
+    threading.Thread(target=_end_with_caller, daemon=True).start()
 
     answers.write('{"ready": true}\n')
     answers.flush()
@@ -383,9 +388,8 @@ def _serve(library: str) -> None:
         if not line:
             return
         request = json.loads(line)
-        answer: dict[str, Any]
         try:
-            answer = {"result": _DO[request.pop("do")](**request)}
+            answer: dict[str, Any] = {"result": _DO[request.pop("do")](**request)}
         except Exception as error:  # whatever the library says goes to the caller
             answer = {"error": " ".join(f"{error or type(error).__name__}".split())[:500]}
         answers.write(json.dumps(answer) + "\n")
