@@ -9,19 +9,16 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote, unquote
 
 from events.bindings import Bindings
 from events.errors import Reject
 from events.event import Event
+from events.marks import BINDINGS, ETAG, SOURCE, address, marks
 from events.ports import Changed, NotFound, ObjectInfo, ObjectStore
 from events.route import on
 from events.types import FunctionRequested, ObjectDerived, ObjectVersion
 from functions.tables.convert import convert
 from functions.tables.rule import Rule, content_type, rule_of, target
-
-#: User metadata of a result: the bindings that led to it, the address of the original, and which version that was.
-BINDINGS, SOURCE, ETAG = "sluice-bindings", "sluice-source", "sluice-source-etag"
 
 
 @on("dev.sluice.function.requested.v1")
@@ -47,8 +44,7 @@ def preprocess(event: Event, data: FunctionRequested, objects: ObjectStore, bind
         found = _there(objects, bucket, key)
         if found is not None and found.user.get(BINDINGS, "").rpartition(",")[2] != request.binding:
             raise Reject(f"s3://{bucket}/{key} exists, and is no result of {request.binding}: choose another target")
-        user = {BINDINGS: ",".join([*request.derived, request.binding]), SOURCE: address(request), ETAG: request.etag}
-        made = objects.upload(bucket, key, result, content_type=content_type(rule, request), user=user)
+        made = objects.upload(bucket, key, result, content_type=content_type(rule, request), user=marks(request))
     of = ObjectVersion(bucket=request.bucket, key=request.key, etag=request.etag, size=request.size, version=request.version)
     result_version = ObjectVersion(bucket=bucket, key=key, etag=made.etag, size=made.size, version=made.version)
     derived = ObjectDerived(of=of, result=result_version, function="preprocess", binding=request.binding)
@@ -72,14 +68,3 @@ def _there(objects: ObjectStore, bucket: str, key: str) -> ObjectInfo | None:
         return objects.head(bucket, key)
     except NotFound:
         return None
-
-
-def address(of: ObjectVersion) -> str:
-    """An object's address in ASCII."""
-    return f"s3://{quote(of.bucket, safe=':')}/{quote(of.key)}"
-
-
-def place_of(address: str) -> tuple[str, str]:
-    """The bucket and key of such an address."""
-    bucket, _, key = address.removeprefix("s3://").partition("/")
-    return unquote(bucket), unquote(key)

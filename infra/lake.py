@@ -15,7 +15,6 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, get_type_hints
 
 from events.bindings import Bindings
-from events.claims import Claims
 from events.event import Event
 from events.ports import (
     Catalog,
@@ -35,13 +34,10 @@ from events.ports import (
 from functions import FUNCTIONS
 from infra.access.visible import Visible
 from infra.catalog.acl import SYSTEM, Caller
-from infra.catalog.bindings import StoredBindings
-from infra.catalog.claims import StoredClaims
 from infra.catalog.database import Database
 from infra.catalog.entries import Entries
 from infra.catalog.home import Home, SqliteHome, open_sqlite
 from infra.catalog.indexes import Indexes
-from infra.catalog.members import Members
 from infra.catalog.providers import Registered
 from infra.catalog.set_index import SetIndex
 from infra.catalog.stores import Stores
@@ -62,19 +58,16 @@ from infra.models.announced import Announced
 from infra.models.table import StoredModels
 from infra.objects.providers import Providers
 from infra.profiles import sqlite as profiles
-from infra.profiles.sqlite import SqliteProfiles
 from infra.reasoner.checker import ReasonerProcess
 from infra.runtime.middleware import Middleware
+from infra.runtime.ports import ports
 from infra.runtime.requested import REQUESTED, named
 from infra.runtime.wiring import Scoped, Wired, load, wire
 from infra.runtime.worker import Worker
 from infra.semantics.active import ActiveOntology
-from infra.semantics.facts import StoredFacts
 from infra.semantics.knowledge import Knowledge
-from infra.semantics.ontologies import ActiveTriples, StoredOntologies
+from infra.semantics.ontologies import ActiveTriples
 from infra.series import pending
-from infra.series.pending import PendingSeries
-from infra.series.retention import retention
 from infra.series.service import SeriesService
 from infra.sources.token import callback_url
 from infra.sqlite import Writer
@@ -179,48 +172,22 @@ class Lake:
             self._writer, lambda connection, events: sqlite_log.append(connection, events, self.targets), self._accepted
         )
 
-    def _wire(self, name: str, ports: Scoped | None = None, *, private: bool = False) -> Wired:
-        ports = ports or self._ports()
+    def _wire(self, name: str, scoped: Scoped | None = None, *, private: bool = False) -> Wired:
+        scoped = scoped or self._ports()
         if name == "plan":  # to others a key that ends with a slash is nothing but a key
-            make, bucket = ports[Catalog], self.config.settings.bucket
-            ports = {**ports, Catalog: lambda unit: Stores(make(unit), self.objects, bucket, private=private)}
-        return wire(self.routes.by_name[name], self._fixed, ports)
+            make, bucket = scoped[Catalog], self.config.settings.bucket
+            scoped = {**scoped, Catalog: lambda unit: Stores(make(unit), self.objects, bucket, private=private)}
+        return wire(self.routes.by_name[name], self._fixed, scoped)
 
     def _ports(self) -> Scoped:
-        """Port -> how to make it over a unit of the log (see ``Log.unit``)."""
-        repositories, keep = self.config.models, retention(self.config.series)
-        if not self.config.log.url:
-            return {
-                Claims: StoredClaims,
-                Bindings: lambda database: StoredBindings(database, self.config.bucket),
-                Catalog: Entries,
-                DataSets: lambda database: Members(database, self._sets),
-                Facts: lambda database: StoredFacts(database, self.knowledge),
-                Profiles: lambda database: SqliteProfiles(database.connection),
-                Models: lambda database: StoredModels(database, repositories),
-                Ontologies: StoredOntologies,
-                Series: lambda database: PendingSeries(database, keep),
-            }
-        from infra.profiles.redis import RedisProfiles
-
-        return {
-            Claims: lambda unit: StoredClaims(unit.database),
-            Bindings: lambda unit: StoredBindings(unit.database, self.config.bucket),
-            Catalog: lambda unit: Entries(unit.database),
-            DataSets: lambda unit: Members(unit.database, self._sets),
-            Facts: lambda unit: StoredFacts(unit.database, self.knowledge),
-            Models: lambda unit: StoredModels(unit.database, repositories),
-            Ontologies: lambda unit: StoredOntologies(unit.database),
-            Profiles: lambda unit: RedisProfiles(unit.documents),
-            Series: lambda unit: PendingSeries(unit.database, keep),
-        }
+        return ports(self.config, self._sets, self.knowledge)
 
     @property
     def _joining(self) -> frozenset[str]:
         """The functions that may write to the catalogue's database."""
         asked = {name: set(get_type_hints(handler.function).values()) for name, handler in self.routes.by_name.items()}
         return frozenset(
-            name for name, ports in asked.items() if ports & {Bindings, Catalog, DataSets, Facts, Models, Ontologies, Series}
+            name for name, wanted in asked.items() if wanted & {Bindings, Catalog, DataSets, Facts, Models, Ontologies, Series}
         )
 
     def targets(self, event: Event) -> list[str]:
@@ -277,8 +244,8 @@ class Lake:
             unit = self.log.unit(database)
             if caller.admin:
                 return self.functions[name].invoke(event, unit)
-            ports = {**self._ports(), Catalog: lambda _: Entries(database, viewer=caller)}
-            return self._wire(name, ports, private=True).invoke(event, unit)
+            scoped = {**self._ports(), Catalog: lambda _: Entries(database, viewer=caller)}
+            return self._wire(name, scoped, private=True).invoke(event, unit)
 
     def trial(self, name: str, event: Event, watch: Callable[[type, Any], Any]) -> list[Event]:
         """Run a function and undo what it wrote. ``watch`` gets each of its ports and gives what stands in for it."""
@@ -286,9 +253,9 @@ class Lake:
         def watched(kind: type, make: Callable[[Any], Any]) -> Callable[[Any], Any]:
             return lambda unit: watch(kind, make(unit))
 
-        ports = {kind: watched(kind, make) for kind, make in self._ports().items()}
+        scoped = {kind: watched(kind, make) for kind, make in self._ports().items()}
         fixed = {kind: watch(kind, port) for kind, port in self._fixed.items()}
-        wired = wire(self.routes.by_name[name], fixed, ports)
+        wired = wire(self.routes.by_name[name], fixed, scoped)
         if wired.slow:  # no transaction is open so long: it writes only to ports that have none either
             with self.unit() as unit:
                 return wired.invoke(event, unit)

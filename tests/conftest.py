@@ -29,11 +29,12 @@ from infra.bench.virtuoso_process import VirtuosoProcess
 from infra.catalog.database import Database
 from infra.catalog.home import open_sqlite
 from infra.catalog.migrations import upgrade
-from infra.config import Config, door_keys
+from infra.config import Config
 from infra.delivery.relay import Relay
 from infra.lake import Lake
 from infra.models import table as models
 from infra.objects.door import Door
+from infra.objects.door_keys import door_keys
 from infra.objects.s3 import S3Store
 from infra.runtime.embedded import listen, url_of
 

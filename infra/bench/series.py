@@ -29,7 +29,8 @@ import numpy as np
 
 from infra.bench.load import Unmeasured, free_port
 from infra.bench.table import report
-from infra.config import Config, door_keys
+from infra.config import Config
+from infra.objects.door_keys import door_keys
 from infra.objects.s3 import S3Store
 from infra.runtime.endpoints import FILE, Endpoints
 from infra.series.retention import HOUR

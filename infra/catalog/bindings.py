@@ -12,9 +12,9 @@ import msgspec
 from sqlalchemy import Text, bindparam, cast, func, or_, select
 
 from events.errors import Reject
+from events.marks import BINDINGS, ETAG, SOURCE, place_of
 from events.ports import NotFound
 from events.types import DeliveryFailed, FunctionRequested, ObjectVersion
-from functions.preprocess import BINDINGS, ETAG, SOURCE, place_of
 from functions.tables.rule import rule_of, target
 from infra.catalog import failures, lists, rows, schema, targets
 from infra.catalog.acl import ANYONE, SYSTEM, Acl, Caller, Right

@@ -11,9 +11,10 @@ import msgspec
 import typer
 import yaml
 
-from infra.config import Config, Objects, door_keys
+from infra.config import Config, Objects
 from infra.console.client import Complaint
 from infra.console.session import Session, command
+from infra.objects.door_keys import door_keys
 
 REPLACE = "# Replace what begins with REPLACE-WITH-, or print this with --with-secrets.\n"
 

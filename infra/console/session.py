@@ -18,8 +18,9 @@ import typer
 from rich.console import Console
 
 from infra import config as configuration
-from infra.config import Config, ConfigError, door_keys
+from infra.config import Config, ConfigError
 from infra.console.client import Client, Complaint, locate
+from infra.objects.door_keys import door_keys
 from infra.runtime.endpoints import Endpoints
 
 #: Columns of an output that is no terminal: more than any table needs.

@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 import boto3
 import msgspec
 
-from infra.config import Config, door_keys
+from infra.config import Config
 from infra.console.client import Client, Complaint, NotRunning, locate
+from infra.objects.door_keys import door_keys
 from infra.runtime.endpoints import Endpoints
 
 T = TypeVar("T")

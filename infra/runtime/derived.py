@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from events.errors import Reject
+from events.marks import ETAG, SOURCE
 from events.ports import NotFound, ObjectInfo, ObjectStore
 from events.types import ObjectDerived, ObjectVersion
 from functions.formats.format import Slice
-from functions.preprocess import ETAG, SOURCE
 from infra.objects.s3 import S3Store
 from infra.runtime.probe import ENVIRONMENT
 

@@ -21,13 +21,14 @@ from infra.access.issuer import Issuer
 from infra.access.keys import Keys
 from infra.catalog.database import Database
 from infra.catalog.providers import DEFAULT, configure
-from infra.config import Config, ConfigError, Provider, door_keys
+from infra.config import Config, ConfigError, Provider
 from infra.delivery.relay import Relay
 from infra.graph.cached import CachedStore
 from infra.graph.opened import opened
 from infra.graph.retention import Retention
 from infra.lake import Lake
 from infra.objects.door import Door
+from infra.objects.door_keys import door_keys
 from infra.objects.providers import Providers
 from infra.objects.s3 import S3Store
 from infra.runtime.activation import adopt, inherited

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import yaml
 
-from infra.config import CONFIG_FILE, Config, door_keys
+from infra.config import CONFIG_FILE, Config
+from infra.objects.door_keys import door_keys
 from infra.runtime.probe import ENVIRONMENT
 
 

@@ -15,7 +15,8 @@ import pytest
 from botocore.config import Config as BotoConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.config import Config, door_keys
+from infra.config import Config
+from infra.objects.door_keys import door_keys
 from tests.conftest import Sluice, eventually
 
 UPLOADS, KILLS, THREADS = 1000, 2, 8

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from infra.config import Config, ConfigError, door_keys, load
+from infra.config import Config, ConfigError, load
+from infra.objects.door_keys import door_keys
 
 
 def test_the_file_is_read_and_the_environment_overrides(tmp_path):
