@@ -10,6 +10,7 @@ FUNCTIONS = (
     "functions.bind",
     "functions.bind_failure",
     "functions.preprocess",
+    "functions.run_task",
     "functions.model_version",
     "functions.model_store",
     "functions.model_alias",

@@ -21,6 +21,11 @@ CONFIG_FILE = "lithops_config.yaml"
 Scope = Literal["read", "write", "events", "graph", "admin"]
 
 
+#: What a binding calls a task: it becomes a part of keys.
+TaskName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]
+TaskPlace = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+
+
 class ConfigError(ValueError):
     """The configuration cannot be used; the text names the file and the setting."""
 
@@ -287,13 +292,17 @@ class Semantics(Section, frozen=True, kw_only=True):
 
 
 class Config(Section, frozen=True, kw_only=True):
-    """All settings. ``data`` is the folder of the embedded profile; ``bucket`` is the lake's own, for indexes and results."""
+    """All settings. ``data`` is the folder of the embedded profile; ``bucket`` is the lake's own, for indexes and results.
+
+    ``tasks`` are those that bindings may run: what they call one, and ``module:attribute``, where it is.
+    """
 
     data: str = "sluice-data"
     bucket: str = "sluice"
     digest: str = "blake3"
     threads: int = 2
     functions: list[str] = []
+    tasks: dict[TaskName, TaskPlace] = {}
     http: Http = Http()
     door: Door = Door()
     objects: Objects = Objects()

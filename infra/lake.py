@@ -31,6 +31,7 @@ from events.ports import (
     Stopping,
     Vocabulary,
 )
+from events.tasks import Tasks
 from functions import FUNCTIONS
 from infra.access.visible import Visible
 from infra.catalog.acl import SYSTEM, Caller
@@ -59,6 +60,7 @@ from infra.models.table import StoredModels
 from infra.objects.providers import Providers
 from infra.profiles import sqlite as profiles
 from infra.reasoner.checker import ReasonerProcess
+from infra.runtime.bound_tasks import BoundTasks
 from infra.runtime.middleware import Middleware
 from infra.runtime.ports import ports
 from infra.runtime.requested import REQUESTED, named
@@ -111,7 +113,7 @@ class Lake:
         #: The ports that are the same for every event.
         self._fixed: dict[type, Any] = {
             ObjectStore: objects, Settings: config.settings, Stopping: self._stopping,
-            Vocabulary: self.ontology, OntologyChecker: ReasonerProcess(),
+            Vocabulary: self.ontology, OntologyChecker: ReasonerProcess(), Tasks: BoundTasks(self),
         }  # fmt: skip
         self.routes = load((*FUNCTIONS, *config.functions))
         self.functions = {name: self._wire(name) for name in self.routes.by_name}

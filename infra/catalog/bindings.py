@@ -14,6 +14,7 @@ from sqlalchemy import Text, bindparam, cast, func, or_, select
 from events.errors import Reject
 from events.marks import BINDINGS, ETAG, SOURCE, place_of
 from events.ports import NotFound
+from events.tasks import task_rule
 from events.types import DeliveryFailed, FunctionRequested, ObjectVersion
 from functions.tables.rule import rule_of, target
 from infra.catalog import failures, lists, rows, schema, targets
@@ -72,6 +73,8 @@ class StoredBindings:
             return None
         if asked.function == "preprocess":
             self._check_place(asked, object, found.acl)
+        if asked.function == "run_task":
+            targets.check(self._store.database, self._own, found.acl, task_rule(asked.parameters).place[0])
         return asked
 
     def failed(self, failure: DeliveryFailed) -> ObjectVersion | None:
@@ -85,6 +88,22 @@ class StoredBindings:
         cause = f"{failure.function} of s3://{of.bucket}/{of.key}: {failure.cause}"
         self._store.transition(place.id, "fail", SYSTEM, cause=cause)
         return ObjectVersion(bucket=place.bucket, key=place.key)
+
+    def place(self, request: FunctionRequested, bucket: str, key: str) -> None:
+        """Let what will lie there be the owners' of the binding, and nobody else's, from the beginning.
+
+        Raises ``Reject`` where they may make nothing, where somebody else has the place, or for a binding that has gone.
+        """
+        of = self._binding(request.binding)
+        if of is None:
+            raise Reject(f"{request.binding} has gone")
+        targets.check(self._store.database, self._own, of.acl, bucket)
+        acl = Acl(owners=of.acl.owners)  # whoever may look at a binding need not be shown what it makes
+        try:
+            self._store.create(DataObject(bucket=bucket, key=key, acl=acl, user={BINDINGS: of.id}), SYSTEM)
+        except Conflict:
+            if set(self._store.get(object_id(bucket, key), SYSTEM).acl.owners) != set(acl.owners):
+                raise Reject(f"s3://{bucket}/{key} has other owners than {of.id}: let it go elsewhere") from None
 
     def _waiting(self, of: Binding, source: ObjectVersion) -> DataObject | None:
         """The place that this binding has made for what it makes of an object, if nothing has come there yet."""

@@ -102,7 +102,7 @@ class Api:
 
     def _bound(self, resource: Resource, database: Database) -> None:
         if isinstance(resource, Binding):
-            check(self.lake.routes, resource, database, self.lake.config.bucket)
+            check(self.lake.routes, resource, database, self.lake.config)
 
     def _keyed(self, resource: Resource, _: Database) -> None:
         if isinstance(resource, Provider) and not resource.configured:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +31,18 @@ class Options:
     extra_env: dict[str, str] = field(default_factory=dict)
     include_modules: list[str] | None = None
     exclude_modules: list[str] = field(default_factory=list)
+
+
+def options_of(given: Mapping[str, Any], memory: int | None) -> Options:
+    """What of the arguments of Lithops' own ``map`` is for it, with this memory."""
+    return Options(
+        runtime_memory=memory,
+        timeout=given.get("timeout"),
+        chunksize=given.get("chunksize") or 0,
+        extra_env=given.get("extra_env") or {},
+        include_modules=given.get("include_modules") or None,
+        exclude_modules=given.get("exclude_modules") or [],
+    )
 
 
 class Lanes:

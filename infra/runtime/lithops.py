@@ -32,7 +32,7 @@ from infra.objects.s3 import S3Store
 from infra.runtime import capacity, task_code
 from infra.runtime.direct import DirectCatalog, NoProfiles
 from infra.runtime.journal import Written
-from infra.runtime.lanes import Lanes, Options
+from infra.runtime.lanes import Lanes, options_of
 from infra.runtime.lithops_folder import FunctionExecutor
 from infra.runtime.lithops_settings import api_of, lithops_config, store_of
 from infra.runtime.map_arguments import DataSet, data_set, extra, told
@@ -54,6 +54,7 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
         config: Lithops' own configuration; else it is the rest of that file, or localhost if there is none.
         url: of the lake's API to plan with; else, without ``ports``, the one that the configuration names.
         ports: plan in this process over these ports.
+        planner: asked for plans, and told what runs took, instead of either.
         progress: ``False`` shows nothing; a function (slices done, slices) replaces the bar.
         log_level: of Lithops; ``None`` leaves logging alone.
         lithops: anything else that ``FunctionExecutor`` takes.
@@ -71,6 +72,7 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
         config_file: str | None = None,
         url: str = "",
         ports: Ports | None = None,
+        planner: Planner | None = None,
         progress: bool | Callable[[int, int], None] | None = None,
         log_level: str | bool | None = None,
         **lithops: Any,
@@ -88,7 +90,9 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
         self.lanes = Lanes(self, lambda: FunctionExecutor(config=copy.deepcopy(own), log_level=None, **lithops), environment)
         self._own_objects = None if ports else S3Store(**self._store)
         self.objects: ObjectStore = ports.objects if ports else self._own_objects  # type: ignore[assignment]
-        self._planner: Planner = (
+        #: Asked while a map runs: whether it shall end, with ``Retry``.
+        self.stopping: Callable[[], bool] = lambda: False
+        self._planner: Planner = planner or (
             LocalPlanner(ports) if ports and not url else HttpPlanner(url or api_of(self.sluice), self.sluice.http.token)
         )
         self._indexes: dict[tuple[str, str, str], Index] = {}
@@ -181,14 +185,7 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
             tuple(tuple(condition) for condition in where),
             self._target(into, run, form),
         )
-        options = Options(
-            runtime_memory=memory or None,
-            timeout=given.get("timeout"),
-            chunksize=given.get("chunksize") or 0,
-            extra_env=given.get("extra_env") or {},
-            include_modules=given.get("include_modules") or None,
-            exclude_modules=given.get("exclude_modules") or [],
-        )
+        options = options_of(given, memory or None)
         shown = self._progress if progress is None else progress
         planned = PlannedMap(self, work, request, self.plan, self._cut(self.plan), options, shown, run)
         if into and keep:
@@ -231,13 +228,7 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
             given["runtime_memory"] = given.pop("map_runtime_memory")
         path = tuple(filter(None, sys.path)) if self.local else ()
         reduction = Reduction(task_code.dumps(reduce_function), extra_args, extra_kwargs, path)
-        options = Options(
-            runtime_memory=memory,
-            timeout=given.get("timeout"),
-            extra_env=given.get("extra_env") or {},
-            include_modules=given.get("include_modules") or None,
-            exclude_modules=given.get("exclude_modules") or [],
-        )
+        options = options_of({**given, "chunksize": 0}, memory)
 
         def reduce(results: list[Any], slices: list[Slice]) -> Any:
             groups: dict[tuple[str, str], list[Any]] = {}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from events.errors import Retry
 from events.event import now
 from events.types import PlanReady, PlanRequested, TaskExecuted
 from functions.formats.format import Slice
@@ -167,6 +168,8 @@ class PlannedMap:
         try:
             with Progress(self._progress, self.plan.task) as progress:
                 while self._error is None and not self._board.complete:
+                    if self._executor.stopping():
+                        raise Retry("this process is about to end")
                     looked = time.monotonic()
                     answered = self._step()
                     pause = max(self._executor.lanes.pause, PATIENCE * (time.monotonic() - looked))

@@ -60,7 +60,7 @@ class Ports:
 def plan_with(ports: Ports, request: PlanRequested) -> PlanReady:
     """The plan, made here and now. Raises ``Reject``."""
     catalog = Stores(ports.catalog, ports.objects, ports.settings.bucket)
-    (reply,) = plan(_event(request), request, catalog, ports.profiles, ports.objects, ports.settings)
+    (reply,) = plan(event_of(request), request, catalog, ports.profiles, ports.objects, ports.settings)
     return reply.read(PlanReady)
 
 
@@ -75,7 +75,7 @@ class LocalPlanner:
 
     def publish(self, executed: TaskExecuted) -> None:
         try:
-            for _ in profile(_event(executed), executed, self.ports.profiles):
+            for _ in profile(event_of(executed), executed, self.ports.profiles):
                 pass
         except Exception as error:
             logger.warning("the run %s of %s was not learnt: %s", executed.run, executed.task, error)
@@ -103,7 +103,7 @@ class HttpPlanner:
             raise Silent(f"{self.url}: {error}") from error
 
     def publish(self, executed: TaskExecuted) -> None:
-        event = _event(executed)
+        event = event_of(executed)
         failure = ""
         for pause in (*PAUSES, None):
             try:
@@ -144,7 +144,7 @@ def within(seconds: float, work: Callable[[], T]) -> T:
     return value  # type: ignore[return-value]
 
 
-def _event(data: Any) -> Event:
+def event_of(data: Any) -> Event:
     """An event of our own about a task."""
     return Event(
         id=getattr(data, "run", "") or str(uuid.uuid4()),
