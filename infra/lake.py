@@ -285,9 +285,14 @@ class Lake:
     def profiles(self, prefix: str = "") -> dict[str, dict[str, Any]]:
         """What maps have taught, by key."""
         with self.unit() as unit:
-            port: Profiles = self._ports()[Profiles](unit)
+            port = self.learnt(unit)
             found = {key: port.get(key) for key in port.keys(prefix)}
         return {key: profile for key, profile in found.items() if profile is not None}
+
+    def learnt(self, unit: Any) -> Profiles:
+        """The profiles, over a unit of work."""
+        port: Profiles = self._ports()[Profiles](unit)
+        return port
 
     def status(self) -> dict[str, Any]:
         """The lake in numbers."""

@@ -6,6 +6,7 @@ A command is a function of a ``Session`` and of its own parameters; ``@command``
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,6 +49,11 @@ class Session:
     url: str | None = None
     json: bool = False
     config_file: Path | None = None
+
+    def share_file(self) -> None:
+        """Let whatever runs in this process later, and asks Lithops for its settings, find the same configuration."""
+        if self.config_file is not None:
+            os.environ["LITHOPS_CONFIG_FILE"] = str(self.config_file.resolve())
 
     @property
     def out(self) -> Console:

@@ -59,6 +59,7 @@ def up(
         out.print("Ctrl-C stops the lake.")
 
     configure_logs(log_format or config.runtime.log_format)
+    session.share_file()
     asyncio.run(serve(config, started, fd))
 
 

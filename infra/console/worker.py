@@ -29,6 +29,7 @@ def worker(
         raise typer.BadParameter(f"{log_format!r} is neither of {', '.join(FORMATS)}", param_hint="--log-format")
     config, settings = session.config, session.config.objects
     configure_logs(log_format or config.runtime.log_format)
+    session.share_file()
     configured = settings.endpoint, settings.access_key, settings.secret_key, settings.region
     store = S3Store(*(configured if settings.endpoint else session.store()))
     objects = Providers(store, config.providers)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,12 +17,14 @@ import msgspec
 from events.errors import Reject, Retry
 from events.ports import Changed, NotFound, ObjectInfo, ObjectStore, Stopping
 from events.tasks import TaskRule, task_rule
-from events.types import FunctionRequested, PlanReady, PlanRequested, TaskExecuted
+from events.types import FunctionRequested
 from infra.catalog.bindings import StoredBindings
 from infra.catalog.database import Database
 from infra.config import Config, ConfigError, Objects
 from infra.objects.providers import Providers, split
-from infra.runtime.planner_client import event_of
+from infra.runtime import bound_pipeline
+from infra.runtime.bound_pipeline import RESULTS
+from infra.runtime.lake_planner import LakePlanner
 
 if TYPE_CHECKING:
     from infra.lake import Lake
@@ -54,10 +56,17 @@ class BoundTasks:
         place = f"{PREFIX}{hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}/"
         _clear(self._lake.objects, own, place)  # of an attempt that was killed
         try:
-            with SluiceExecutor(sluice=self._config(), planner=LakePlanner(self._lake), progress=False) as executor:
+            with (
+                closing(LakePlanner(self._lake)) as planner,
+                SluiceExecutor(sluice=self._config(), planner=planner, progress=False) as executor,
+            ):
                 executor.stopping = stopping.is_set
-                _mapped(executor, task, request, rule, f"s3://{own}/{place}")
-            yield [self._lake.objects.head(own, one.key) for one in list(self._lake.objects.list(own, place))]
+                if (pipeline := bound_pipeline.pipeline_of(task, rule)) is not None:
+                    bound_pipeline.run(pipeline, executor, request, rule, f"s3://{own}/{place}")
+                else:
+                    _mapped(executor, task, request, rule, f"s3://{own}/{place}{RESULTS}")
+            made = list(self._lake.objects.list(own, place + RESULTS))
+            yield [self._lake.objects.head(own, one.key) for one in made]
         finally:
             _clear(self._lake.objects, own, place)
 
@@ -80,20 +89,6 @@ class BoundTasks:
         )
 
 
-class LakePlanner:
-    """Plans by the lake's own function, and tells its log what a run took."""
-
-    def __init__(self, lake: Lake) -> None:
-        self._lake = lake
-
-    def plan(self, request: PlanRequested) -> PlanReady:
-        (reply,) = self._lake.call("plan", event_of(request))
-        return reply.read(PlanReady)
-
-    def publish(self, executed: TaskExecuted) -> None:
-        self._lake.append([event_of(executed)])
-
-
 def loaded(tasks: Mapping[str, str]) -> dict[str, Any]:
     """The tasks by their names. Raises ``ConfigError``."""
     found: dict[str, Any] = {}
@@ -103,8 +98,8 @@ def loaded(tasks: Mapping[str, str]) -> dict[str, Any]:
             found[name] = getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError) as error:
             raise ConfigError(f"sluice.tasks: {name} is to be {place}, which cannot be had: {error}") from error
-        if not callable(found[name]):
-            raise ConfigError(f"sluice.tasks: {name} is to be {place}, which is no function")
+        if not (callable(found[name]) or bound_pipeline.is_pipeline(found[name])):
+            raise ConfigError(f"sluice.tasks: {name} is to be {place}, which is no function, nor a pipeline")
     return found
 
 

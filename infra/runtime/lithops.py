@@ -90,6 +90,8 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
         self.lanes = Lanes(self, lambda: FunctionExecutor(config=copy.deepcopy(own), log_level=None, **lithops), environment)
         self._own_objects = None if ports else S3Store(**self._store)
         self.objects: ObjectStore = ports.objects if ports else self._own_objects  # type: ignore[assignment]
+        #: What pipelines that run here ask of their lake.
+        self.lake: Callable[[], Lake] = lambda: Lake(self.sluice)
         #: Asked while a map runs: whether it shall end, with ``Retry``.
         self.stopping: Callable[[], bool] = lambda: False
         self._planner: Planner = planner or (
@@ -301,7 +303,7 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
         if not dataset and not isinstance(self._planner, HttpPlanner):
             return
         try:
-            with Lake(self.sluice) as lake:
+            with self.lake() as lake:
                 lake.told(run, made)
                 if dataset:
                     results = list({(one.result.bucket, one.result.key): one.result for one in made}.values())

@@ -120,7 +120,7 @@ class Pipeline:
 
     def forecast(self, executor: Any, dataset: str | list[str] | Query) -> list[Forecast]:
         """What each stage is expected to take. ``executor`` and ``dataset`` as for ``run``."""
-        with Lake(executor.sluice) as lake:
+        with executor.lake() as lake:
             return self._forecast(executor, lake, dataset, {}, 0)
 
     def run(self, executor: Any, dataset: str | list[str] | Query, *, deadline: float | None = None) -> PipelineRun:
@@ -138,7 +138,7 @@ class Pipeline:
         """
         begin, run = time.monotonic(), str(uuid.uuid4())
         done: dict[int, StageRun] = {}
-        with Lake(executor.sluice) as lake:
+        with executor.lake() as lake:
             for number, stage in enumerate(self.stages):
                 started = time.monotonic()
                 ahead = self._forecast(executor, lake, dataset, done, number)

@@ -44,12 +44,15 @@ class Lake:
 
     def plan(self, request: PlanRequested, volume: int) -> PlanReady:
         """The plan for this request; over a part of its objects of ``volume`` bytes, where that is not 0. Raises ``Reject``."""
+        plan = self.ask(request)
+        if not volume or not plan.bytes or volume >= plan.bytes:
+            return plan
+        return self.ask(msgspec.structs.replace(request, done=1 - volume / plan.bytes))
+
+    def ask(self, request: PlanRequested) -> PlanReady:
+        """The plan for this request. Raises ``Reject``."""
         try:
-            plan = msgspec.convert(self._api.post("/plan", request), PlanReady)
-            if not volume or not plan.bytes or volume >= plan.bytes:
-                return plan
-            part = msgspec.structs.replace(request, done=1 - volume / plan.bytes)
-            return msgspec.convert(self._api.post("/plan", part), PlanReady)
+            return msgspec.convert(self._api.post("/plan", request), PlanReady)
         except Complaint as error:
             raise Reject(str(error)) from error
 

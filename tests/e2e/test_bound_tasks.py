@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,17 @@ import pytest
 
 from tests.conftest import Sluice, eventually
 
-TASKS = {"bright": "stars:bright", "fails": "stars:fails", "slow": "stars:slow", "shaded": "stars:shaded"}
+TASKS = {name: f"stars:{name}" for name in ("bright", "fails", "slow", "twice")}
 MODULE = """
+import hashlib
 import time
 from pathlib import Path
 
 import pyarrow.compute as pc
+
+from events.types import ObjectDerived
+from infra.runtime.derived import address, lake, version
+from infra.runtime.pipeline import Pipeline, Stage
 
 
 def bright(table, least=1.0):
@@ -33,8 +40,25 @@ def fails(table):
 
 
 def slow(table, mark):
-    Path(mark).touch()
-    time.sleep(600)
+    if not Path(mark).exists():
+        Path(mark).touch()
+        time.sleep(600)
+    return table
+
+
+def doubled(table, *, to):
+    lines = [f"{row['star']},{2 * row['flux']}" for row in table.to_pylist()]
+    content = "\\n".join(["star,flux", *lines, ""]).encode()
+    bucket, prefix = address(to)
+    with lake() as store:
+        key = f"{prefix}{hashlib.sha256(content).hexdigest()[:16]}.csv"
+        made = store.write(bucket, key, content, content_type="text/csv")
+    return ObjectDerived(of=version(made), result=version(made), function="doubled")
+
+
+def twice(slices: int) -> Pipeline:
+    first = Stage(doubled, "s3://anywhere/", options={"slices": slices})
+    return Pipeline([first, Stage(doubled, "s3://anywhere/", after=(first,))])
 """
 CSV = b"star,flux\nvega,1.5\nsirius,9.5\nluyten,0.5\n"
 TOKEN = "of-the-administrators"
@@ -44,9 +68,8 @@ TOKEN = "of-the-administrators"
 def sluice(tmp_path: Path) -> Iterator[Sluice]:
     """A lake whose configuration names the tasks of a module of the operator's."""
     (tmp_path / "stars.py").write_text(MODULE)
-    tasks = {name: place for name, place in TASKS.items() if f"def {place.partition(':')[2]}" in MODULE}
     path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
-    made = Sluice(tmp_path / "data", PYTHONPATH=path, SLUICE_TASKS=json.dumps(tasks), SLUICE_HTTP_TOKEN=TOKEN)
+    made = Sluice(tmp_path / "data", PYTHONPATH=path, SLUICE_TASKS=json.dumps(TASKS), SLUICE_HTTP_TOKEN=TOKEN)
     try:
         yield made.start()
     finally:
@@ -116,3 +139,99 @@ def test_a_bound_task_runs_by_itself_and_what_it_makes_is_its_owners(sluice: Slu
         assert bob.get(f"/lineage/results/{parts[0]}").status_code == 404
         assert admin.get("/dead-letters").json()["dead_letters"] == []
         assert [key for key in admin.get("/profiles").json()["profiles"] if "bright" in key]
+
+
+def flux(sluice: Sluice, bucket: str, keys: list[str]) -> list[float]:
+    store = sluice.store()
+    lines = [line for key in keys for line in b"".join(store.stream(bucket, key)).decode().splitlines()[1:]]
+    store.close()
+    return sorted(float(line.partition(",")[2]) for line in lines)
+
+
+def test_a_bound_pipeline_shows_only_what_its_last_stage_made_and_a_new_version_replaces_it(sluice: Sluice) -> None:
+    with api(sluice) as admin, user(sluice, "ann") as ann, user(sluice, "bob") as bob:
+        bound(ann, "twice", args={"slices": 3})
+        put(sluice, "stars.csv", CSV)
+        eventually(lambda: results(ann), 90, "the results")
+        eventually(lambda: settled(admin), 90, "the lake to settle")
+        keys = sorted(each["key"] for each in results(ann))
+        assert [key for key in keys if not key.startswith("stars.csv.twice-0")] == []
+        assert flux(sluice, "results", keys) == [2.0, 6.0, 38.0]
+        assert results(bob) == []
+        assert results(ann, "anywhere") == []
+        put(sluice, "stars.csv", b"star,flux\nrigel,0.25\n")
+        eventually(lambda: [each["key"] for each in results(ann)] == ["stars.csv.twice-00000.csv"], 90, "the others to go")
+        eventually(lambda: settled(admin), 90, "the lake to settle")
+        assert flux(sluice, "results", ["stars.csv.twice-00000.csv"]) == [1.0]
+        store = sluice.store()
+        assert list(store.list("sluice", "tasks/")) == []
+        store.close()
+        assert admin.get("/dead-letters").json()["dead_letters"] == []
+
+
+def test_a_task_that_fails_is_the_failure_of_its_binding(sluice: Sluice) -> None:
+    with api(sluice) as admin, user(sluice, "ann") as ann:
+        id = bound(ann, "fails")
+        put(sluice, "stars.csv", CSV)
+        failure = f"/bindings/{id.partition('/')[2]}/failure"
+        eventually(lambda: ann.get(failure).json()["failure"], 90, "the failure")
+        eventually(lambda: settled(admin), 90, "the lake to settle")
+        assert "stars are too many" in ann.get(failure).json()["failure"]["cause"]
+        (letter,) = admin.get("/dead-letters").json()["dead_letters"]
+        assert "the task fails: ValueError" in letter["cause"]
+        assert results(ann) == []
+
+
+def test_a_binding_to_what_is_no_task_or_to_a_place_that_is_not_its_owners_is_refused(sluice: Sluice) -> None:
+    with user(sluice, "ann") as ann:
+        for parameters, told in (
+            ({"task": "os", "into": "s3://results/"}, "those are bright, fails, slow, twice"),
+            ({"task": "bright", "into": "s3://sluice/tasks/"}, "the lake's own"),
+            ({"task": "bright", "into": "s3://far:results/"}, "there is no provider 'far'"),
+            ({"task": "bright", "into": "results/"}, "s3://BUCKET/PREFIX/"),
+            ({"task": "bright"}, "into"),
+            ({"task": "bright", "into": "s3://results/", "form": "xls"}, "xls"),
+            ({"task": "bright", "into": "s3://results/", "module": "os:system"}, "module"),
+        ):
+            body = {"name": "b", "function": "run_task", "formats": ["csv"], "parameters": parameters}
+            answer = ann.post("/bindings", json=body)
+            assert (answer.status_code, told in answer.json()["error"]) == (400, True), answer.text
+        assert ann.get("/bindings").json()["resources"] == []
+
+
+def test_a_task_under_way_does_not_hold_up_the_end_and_is_done_after_the_next_start(sluice: Sluice, tmp_path: Path) -> None:
+    mark = tmp_path / "began"
+    with user(sluice, "ann") as ann:
+        bound(ann, "slow", args={"mark": str(mark)}, form="csv")
+        put(sluice, "stars.csv", CSV)
+        eventually(mark.exists, 90, "the task to begin")
+    assert sluice.stop() == 0
+    sluice.start()
+    with api(sluice) as admin:
+        eventually(lambda: results(admin), 90, "the results")
+        eventually(lambda: settled(admin), 90, "the lake to settle")
+        assert flux(sluice, "results", [each["key"] for each in results(admin)]) == [0.5, 1.5, 9.5]
+        assert admin.get("/dead-letters").json()["dead_letters"] == []
+
+
+def test_the_command_line_binds_a_task(sluice: Sluice, tmp_path: Path) -> None:
+    def called(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "infra.cli", *words]
+        return subprocess.run(command, env=sluice.environment, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+
+    refused = called("bind", "--task", "bright")
+    assert (refused.returncode, "--into" in refused.stderr) == (1, True), refused.stderr
+    refused = called("bind", "--task", "dark", "--into", "s3://results/")
+    assert (refused.returncode, "'dark' is none of sluice.tasks" in refused.stderr) == (1, True), refused.stderr
+    words = ["--format", "csv", "--task", "bright", "--into", "s3://results/", "--args", '{"least": 9}', "--form", "csv"]
+    made = called("bind", *words, "--deadline", "30", "--objective", "cost")
+    assert made.returncode == 0, made.stderr
+    (binding,) = json.loads(called("bindings", "--json").stdout)["bindings"]
+    assert (binding["name"], binding["function"]) == ("bright", "run_task")
+    told = {"task": "bright", "into": "s3://results/", "form": "csv", "deadline_s": 30.0, "objective": "cost"}
+    assert binding["parameters"] == {**told, "args": {"least": 9}}
+    put(sluice, "stars.csv", CSV)
+    with api(sluice) as admin:
+        eventually(lambda: results(admin), 90, "the result")
+        eventually(lambda: settled(admin), 90, "the lake to settle")
+        assert flux(sluice, "results", [each["key"] for each in results(admin)]) == [9.5]

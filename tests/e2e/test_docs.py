@@ -18,7 +18,7 @@ from events.types import TYPES
 from infra import cli
 from infra.config import Config
 from infra.runtime.api import Api
-from tests.conftest import need
+from tests.conftest import Sluice, need
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -132,6 +132,20 @@ def test_the_page_of_data_sets_runs_as_it_is_written(sluice: Any, tmp_path: Path
     printed = run("datasets.md", sluice, tmp_path)
     assert "+ s3://lake/night2/bright.csv" in printed
     assert "dataset.completed" in printed
+
+
+def test_the_page_of_bindings_runs_as_it_is_written(tmp_path: Path) -> None:
+    (task,) = re.findall(r"^```python task\n(.*?)^```$", text("bindings.md"), re.MULTILINE | re.DOTALL)
+    (setting,) = re.findall(r"^ +tasks: (.*)$", text("bindings.md"), re.MULTILINE)
+    (tmp_path / "stars.py").write_text(task)
+    sluice = Sluice(tmp_path / "data", PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]), SLUICE_TASKS=setting)
+    try:
+        printed = run("bindings.md", sluice.start(), tmp_path)
+    finally:
+        sluice.close()
+    assert "s3://results/stars.csv.bright-00000.parquet" in printed
+    assert "run_task" in printed
+    assert "s3://raw/stars.csv" in printed
 
 
 def test_the_page_of_staging_runs_as_it_is_written(sluice: Any, tmp_path: Path) -> None:
