@@ -235,3 +235,26 @@ def test_the_command_line_binds_a_task(sluice: Sluice, tmp_path: Path) -> None:
         eventually(lambda: results(admin), 90, "the result")
         eventually(lambda: settled(admin), 90, "the lake to settle")
         assert flux(sluice, "results", [each["key"] for each in results(admin)]) == [9.5]
+
+
+def test_workers_of_their_own_run_tasks_too(sluice: Sluice, tmp_path: Path) -> None:
+    told = (tmp_path / "worker.log").open("wb")
+    with (
+        told,
+        subprocess.Popen(
+            [sys.executable, "-m", "infra.cli", "worker"], env=sluice.environment, cwd=tmp_path, stdout=told, stderr=told
+        ) as worker,
+    ):
+        try:
+            with api(sluice) as admin:
+                bound(admin, "bright", form="csv")
+                eventually(lambda: b"working on" in (tmp_path / "worker.log").read_bytes(), 60, "the worker to start")
+                for number in range(4):
+                    put(sluice, f"{number}.csv", b"star,flux\nvega,%d.5\n" % (number + 1))
+                eventually(lambda: len(results(admin)) == 4, 120, "the results")
+                eventually(lambda: settled(admin), 90, "the lake to settle")
+                assert flux(sluice, "results", [each["key"] for each in results(admin)]) == [1.5, 2.5, 3.5, 4.5]
+                assert admin.get("/dead-letters").json()["dead_letters"] == []
+        finally:
+            worker.terminate()
+    assert b"Traceback" not in (tmp_path / "worker.log").read_bytes()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from infra.config import Config, ConfigError, load
@@ -35,3 +38,14 @@ def test_keys_are_made_once_and_only_their_owner_reads_them(tmp_path):
     assert keys == door_keys(config)
     assert (tmp_path / "data" / "credentials").stat().st_mode & 0o777 == 0o600
     assert len(keys[1]) >= 32
+
+
+NO_TASKS = ({"a/b": "stars:bright"}, {"bright": "stars"}, {"": "stars:bright"}, {"bright": "stars:bright()"}, ["stars:bright"])
+
+
+@pytest.mark.parametrize("tasks", NO_TASKS)
+def test_a_task_that_could_not_be_named_is_an_error(tmp_path: Path, tasks: object) -> None:
+    file = tmp_path / "lake.yaml"
+    file.write_text(json.dumps({"sluice": {"tasks": tasks}}))
+    with pytest.raises(ConfigError, match="tasks"):
+        load(file, {})

@@ -10,8 +10,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from events.errors import Reject
 from events.event import Event
 from events.ports import NotFound
+from events.types import FunctionRequested
 from infra.catalog import rows
 from infra.catalog.acl import SYSTEM, Acl
 from infra.catalog.bindings import StoredBindings
@@ -298,3 +300,34 @@ def test_only_bindings_that_may_match_are_made_of_rows(service, monkeypatch) -> 
         found = DataObject(bucket="raw", key="ü/a.csv", format="csv")
         assert [each.name for each in StoredBindings(database, "sluice")._bindings(found)] == list("01234")
     assert made == list("01234")
+
+
+def test_a_result_of_a_task_has_a_place_that_is_the_owners_of_its_binding(service) -> None:
+    bob = service.as_("bob")
+    own = Binding(acl=Acl(owners=["user/ann"], view=["user/bob"]), function="run_task", enabled=True)
+
+    def place(key: str, bucket: str = "results", binding: str = "") -> None:
+        def work(database: Any) -> tuple[None, tuple[()]]:
+            asked = FunctionRequested(
+                bucket="raw", key="s.csv", etag="e", size=1, binding=binding or bound_to, function="run_task"
+            )
+            StoredBindings(database, "sluice").place(asked, bucket, key)
+            return None, ()
+
+        service.lake.commit(work).result(10)
+
+    bound_to: str = service.lake.commit(lambda database: (Store(database).create(own, SYSTEM), ())).result(10).id
+    for _ in range(2):
+        place("mine")
+    (found,) = service.as_("ann").get("/data-objects").json()["resources"]
+    assert (found["key"], found["acl"], found["state"]) == ("mine", {"owners": ["user/ann"]}, "NEW")
+    assert bob.get("/data-objects").json()["resources"] == [], "who may view a binding need not see what it makes"
+    assert bob.post("/data-objects", json={"bucket": "results", "key": "his"}).status_code == 201
+    for arguments, told in (
+        ({"key": "his"}, "other owners"),
+        ({"key": "k", "bucket": "sluice"}, "the lake's own"),
+        ({"key": "k", "bucket": "far:results"}, "no provider"),
+        ({"key": "k", "binding": "binding/none"}, "has gone"),
+    ):
+        with pytest.raises(Reject, match=told):
+            place(**arguments)
