@@ -42,6 +42,10 @@ from infra.runtime.embedded import listen, url_of
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
+# A shell's background job ignores Ctrl-C, and so would every program that a test starts from there.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ACCESS, SECRET = "test-access", "test-secret"
 CEPH_SCRIPTS = Path(__file__).parent.parent / "infra" / "deploy" / "ceph"
 

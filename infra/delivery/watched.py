@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from events.bindings import Bindings
 from events.ports import (
     Alias,
     Catalog,
@@ -31,7 +32,7 @@ from events.ports import (
     SetChange,
 )
 from events.ports import Change as Inferred
-from events.types import DatasetScanned, ModelPublished, OntologyChecked, Triple
+from events.types import DatasetScanned, DeliveryFailed, ModelPublished, ObjectVersion, OntologyChecked, Triple
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -207,9 +208,16 @@ class _WatchedOntologies(_Watched):
         return number
 
 
-#: Every port that can write. Bindings, vocabularies and settings are only read.
+class _WatchedBindings(_Watched):
+    def failed(self, failure: DeliveryFailed) -> ObjectVersion | None:
+        place: ObjectVersion | None = self._port.failed(failure)
+        self._note("bindings", failure.binding, None, failure)
+        return place
+
+
+#: Every port that can write. Claims, vocabularies and settings are only read.
 _WATCHERS: dict[type, type[_Watched]] = {
     Catalog: _WatchedCatalog, Models: _WatchedModels, ObjectStore: _WatchedObjects, Profiles: _WatchedProfiles,
     Series: _WatchedSeries, Facts: _WatchedFacts, DataSets: _WatchedDataSets, Ontologies: _WatchedOntologies,
-    GraphStore: _WatchedGraph,
+    GraphStore: _WatchedGraph, Bindings: _WatchedBindings,
 }  # fmt: skip

@@ -14,6 +14,8 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+import events.bindings
+import events.claims
 from events import ports
 from events.errors import Reject
 from events.event import Event
@@ -303,11 +305,11 @@ def test_history_is_tried_with_a_function_and_every_port_tells_what_it_would_wri
 def test_no_port_that_can_write_is_left_out_of_a_trial() -> None:
     """Whatever is not watched only reads: a new method of a port belongs here or into its watcher."""
     reading = {
-        "numbered",
+        "numbered", "claimed",
         "head", "read", "stream", "list", "get", "search", "repositories", "versions", "alias", "aliases", "keys", "check",
         "query", "graphs", "is_class", "is_property", "requested", "current", "is_set",
     }  # fmt: skip
-    for port in vars(ports).values():
+    for port in (each for module in (ports, events.bindings, events.claims) for each in vars(module).values()):
         if isinstance(port, type) and getattr(port, "_is_protocol", False):
             watcher = type(watched(port, None, []))
             unseen = {name for name in vars(port) if not name.startswith("_") and name not in vars(watcher)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import threading
 from xml.etree import ElementTree
@@ -15,7 +16,7 @@ import pytest
 from events.errors import Reject, Retry
 from functions.training import curve
 from functions.training.grid import FEATURES, MOVES, Evacuations, drawn, generated, greedy, shortest, success
-from functions.training.process import Process
+from functions.training.process import ROOT, Process
 from functions.training.settings import Evacuation, settings_of
 
 pytest.importorskip("torch", reason="needs the extra train")
@@ -176,7 +177,11 @@ def test_several_processes_learn_together(tmp_path):
     assert states[0]["draw"] != states[1]["draw"]
 
 
-def test_ray_is_refused_where_it_is_not_installed(tmp_path):
+def test_ray_is_refused_where_it_is_not_installed(tmp_path, monkeypatch):
+    broken = tmp_path / "path" / "ray.py"
+    broken.parent.mkdir()
+    broken.write_text("raise ImportError")
+    monkeypatch.setattr("functions.training.process.ROOT", f"{broken.parent}{os.pathsep}{ROOT}")  # may be installed here
     with request(tmp_path, way="ray", processes=2, steps=8) as process, pytest.raises(Reject, match="Ray is not installed"):
         list(process.lines(threading.Event()))
 
