@@ -90,15 +90,17 @@ def sky_model(sources: tuple[tuple[float, float, float], ...] = SOURCES) -> str:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Keep to itself what casacore's C++ says on the standard output."""
+    """Keep to itself what casacore's C++ prints, and says of the age of its leap seconds."""
     with open(os.devnull, "wb") as sink:  # noqa: PTH123 - a device, for its descriptor only
-        saved = os.dup(1)
-        os.dup2(sink.fileno(), 1)
+        saved = [(descriptor, os.dup(descriptor)) for descriptor in (1, 2)]
+        for descriptor, _ in saved:
+            os.dup2(sink.fileno(), descriptor)
         try:
             yield
         finally:
-            os.dup2(saved, 1)
-            os.close(saved)
+            for descriptor, kept in saved:
+                os.dup2(kept, descriptor)
+                os.close(kept)
 
 
 def _columns(what: Observation, tables: Any) -> tuple[dict[str, Any], dict[str, Any]]:

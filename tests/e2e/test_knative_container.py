@@ -67,18 +67,24 @@ class Broker(Silent):
 def serving(folder: Path, **settings: str) -> Iterator[str]:
     """A container over ``MODULE``, in a process of its own; its URL."""
     (folder / "container_functions.py").write_text(MODULE)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     environment = {
-        **os.environ, "SLUICE_FUNCTIONS": "[container_functions]", "SLUICE_RUNTIME_HOST": "127.0.0.1", "PORT": str(port),
+        **os.environ, "SLUICE_FUNCTIONS": "[container_functions]", "SLUICE_RUNTIME_HOST": "127.0.0.1",
         "PYTHONPATH": f"{folder}{os.pathsep}{Path(__file__).parents[2]}", **settings,
     }  # fmt: skip
-    process = subprocess.Popen([sys.executable, "-m", "infra.runtime.knative"], env=environment, cwd=folder)
-    url = f"http://127.0.0.1:{port}"
+
+    def started() -> tuple[subprocess.Popen[bytes], str]:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = str(probe.getsockname()[1])
+        command = [sys.executable, "-m", "infra.runtime.knative"]
+        return subprocess.Popen(command, env={**environment, "PORT": port}, cwd=folder), f"http://127.0.0.1:{port}"
+
+    process, url = started()
     try:
         end = time.monotonic() + 30
         while time.monotonic() < end:
+            if process.poll() == 3:  # somebody else took the port before it could
+                process, url = started()
             try:
                 if httpx.get(f"{url}/readyz").is_success:
                     break
