@@ -1,4 +1,8 @@
-"""One system call an answer: uvicorn writes head and body apart; corked, they leave together at the end of the loop's turn."""
+"""One system call an answer: uvicorn writes head and body apart; corked, they leave together at the end of the loop's turn.
+
+So do the answers to all whose requests came in that turn, one right after the other: sent between two requests each wakes a
+peer that has just gone to sleep, which costs as much as half the work on an event.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +24,6 @@ class Cork:
         if not self._waiting:
             self._loop.call_soon(self.flush)
         self._waiting.append(data)
-
-    def send(self, data: bytes) -> None:
-        """Send now what is whole: nothing more of it will come in this turn."""
-        if self._waiting:
-            self.write(data)
-        elif not self._transport.is_closing():
-            self._transport.write(data)
 
     def flush(self) -> None:
         """Send what was gathered, unless the connection is gone."""

@@ -127,7 +127,7 @@ class Inline(Corked):
         if status not in (204, 304):
             parts.append(b"content-length: %d\r\n" % len(body))
         parts += b"\r\n" if keep_alive else b"connection: close\r\n\r\n", body
-        self.transport.send(b"".join(parts))  # type: ignore[attr-defined]  # it is a ``Cork``
+        self.transport.write(b"".join(parts))
         if not keep_alive:
             self.transport.close()
         self.server_state.total_requests += 1
