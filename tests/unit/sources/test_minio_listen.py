@@ -56,16 +56,12 @@ def test_the_door_ends_a_stream_when_it_closes(quiet, lake, door):
         assert sweeps.acquire(timeout=10)
         door.hang_up()
         assert sweeps.acquire(timeout=10)  # connected again, so swept again
-
-        def heard() -> list[tuple[str, str]]:  # the stream before may have broken by itself, and this one have been hung up
-            quiet.write("raw", "after.csv", CSV)
-            return types(lake)
-
-        eventually(heard)
+        quiet.write("raw", "after.csv", CSV)
+        eventually(
+            lambda: ("ObjectCreated:Put", "after.csv") in types(lake)
+        )  # its index in the lake's own bucket is told of too
     finally:
         listener.stop()
-    assert set(types(lake)) == {("ObjectCreated:Put", "after.csv")}
-    assert listener.connections >= 2
 
 
 def test_an_unknown_event_is_refused(quiet):
