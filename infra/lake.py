@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from queue import Empty, SimpleQueue
+from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from events.bindings import Bindings
@@ -58,6 +58,7 @@ from infra.models import table as models
 from infra.models.announced import Announced
 from infra.models.table import StoredModels
 from infra.objects.providers import Providers
+from infra.pool import Pool
 from infra.profiles import sqlite as profiles
 from infra.reasoner.checker import ReasonerProcess
 from infra.runtime.bound_tasks import BoundTasks
@@ -103,7 +104,7 @@ class Lake:
         self._stopping = threading.Event()
         self._path = path = config.folder / "lake.db"
         self._writer = Writer(path, SCHEMA, open_sqlite)
-        self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
+        self._readers = Pool(lambda: _reader(self._path))
         self._sets = SetIndex()
         #: The triples, in the process that has them open.
         self.graph: GraphStore | None = None
@@ -322,18 +323,9 @@ class Lake:
         """The catalogue's database, for reading, from a pool."""
         return self.catalog.reading()
 
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """A connection for reading the lake's own database, from a pool."""
-        try:
-            connection = self._idle.get_nowait()
-        except Empty:
-            connection = open_sqlite(self._path)
-            connection.execute("PRAGMA query_only=ON")
-        try:
-            yield connection
-        finally:
-            self._idle.put(connection)
+        return self._readers.reading()
 
     def close(self) -> None:
         """Stop the worker, finish the writes, close the database."""
@@ -348,8 +340,7 @@ class Lake:
 
     def _close_database(self) -> None:
         self._writer.close()
-        while not self._idle.empty():
-            self._idle.get_nowait().close()
+        self._readers.close()
 
     def _retire(self, name: str) -> bool:
         """End a subscription whose sink is gone; the delivery that found it out becomes a dead letter in its own time."""
@@ -372,3 +363,9 @@ class Lake:
         with self.reading() as old:
             self.catalog.writer.submit(lambda new: subscriptions.move(Database(old), Database(new))).result()
         self.write(lambda connection: connection.execute("DELETE FROM subscription")).result()
+
+
+def _reader(path: Path) -> sqlite3.Connection:
+    connection = open_sqlite(path)
+    connection.execute("PRAGMA query_only=ON")
+    return connection

@@ -5,10 +5,8 @@ Rows are read by column name or position, and JSON columns take and give dicts a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from queue import Empty, SimpleQueue
 from typing import Any, ClassVar
 
 import msgspec
@@ -18,6 +16,7 @@ from psycopg.postgres import types
 from psycopg.pq import TransactionStatus
 from psycopg.types.json import set_json_loads
 
+from infra import pool
 from infra.writer import GroupWriter
 
 Connection = psycopg.Connection[Any]
@@ -93,28 +92,14 @@ class PostgresWriter(GroupWriter[Connection]):
         self._connection.close()
 
 
-class Pool:
-    """Connections for reading, as many as are asked for at the same time."""
+class Pool(pool.Pool[Connection]):
+    """Connections for reading; a broken one is not used again."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._idle: SimpleQueue[Connection] = SimpleQueue()
+        super().__init__(lambda: _reader(url), lambda connection: not connection.closed)
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """One of them; a broken one is not used again."""
-        try:
-            connection = self._idle.get_nowait()
-        except Empty:
-            connection = connect(self._url)
-            connection.execute("SET default_transaction_read_only = on")
-        try:
-            yield connection
-        finally:
-            if not connection.closed:
-                self._idle.put(connection)
 
-    def close(self) -> None:
-        """Close those that nobody uses."""
-        while not self._idle.empty():
-            self._idle.get_nowait().close()
+def _reader(url: str) -> Connection:
+    connection = connect(url)
+    connection.execute("SET default_transaction_read_only = on")
+    return connection

@@ -66,4 +66,5 @@ class SqliteResults:
             return [row["name"] for row in self._connection.execute("SELECT name FROM result ORDER BY name")]
 
     def close(self) -> None:
-        self._connection.close()
+        with self._lock:  # SQLite ends the process when a connection is closed that another thread uses
+            self._connection.close()

@@ -69,15 +69,17 @@ class Door:
     def pending(self, limit: int = 100, target: str = "") -> list[tuple[int, str, dict[str, Any]]]:
         """The outbox, oldest first: sequence, target and record of at most ``limit`` notifications, of one target if given."""
         where, values = ("WHERE target = ?", (target,)) if target else ("", ())
-        rows = self._store.reader.execute(
-            f"SELECT sequence, target, record FROM outbox {where} ORDER BY sequence LIMIT ?",  # noqa: S608
-            (*values, limit),
-        )
-        return [(row["sequence"], row["target"], msgspec.json.decode(row["record"])) for row in rows]
+        with self._store.pool.reading() as connection:
+            rows = connection.execute(
+                f"SELECT sequence, target, record FROM outbox {where} ORDER BY sequence LIMIT ?",  # noqa: S608
+                (*values, limit),
+            )
+            return [(row["sequence"], row["target"], msgspec.json.decode(row["record"])) for row in rows]
 
     def backlog(self) -> int:
         """How many notifications are in the outbox."""
-        return int(self._store.reader.execute("SELECT count(*) FROM outbox").fetchone()[0])
+        with self._store.pool.reading() as connection:
+            return int(connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
 
     def delivered(self, sequences: Iterable[int]) -> None:
         """Take notifications out of the outbox, durably."""

@@ -20,6 +20,7 @@ import msgspec
 from infra.objects.door import notify
 from infra.objects.door.errors import S3Error
 from infra.objects.door.files import Files
+from infra.pool import Pool
 from infra.sqlite import Writer, connect
 
 T = TypeVar("T")
@@ -112,13 +113,14 @@ class Store:
         self._writer = Writer(path, SCHEMA)
         self._remover = ThreadPoolExecutor(1, "door-remover")
         self.listeners: set[Listener] = set()
+        self.pool = Pool(lambda: connect(path))
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         files.sweep(self._known)
 
     @property
     def reader(self) -> sqlite3.Connection:
-        """The connection for reading that the calling thread has."""
+        """The connection for reading that the calling thread has, which ends before ``close``. (Others use ``pool``.)"""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = connect(self._path)
@@ -171,6 +173,7 @@ class Store:
         """Finish what was submitted and close the database."""
         self._writer.close()
         self._remover.shutdown()
+        self.pool.close()
         for connection in self._connections:
             connection.close()
 

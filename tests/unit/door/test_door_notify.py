@@ -177,3 +177,24 @@ def test_records_are_what_the_events_layer_reads(s3, bucket, clean):
     s3.put_object(Bucket=bucket, Key="k", Body=b"1")
     record = msgspec.convert(records(clean)[0][1], S3Record)
     assert (record.eventName, record.s3.object.key, record.s3.object.size) == ("ObjectCreated:Put", "k", 1)
+
+
+def test_close_while_others_read(tmp_path):
+    """A connection closed under a reader used to end the process."""
+    for turn in range(20):
+        door = Door(tmp_path / str(turn), {"a": "b"})
+        done = threading.Event()
+
+        def reads(door=door, done=done):
+            while not done.is_set():
+                door.wait(0)
+                door.pending(1)
+                door.backlog()
+
+        readers = [threading.Thread(target=reads) for _ in range(4)]
+        for reader in readers:
+            reader.start()
+        door.close()
+        done.set()
+        for reader in readers:
+            reader.join()
