@@ -24,7 +24,6 @@ from events.received import Received, joined
 from events.s3 import events_from
 from events.s3.clouds import azure, google
 from events.s3.record import TYPE_PREFIX
-from events.types import S3Record
 
 #: Types that such events may have. Anything else is somebody's own event, whatever its data look like.
 _TYPES = (
@@ -81,9 +80,12 @@ def _read(event: Event) -> Received | None:
 
 def _is_ours(event: Event, data: Any) -> bool:
     """Whether the event went through here before: its key is plain text already, and must not be decoded again."""
-    try:
-        told = msgspec.convert(data, S3Record).s3
-    except msgspec.ValidationError:
-        return False
     kept = event.extensions
-    return "sequence" in kept and kept.get("partitionkey") == legal(f"{told.bucket.name}/{told.object.key}")
+    if "sequence" not in kept or "partitionkey" not in kept:
+        return False
+    try:
+        told = data["s3"]
+        place = f"{told['bucket']['name']}/{told['object']['key']}"
+    except (LookupError, TypeError):
+        return False
+    return kept["partitionkey"] == legal(place)

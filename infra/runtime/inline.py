@@ -62,7 +62,7 @@ class Inline(Corked):
             or self.flow.write_paused
             or self.parser.should_upgrade()
             or len(joined) > LIMIT
-            or b"100-continue" in joined.lower()
+            or (b"100-" in joined and b"100-continue" in joined.lower())
         ):
             self._release()
 
