@@ -211,9 +211,10 @@ class Show:
         """Wait until nothing is under way any more, and all of it has been shown."""
 
         def look() -> bool | None:
-            status = stage.api.get("/status")
-            quiet = status["log"]["waiting"] == 0 and status["door"]["outbox"] == 0
-            return True if quiet and len(self.events) >= status["log"]["events"] else None
+            looks = [stage.api.get("/status") for _ in range(2)]  # a notification may move from outbox to log within a look
+            quiet = all(each["log"]["waiting"] == 0 and each["door"]["outbox"] == 0 for each in looks)
+            counts = {each["log"]["events"] for each in looks}
+            return True if quiet and len(counts) == 1 and len(self.events) >= counts.pop() else None
 
         wait_for("the end of all deliveries", look, PATIENCE)
 

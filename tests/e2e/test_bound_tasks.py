@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import Sluice, eventually
+from tests.conftest import Sluice, at_rest, eventually
 
 TASKS = {name: f"stars:{name}" for name in ("bright", "fails", "slow", "twice")}
 MODULE = """
@@ -108,8 +108,7 @@ def results(client: httpx.Client, bucket: str = "results") -> list[dict[str, Any
 
 
 def settled(admin: httpx.Client) -> bool:
-    status = admin.get("/status").json()
-    return bool(status["log"]["waiting"] == 0 and status["door"]["outbox"] == 0)
+    return at_rest(lambda: admin.get("/status").json())
 
 
 def test_a_bound_task_runs_by_itself_and_what_it_makes_is_its_owners(sluice: Sluice) -> None:
