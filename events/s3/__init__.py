@@ -17,6 +17,8 @@ from events.s3.b2 import B2
 from events.s3.cos import Cos
 from events.s3.event_grid import EventGrid
 from events.s3.eventbridge import EventBridge
+from events.s3.google_watch import WATCHES
+from events.s3.ibm import Ibm
 from events.s3.obs import Obs
 from events.s3.oracle import Oracle
 from events.s3.oss import Oss
@@ -27,13 +29,14 @@ from events.s3.records import Bare, Records, TestEvent
 from events.s3.seaweedfs import SeaweedFS
 from events.s3.source import Source, Unwrap
 from events.s3.tigris import Tigris
+from events.s3.tos import Tos
 from events.s3.yandex import Yandex
 
 __all__ = ["SOURCES", "events_from"]
 
 SOURCES: tuple[Source, ...] = (
     Cos(), Obs(), Records(), Sns(), Sqs(), EventBridge(), TestEvent(), Bare(),
-    R2(), SeaweedFS(), B2(), Tigris(), PubSub(), EventGrid(), Oracle(), Oss(), Yandex(),
+    R2(), SeaweedFS(), B2(), Tigris(), PubSub(), *WATCHES, EventGrid(), Oracle(), Oss(), Tos(), Yandex(), Ibm(),
 )  # fmt: skip
 #: Envelopes within envelopes. AWS makes three: SNS in SQS in Lambda's records.
 _MAX_DEPTH = 6
@@ -48,8 +51,10 @@ def events_from(body: bytes | str | dict[str, Any] | list[Any], headers: Iterabl
         BadEvent: the body is not JSON, or its envelope is malformed; the text has the path.
 
     """
-    value = parse_json(body) if isinstance(body, bytes | str) else body
     names = {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in headers}
+    value: Any = body
+    if isinstance(body, bytes | str):
+        value = parse_json(body) if body or not names else None  # without a body, the headers say what there is to say
     found = _read(value, "$", names, 0)
     return None if found is None else msgspec.structs.replace(found, store=True)
 

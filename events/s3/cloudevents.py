@@ -2,8 +2,8 @@
 
 Who makes them: the CloudEvents adapter for S3 wherever it runs (the data are a record, its key encoded as its store does),
 sources of Knative, TriggerMesh and Camel (the data are records, or a message of SQS or EventBridge around them), newer Ceph,
-rules of EventBridge (type and source are those of its own event), Google Cloud Storage and Azure Blob Storage (``clouds.py``;
-by Eventarc also around a message of Pub/Sub).
+rules of EventBridge (type and source are those of its own event), IBM's Code Engine, Google Cloud Storage and Azure Blob
+Storage (``clouds.py``; by Eventarc also around a message of Pub/Sub).
 
 A change gets the id that its notification has, so that it counts once, whichever way it comes. What cannot be read stays as it
 is.
@@ -28,7 +28,7 @@ from events.s3.record import TYPE_PREFIX
 #: Types that such events may have. Anything else is somebody's own event, whatever its data look like.
 _TYPES = (
     "com.amazonaws.", "com.amazon.", "aws.", "dev.knative.eventing.aws-", "org.apache.camel.event.aws-", "Object ",
-    "google.cloud.storage.object.", "google.cloud.pubsub.topic.", "Microsoft.Storage.",
+    "google.cloud.storage.object.", "google.cloud.pubsub.topic.", "Microsoft.Storage.", "com.ibm.cloud.cos.",
 )  # fmt: skip
 _CLOUDS: tuple[tuple[str, Callable[[Event, dict[str, Any]], Event]], ...] = (
     ("google.cloud.storage.object.", google),

@@ -15,6 +15,7 @@ from events.received import Received, rejected
 from events.s3.record import to_event
 from events.s3.source import Unwrap
 from events.s3.stores import Store
+from events.s3.wire import Named
 
 _CREATED = {
     "PutObject": "Put",
@@ -44,12 +45,8 @@ class _PlainKeys(Store):
         return raw
 
 
-class _Named(msgspec.Struct):
-    name: str
-
-
 class _Detail(msgspec.Struct, rename="kebab"):
-    bucket: _Named
+    bucket: Named
     object: dict[str, Any]
     request_id: str = ""
     requester: str = ""

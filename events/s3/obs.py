@@ -17,23 +17,12 @@ from events.event import Event
 from events.received import Received
 from events.s3.changes import change, converted, each
 from events.s3.source import Unwrap
-
-
-class _Named(msgspec.Struct):
-    name: str
-
-
-class _Object(msgspec.Struct, rename="camel"):
-    key: str
-    size: int | None = None
-    e_tag: str | None = None
-    version_id: str = ""
-    sequencer: str = ""
+from events.s3.wire import Entity, Named
 
 
 class _Obs(msgspec.Struct):
-    bucket: _Named
-    object: _Object
+    bucket: Named
+    object: Entity
 
 
 class _Record(msgspec.Struct, rename="camel"):
@@ -62,10 +51,8 @@ def _event(value: Any, path: str) -> Event:
         key = unquote_plus(found.key, errors="strict")
     except UnicodeDecodeError as error:
         raise BadEvent(f"the key {found.key[:200]!r} is not form-encoded UTF-8: {error} - at `{path}`") from error
-    version = "" if found.version_id == "null" else found.version_id
-    entity = {"key": key, "size": found.size, "eTag": found.e_tag, "versionId": version, "sequencer": found.sequencer}
-    if "Removed" in told.event_name:
-        entity |= {"size": None, "eTag": None}
+    version = None if found.version_id == "null" else found.version_id
+    entity = {**found.told(removed="Removed" in told.event_name), "key": key, "versionId": version}
     return change(
         told.event_name, told.event_time, told.obs.bucket.name, entity, source="huawei:obs", path=path, place=told.event_region,
         id=str(told.response_elements.get("x-obs-request-id", "")),

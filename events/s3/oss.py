@@ -15,6 +15,7 @@ from events.event import Event
 from events.received import Received
 from events.s3.changes import DELETE, PUT, change, converted, each
 from events.s3.source import Unwrap
+from events.s3.wire import Entity, Named
 
 _NAMES = {
     "ObjectCreated:PutObject": PUT,
@@ -29,19 +30,9 @@ _NAMES = {
 _NO_OBJECT = ("InitiateMultipartUpload", "UploadPart", "UploadPartCopy", "AbortMultipartUpload")
 
 
-class _Named(msgspec.Struct):
-    name: str
-
-
-class _Object(msgspec.Struct, rename="camel"):
-    key: str
-    size: int | None = None
-    e_tag: str | None = None
-
-
 class _Oss(msgspec.Struct):
-    bucket: _Named
-    object: _Object
+    bucket: Named
+    object: Entity
 
 
 class _Answer(msgspec.Struct, rename="camel"):
@@ -73,8 +64,8 @@ def _event(value: Any, path: str) -> Event | None:
         return None
     if told.event_name not in _NAMES:
         raise BadEvent(f"OSS's {told.event_name[:60]!r} is no change of an object - at `{path}`")
-    name, found = _NAMES[told.event_name], told.oss.object
-    entity = {"key": found.key} | ({} if name == DELETE else {"size": found.size, "eTag": found.e_tag})
+    name = _NAMES[told.event_name]
+    entity = told.oss.object.told(removed=name == DELETE)
     return change(
         name, told.event_time, told.oss.bucket.name, entity, source="alibaba:oss", path=path, place=told.region,
         id=told.response_elements.request_id,

@@ -15,6 +15,7 @@ from events.event import Event
 from events.received import Received
 from events.s3.changes import DELETE, PUT, change, converted, each
 from events.s3.source import Unwrap
+from events.s3.wire import Entity
 
 _NAMES = {
     "PutObject": PUT,
@@ -25,16 +26,10 @@ _NAMES = {
 }
 
 
-class _Object(msgspec.Struct, rename="camel"):
-    key: str
-    size: int | None = None
-    e_tag: str | None = None
-
-
 class _Message(msgspec.Struct, rename="camel"):
     action: str
     bucket: str
-    object: _Object
+    object: Entity
     event_time: str
 
 
@@ -50,5 +45,4 @@ class R2:
 
 def _event(body: dict[str, Any], path: str) -> Event:
     told = converted(body, _Message, path)
-    entity = {"key": told.object.key, "size": told.object.size, "eTag": told.object.e_tag}
-    return change(_NAMES[told.action], told.event_time, told.bucket, entity, source="cloudflare:r2", path=path)
+    return change(_NAMES[told.action], told.event_time, told.bucket, told.object.told(), source="cloudflare:r2", path=path)

@@ -23,6 +23,7 @@ from events.attributes import check, check_time, legal
 from events.errors import BadEvent
 from events.event import Event
 from events.s3.stores import Store, store_of
+from events.s3.wire import Named
 from events.types import S3Record
 
 TYPE_PREFIX = "com.amazonaws.s3."
@@ -112,16 +113,12 @@ def _rfc3339(time: str) -> str:
     return _OFFSET.sub(r"\1:\2", time.replace(" ", "T", 1)) if len(time) > 19 else time
 
 
-class _Named(msgspec.Struct):
-    name: str
-
-
 class _Keyed(msgspec.Struct):
     key: str
 
 
 class _Entity(msgspec.Struct):
-    bucket: _Named
+    bucket: Named
     object: _Keyed
 
 

@@ -15,21 +15,16 @@ from events.event import Event
 from events.received import Received
 from events.s3.changes import DELETE, PUT, change, converted, each
 from events.s3.source import Unwrap
+from events.s3.wire import Entity
 
 _NAMES = {"OBJECT_CREATED_PUT": PUT, "OBJECT_DELETED": DELETE}
-
-
-class _Object(msgspec.Struct, rename="camel"):
-    key: str
-    size: int | None = None
-    e_tag: str | None = None
 
 
 class _Event(msgspec.Struct, rename="camel"):
     event_name: str
     event_time: str
     bucket: str
-    object: _Object
+    object: Entity
 
 
 class Tigris:
@@ -47,6 +42,5 @@ def _event(value: Any, path: str) -> Event:
     told = converted(value, _Event, path)
     if told.event_name not in _NAMES:
         raise BadEvent(f"Tigris has {' and '.join(_NAMES)}, not {told.event_name[:60]!r} - at `{path}`")
-    removed = _NAMES[told.event_name] == DELETE  # size and ETag are then of what is gone
-    entity = {"key": told.object.key} | ({} if removed else {"size": told.object.size, "eTag": told.object.e_tag})
-    return change(_NAMES[told.event_name], told.event_time, told.bucket, entity, source="tigris:s3", path=path)
+    name = _NAMES[told.event_name]
+    return change(name, told.event_time, told.bucket, told.object.told(removed=name == DELETE), source="tigris:s3", path=path)

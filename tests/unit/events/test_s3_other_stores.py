@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from events.codec import encode_structured
+from events.codec import encode_binary, encode_structured
 from events.errors import BadEvent
 from events.event import Event
 from events.ingress import read
@@ -90,6 +90,9 @@ STORES = {
         "199f8dbf-0b8c-41b6-9596-4d2a6792d7e5",
     ),
     "oracle-delete": ("oracle:objectstorage.tenant.lake", [("ObjectRemoved:Delete", KEY)], 0, ""),
+    "ibm-write": ("ibm:cos..lake", [("ObjectCreated:Put", KEY)], 12, MD5),
+    "ibm-delete": ("ibm:cos..lake", [("ObjectRemoved:Delete", KEY)], 0, ""),
+    "ibm-system-marker": ("ibm:cos..lake", [("ObjectRemoved:DeleteMarkerCreated", KEY)], 0, ""),
 }
 NOTHING = ["seaweedfs-folder", "b2-test-event", "google-pubsub-metadata"]
 
@@ -145,9 +148,12 @@ def test_a_removal_in_google_stands_behind_its_generation_and_before_the_next():
     assert ordered(later("google-pubsub-finalize", payload("google-pubsub-delete"), following))
 
 
-@pytest.mark.parametrize("name", ["azure-event-grid", "oracle-create"])
-def test_the_others_stand_in_theirs(name):
-    assert ordered(later(name, *([payload("oracle-delete")] if name == "oracle-create" else [])))
+@pytest.mark.parametrize(
+    ("first", "more"),
+    [("azure-event-grid", []), ("oracle-create", ["oracle-delete"]), ("ibm-write", ["ibm-delete", "ibm-system-marker"])],
+)
+def test_the_others_stand_in_theirs(first, more):
+    assert ordered(later(first, *map(payload, more)))
 
 
 # One and the same change, whichever way it comes
@@ -172,6 +178,22 @@ def test_azure_by_either_schema_is_the_same(start):
         subject=one["subject"].replace("/blobServices", start), datacontenttype="application/json",
     )  # fmt: skip
     assert read(*encode_structured(event)).events == told("azure-event-grid")[:1]
+
+
+def test_ibm_by_code_engine_and_by_its_own_system_is_the_same():
+    body = payload("ibm-write")
+    event = Event(
+        id=body["notification"]["request_id"], source="https://cloud.ibm.com/catalog/services/cloud-object-storage/lake",
+        type="com.ibm.cloud.cos.document.write", subject=KEY, datacontenttype="application/json", data=body,
+    )  # fmt: skip
+    assert read(*encode_structured(event)).events == read(*encode_binary(event)).events == told("ibm-write")
+    assert take(body["notification"]).events == told("ibm-write")
+
+
+def test_the_keys_of_one_batch_delete_in_ibm_are_told_apart():
+    one, other = payload("ibm-delete"), payload("ibm-delete")
+    other["notification"]["object_name"] = other["key"] = "b.csv"
+    assert take(one).events[0].id != take(other).events[0].id
 
 
 # Files of SeaweedFS that are no objects
@@ -220,6 +242,9 @@ def test_a_bad_one_among_several_is_told_and_the_others_are_read():
         ("google-pubsub-finalize", lambda body: body["message"]["attributes"].update(eventType="OBJECT_EATEN"), "OBJECT_EATEN"),
         ("tigris", lambda body: body["events"].pop(0) and body["events"][0].update(eventName="OBJECT_EATEN"), "OBJECT_EATEN"),
         ("oracle-create", lambda body: body["data"].pop("additionalDetails"), "$.data"),
+        ("ibm-write", lambda body: body["notification"].update(object_length="long"), "$.notification.object_length"),
+        ("ibm-write", lambda body: body["notification"].update(event_type="Object:Eat"), "Object:Eat"),
+        ("volcengine-tos", lambda body: body["events"][0].update(eventName="tos:Eaten"), "tos:Eaten"),
     ],
 )  # fmt: skip
 def test_a_body_that_is_wrong_somewhere_is_a_reject_that_says_where(name, change, where):
@@ -289,6 +314,7 @@ def test_an_unknown_body_is_refused_with_what_was_expected(body):
         ("tencent-cos", "raw-1253970026", "2026-02-03T04:05:06.000000000Z", 5),
         ("huawei-obs", "raw", "2026-02-03T04:05:06.418Z", 5),
         ("yandex-storage", "raw", "2026-02-03T04:05:06.424389236Z", 0),
+        ("volcengine-tos", "raw", "2026-02-03T04:05:06Z", 5),
     ],
 )
 def test_the_clouds_of_the_east(name, bucket, time, size):
@@ -311,6 +337,8 @@ def test_the_clouds_of_the_east(name, bucket, time, size):
         ("yandex-storage",
          lambda body: body["messages"][0]["event_metadata"].update(event_type="yandex.cloud.events.storage.ObjectDelete"),
          "ObjectRemoved:Delete"),
+        ("volcengine-tos", lambda body: body["events"][0].update(eventName="tos:LifecycleExpiration:Delete"),
+         "LifecycleExpiration:Delete"),
     ],
 )  # fmt: skip
 def test_their_removals(name, change, kind):
@@ -327,12 +355,12 @@ def test_the_later_of_two_changes_is_told_by_their_sequences():
     assert first < second
 
 
-@pytest.mark.parametrize("name", ["alibaba-oss", "tencent-cos", "huawei-obs", "yandex-storage"])
+@pytest.mark.parametrize("name", ["alibaba-oss", "tencent-cos", "huawei-obs", "yandex-storage", "volcengine-tos"])
 def test_what_of_them_cannot_be_read_is_a_reject(name):
     body = payload(name)
     (records,) = body.values()
     broken = copy.deepcopy(records[0])
-    broken[next(key for key in ("oss", "cos", "obs", "details") if key in broken)] = 7
+    broken[next(key for key in ("oss", "cos", "obs", "tos", "details") if key in broken)] = 7
     records.append(broken)
     received = take(body)
     assert (len(received.events), len(received.rejects), received.store) == (1, 1, True)
@@ -348,8 +376,10 @@ def test_what_of_them_cannot_be_read_is_a_reject(name):
          "detail": {"eventName": "PutBucketPolicy", "requestParameters": {"bucketName": "raw"}}},
         {"events": [{"eventSource": "acs:oss", "eventName": "ObjectCreated:UploadPart", "eventTime": "2026-02-03T04:05:06Z",
                      "oss": {"bucket": {"name": "raw"}, "object": {"key": "k"}}}]},
+        {"events": [{"eventSource": "tos", "eventName": "tos:ObjectRestore:Completed", "eventTime": "2026-02-03T04:05:06Z",
+                     "tos": {"bucket": {"name": "raw"}, "object": {"key": "k"}}}]},
     ],
-    ids=["a bucket", "a call", "a part"],
+    ids=["a bucket", "a call", "a part", "a restored object"],
 )  # fmt: skip
 def test_what_is_about_no_object_is_taken_and_left_alone(body):
     received = take(body)
