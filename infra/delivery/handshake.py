@@ -7,15 +7,17 @@ do with a browser. Asked ourselves, we answer at once, so we call nobody back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 from events.codec import Headers
-from infra.delivery.rate import Rate
 
 ORIGIN, ASKED, CALLBACK = "webhook-request-origin", "webhook-request-rate", "webhook-request-callback"
 ALLOWED_ORIGIN, ALLOWED_RATE = "webhook-allowed-origin", "webhook-allowed-rate"
 #: Senders whose rate is watched at most: beyond that, the watch begins anew.
 MOST_ORIGINS = 1000
+MINUTE = 60.0
+_ORIGIN = ORIGIN.encode()
 
 
 def request(origin: str, rate: int, callback: str = "") -> dict[str, str]:
@@ -39,9 +41,9 @@ def positive(text: str) -> int:
 class Consent:
     """The receiver's side: who may send (``*`` in ``origins`` is everybody), each ``rate`` events a minute (0: any number)."""
 
-    def __init__(self, origins: Sequence[str], rate: int) -> None:
-        self._origins, self._rate = {origin.lower() for origin in origins}, rate
-        self._seen: dict[str, Rate] = {}
+    def __init__(self, origins: Sequence[str], rate: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._origins, self._rate, self._clock = {origin.lower() for origin in origins}, rate, clock
+        self._seen: dict[str, tuple[float, int]] = {}
 
     def answer(self, headers: Headers) -> list[tuple[bytes, bytes]]:
         """The headers of the answer to ``OPTIONS``: without consent, only that ``POST`` is possible here."""
@@ -56,12 +58,22 @@ class Consent:
         return told
 
     def wait(self, headers: Headers) -> float:
-        """Seconds until the sender of this delivery may send again; 0: it may now. Only senders that name an origin count."""
+        """Seconds until the sender of this delivery may send again; 0: it may now, and this one counts.
+
+        Whoever keeps to its rate, in whatever bursts, is never told to wait: a minute begins with the first delivery after the
+        last one has ended. Only senders that name an origin count, and each process counts for itself.
+        """
         if not self._rate:
             return 0.0
-        origin = dict(headers).get(ORIGIN.encode(), b"").decode("latin-1").lower()
+        origin = next((value for name, value in headers if name.lower() == _ORIGIN), b"").decode("latin-1").strip().lower()
         if not origin:
             return 0.0
+        now, (begun, count) = self._clock(), self._seen.get(origin, (float("-inf"), 0))
+        if now - begun >= MINUTE:
+            begun, count = now, 0
+        if count >= self._rate:
+            return begun + MINUTE - now
         if origin not in self._seen and len(self._seen) >= MOST_ORIGINS:
             self._seen.clear()
-        return self._seen.setdefault(origin, Rate(self._rate)).wait("")
+        self._seen[origin] = begun, count + 1
+        return 0.0

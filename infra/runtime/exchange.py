@@ -5,7 +5,8 @@ The platform delivers again what is answered 404, 408, 409, 429 or 5xx, and noth
 
     204   done, nothing to say                 400, 413, 415   no event
     200   done, with the reply                 422   refused for good (``Reject``), or replies that have nowhere to go
-    503   later (``Retry``), with Retry-After   500   failed
+    503   later (``Retry``), with Retry-After   429   faster than the handshake allowed, with Retry-After
+    500   failed
 
 Replies go into the answer where the sender asks for them (``Prefer: reply``) and there is exactly one, else to the sink.
 """
@@ -81,6 +82,12 @@ class Exchange:
 
 
 DONE = Answer(204, [], b"")
+
+
+def crowded(seconds: float) -> Answer:
+    """The answer to a sender that is faster than it was allowed to be, and may come back in so many seconds."""
+    error = {"error": "more events than sluice.http.webhook_rate allows a minute"}
+    return Answer(429, [JSON, (b"retry-after", str(math.ceil(seconds)).encode())], msgspec.json.encode(error))
 
 
 def wants_reply(headers: Headers) -> bool:

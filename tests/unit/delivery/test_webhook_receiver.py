@@ -111,12 +111,24 @@ def test_rates(rate, asked, told):
 def test_who_sends_faster_than_allowed_is_told_when_to_come_back(endpoint):
     url = endpoint(webhook_rate=2)
     named = {**STRUCTURED, "WebHook-Request-Origin": "a.example"}
-    assert httpx.post(url, json=event(1), headers=named).status_code == 202
+    assert [httpx.post(url, json=event(number), headers=named).status_code for number in (1, 5)] == [202, 202]
     late = httpx.post(url, json=event(2), headers=named)
     assert late.status_code == 429
-    assert 1 <= int(late.headers["retry-after"]) <= 30
+    assert 1 <= int(late.headers["retry-after"]) <= 60
     assert httpx.post(url, json=event(3), headers={**named, "WebHook-Request-Origin": "b.example"}).status_code == 202
     assert httpx.post(url, json=event(4), headers=STRUCTURED).status_code == 202, "stores name no origin"
+
+
+def test_whoever_keeps_to_its_rate_never_waits_whatever_its_bursts():
+    clock = [0.0]
+    consent = Consent(["*"], 3, lambda: clock[0])
+    named = [(b"WebHook-Request-Origin", b"a.example")]
+    waits = []
+    for at in (10.0, 11.0, 12.0, 69.0, 70.0, 70.0, 70.0, 71.0, 130.0):
+        clock[0] = at
+        waits.append(consent.wait(named))
+    assert waits == [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 59.0, 0.0]
+    assert consent.wait([]) == Consent(["*"], 0).wait(named) == 0.0
 
 
 def test_tokens_in_the_header_and_if_configured_in_the_query(endpoint):
