@@ -11,6 +11,17 @@ from events.received import Confirmation, Received, joined, rejected
 from events.s3.source import Unwrap
 
 
+def attributes(message: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
+    """The texts among the attributes of an SQS message, as headers: a CloudEvent in binary mode has its own there.
+
+    ``message`` is one of ReceiveMessage, or one as Lambda gets it.
+    """
+    found = message.get("MessageAttributes") or message.get("messageAttributes")
+    told = found.items() if isinstance(found, dict) else ()
+    texts = {name: each.get("StringValue") or each.get("stringValue") for name, each in told if isinstance(each, dict)}
+    return [(name.lower().encode(), text.encode()) for name, text in texts.items() if isinstance(text, str)]
+
+
 class Sqs:
     """Messages of a queue: the answer of ReceiveMessage, one message of it, or one as Lambda gets it (lower-case names)."""
 

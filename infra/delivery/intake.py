@@ -13,15 +13,13 @@ from events.codec import Headers
 from events.event import Event
 from events.received import Received
 from infra.delivery.claim_check import LIMIT
-from infra.delivery.tracing import traced
+from infra.delivery.tracing import traced_by
 from infra.lake import Lake
 
 
 def prepared(lake: Lake, events: Sequence[Event], headers: Headers = ()) -> list[Event]:
     """The events as the log keeps them. Raises ``Retry`` where the object store is away."""
-    names = dict(headers)
-    made = [traced(event, names) for event in events] if b"traceparent" in names else events
-    return [lake.claims.deposit(event) for event in made]
+    return [lake.claims.deposit(event) for event in traced_by(events, headers)]
 
 
 def store(lake: Lake, received: Received) -> int:
@@ -35,11 +33,11 @@ def store(lake: Lake, received: Received) -> int:
 async def stored(lake: Lake, received: Received, headers: Headers, size: int) -> int:
     """As ``store``, for what a request of ``size`` bytes has brought, without holding up an event loop."""
     new = 0
-    if events := received.events:
+    if received.events:
         if size > LIMIT:
-            events = await asyncio.to_thread(prepared, lake, events, headers)
-        elif any(name == b"traceparent" for name, _ in headers):
-            events = [traced(event, dict(headers)) for event in events]
+            events: Sequence[Event] = await asyncio.to_thread(prepared, lake, received.events, headers)
+        else:
+            events = traced_by(received.events, headers)
         new = await asyncio.wrap_future(lake.append(events))
     if rejected := _rejected(received):
         await asyncio.wrap_future(lake.reject(rejected))

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import msgspec
 
+from events.codec import Headers
 from events.event import Event
 from infra.config import ConfigError
 
@@ -22,6 +23,7 @@ Span = Callable[[Event, str], AbstractContextManager[Any]]
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?").fullmatch
 _NOTHING = nullcontext()
+_LENGTHS = {len("traceparent"), len("tracestate")}
 
 
 class Tracing:
@@ -66,12 +68,18 @@ class Tracing:
 
 
 def traced(event: Event, headers: Mapping[bytes, bytes]) -> Event:
-    """``event``, and the trace of the HTTP request that brought it if it has none of its own."""
+    """``event``, and the trace of the request or message that brought it if it has none of its own."""
     parent = headers.get(b"traceparent", b"").decode("latin-1")
     if "traceparent" in event.extensions or not _TRACEPARENT(parent):
         return event
     added = _context(parent, headers.get(b"tracestate", b"").decode("latin-1"))
     return msgspec.structs.replace(event, extensions={**event.extensions, **added})
+
+
+def traced_by(events: Sequence[Event], headers: Headers) -> Sequence[Event]:
+    """The ``events`` of one message, each with the trace of that message if it has none of its own. Names are in any case."""
+    found = {name.lower(): value for name, value in headers if len(name) in _LENGTHS}
+    return [traced(event, found) for event in events] if b"traceparent" in found else events
 
 
 def trace_headers(event: Event) -> dict[str, str]:

@@ -18,6 +18,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Protocol
 
+import msgspec
+
 from events.errors import BadEvent
 from events.event import Event
 from events.ingress import read
@@ -25,10 +27,12 @@ from events.json_format import from_document, parse_json, to_document
 from events.received import Received, joined
 from events.s3 import events_from
 from events.s3.cloudevents import normalised
+from events.s3.queues import attributes
 from infra import config as configuration
 from infra.delivery.handshake import Consent
+from infra.delivery.tracing import traced_by
 from infra.runtime.dispatch import Dispatcher, dispatcher
-from infra.runtime.exchange import Exchange
+from infra.runtime.exchange import Exchange, crowded
 from infra.runtime.logs import configure
 from infra.runtime.messages import Answer
 from infra.runtime.sink import Sink
@@ -93,13 +97,15 @@ class FunctionUrl:
             return _response(Answer(200, host.consent.answer(headers), b""))
         if method != "POST":
             return _response(Answer(405, [(b"allow", b"POST, OPTIONS")], b""))
+        if wait := host.consent.wait(headers):
+            return _response(crowded(wait))
         try:
             received = read(headers, _body(invocation))
             if received.rejects:
                 raise received.rejects[0].error
         except BadEvent as error:
             return _response(exchange.failed(error))
-        return _response(exchange.answer(received.events, headers))
+        return _response(exchange.answer(traced_by(received.events, headers), headers))
 
 
 class Queue:
@@ -212,13 +218,13 @@ def _sns_messages(payload: dict[str, Any]) -> Iterable[str]:
 
 
 def _content(message: dict[str, Any]) -> Received:
-    """What one SQS message holds; in binary mode its attributes are those of the event (``ce-...``)."""
-    attributes = message.get("messageAttributes") or {}
-    values = {name: value.get("stringValue", "") for name, value in attributes.items() if isinstance(value, dict)}
-    if "ce-specversion" in values or "content-type" in values:
-        headers = [(name.lower().encode(), value.encode()) for name, value in values.items()]
-        return read(headers, str(message.get("body", "")).encode())
-    return _received(parse_json(str(message.get("body", "")), "the message"))
+    """What one SQS message holds, in the message's trace; in binary mode its attributes are those of the event (``ce-...``)."""
+    headers, body = attributes(message), str(message.get("body", ""))
+    if any(name in (b"ce-specversion", b"content-type") for name, _ in headers):
+        received = read(headers, body.encode())
+    else:
+        received = _received(parse_json(body, "the message"))
+    return msgspec.structs.replace(received, events=list(traced_by(received.events, headers)))
 
 
 def _body(invocation: dict[str, Any]) -> bytes:

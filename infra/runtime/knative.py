@@ -13,7 +13,7 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import uvicorn
 
@@ -24,9 +24,10 @@ from events.ingress import read
 from infra import config as configuration
 from infra.config import Config, ConfigError
 from infra.delivery.handshake import Consent
+from infra.delivery.tracing import traced_by
 from infra.runtime.asgi import MAX_HEADERS
 from infra.runtime.dispatch import dispatcher
-from infra.runtime.exchange import DONE, Exchange
+from infra.runtime.exchange import DONE, Exchange, crowded
 from infra.runtime.inline import Inline
 from infra.runtime.logs import configure as configure_logs
 from infra.runtime.messages import Answer, Receive, Scope, Send, TooLarge, body_of
@@ -62,14 +63,16 @@ class Container:
     def at_once(self, headers: Headers, body: bytes) -> Answer | None:
         """The answer to a POST; ``None`` if finding it may take long, and an event loop should not wait for that."""
         events = self._read(headers, body)
-        if isinstance(events, Answer):
-            return events
-        return None if self._exchange.blocks(events) else self._exchange.answer(events, headers)
+        if not isinstance(events, Answer) and self._exchange.blocks(events):
+            return None  # nor is it counted: it comes again, by ``__call__``
+        return self._refusal(headers) or (events if isinstance(events, Answer) else self._exchange.answer(events, headers))
 
     async def _deliver(self, headers: list[tuple[bytes, bytes]], receive: Receive) -> Answer | None:
         exchange = self._exchange
         if sum(len(name) + len(value) for name, value in headers) > MAX_HEADERS:
             return Answer(431, [], b"")
+        if refusal := self._refusal(headers):
+            return refusal
         try:
             events = self._read(headers, await body_of(headers, receive))
         except ConnectionResetError:
@@ -82,12 +85,16 @@ class Container:
             return await asyncio.to_thread(exchange.answer, events, headers)
         return exchange.answer(events, headers)
 
-    def _read(self, headers: Headers, body: bytes) -> list[Event] | Answer:
+    def _refusal(self, headers: Headers) -> Answer | None:
+        wait = self._consent.wait(headers)
+        return crowded(wait) if wait else None
+
+    def _read(self, headers: Headers, body: bytes) -> Sequence[Event] | Answer:
         try:
             received = read(headers, body)
             if received.rejects:
                 raise received.rejects[0].error  # the platform keeps what it sent: a part of it cannot be answered for
-            return received.events
+            return traced_by(received.events, headers)
         except BadEvent as error:
             return self._exchange.failed(error)
 

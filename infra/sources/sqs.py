@@ -15,13 +15,16 @@ import msgspec
 from botocore.config import Config as BotoConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
-from events.codec import from_json
+from events.codec import Headers, from_json
 from events.errors import BadEvent
+from events.ingress import read as read_request
 from events.received import Received, Rejected, joined
 from events.s3 import events_from
 from events.s3.cloudevents import normalised
+from events.s3.queues import attributes
 from infra.config import Queue
 from infra.delivery import intake
+from infra.delivery.tracing import traced_by
 from infra.lake import Lake
 
 logger = logging.getLogger("sluice.sqs")
@@ -74,12 +77,13 @@ class Poller:
         answer = self._client.receive_message(
             QueueUrl=self._queue.url,
             MaxNumberOfMessages=BATCH,
+            MessageAttributeNames=["All"],
             WaitTimeSeconds=0 if self._stopping.is_set() else self._queue.wait_s,
         )
         messages = answer.get("Messages", [])
         if not messages:
             return 0
-        received = joined([read(message.get("Body", "")) for message in messages])
+        received = joined([read(message.get("Body", ""), attributes(message)) for message in messages])
         try:
             intake.store(self._lake, received)
         except Exception:
@@ -106,13 +110,21 @@ def _entries(messages: list[dict[str, Any]], **more: int) -> list[dict[str, Any]
     return [{"Id": str(number), "ReceiptHandle": each["ReceiptHandle"], **more} for number, each in enumerate(messages)]
 
 
-def read(text: str) -> Received:
-    """The events of one message's text: a notification in any envelope, or a CloudEvent in JSON; else a reject."""
+def read(text: str, headers: Headers = ()) -> Received:
+    """The events of one message: a notification in any envelope, or a CloudEvent in JSON, or one that has its attributes in
+    those of the message (``headers``); else a reject. They belong to the message's trace.
+    """
     body = text.encode("utf-8", "surrogatepass")
     try:
-        if (found := events_from(text)) is not None:
-            return found
-        return normalised([from_json(body)])
+        found = _read(text, body, headers)
     except (BadEvent, msgspec.MsgspecError) as error:
         problem = error if isinstance(error, BadEvent) else BadEvent(str(error))
         return Received(rejects=[Rejected(body, problem)])
+    return msgspec.structs.replace(found, events=list(traced_by(found.events, headers)))
+
+
+def _read(text: str, body: bytes, headers: Headers) -> Received:
+    if any(name == b"ce-specversion" for name, _ in headers):
+        return read_request(headers, body)
+    found = events_from(text)
+    return normalised([from_json(body)]) if found is None else found

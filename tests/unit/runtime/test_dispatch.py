@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 import httpx
 import msgspec
 import pytest
 
-from events.codec import decode, encode_binary
+from events.codec import decode, encode_binary, encode_structured
 from events.errors import Reject, Retry
 from events.event import Event
 from events.route import Handler, Routes
 from infra.config import ConfigError, load
 from infra.delivery.dedup import Inbox
+from infra.delivery.handshake import Consent
 from infra.runtime import aws_lambda
 from infra.runtime.dispatch import Dispatcher, dispatcher
 from infra.runtime.exchange import Exchange, wants_reply
+from infra.runtime.knative import Container
 from infra.runtime.sink import Sink
 from infra.runtime.wiring import WiringError
 
@@ -207,3 +210,75 @@ def test_what_is_encoded_is_refused_if_it_is_no_event() -> None:
     assert (answer.status, b"'Bad'" in answer.body) == (422, True)
     with pytest.raises(Reject):
         encode_binary(Event(id="x", source="/s", type="t", extensions={"Bad": "x"}))
+
+
+# The rate that the handshake allowed
+
+NAMED = (b"WebHook-Request-Origin", b"a.example")
+
+
+def test_a_container_refuses_who_is_faster_than_allowed(dispatch) -> None:
+    container = Container(Exchange(dispatch), Consent(["*"], 1))
+    headers, body = encode_binary(event("one"))
+    first, late = (container.at_once([*headers, NAMED], body) for _ in range(2))
+    assert first is not None
+    assert late is not None
+    assert (first.status, late.status) == (200, 429)
+    assert 1 <= int(dict(late.headers)[b"retry-after"]) <= 60
+    unnamed = container.at_once(headers, body)
+    assert unnamed is not None
+    assert unnamed.status == 200
+
+
+def test_a_delivery_that_takes_long_is_counted_once(dispatch) -> None:
+    container = Container(Exchange(dispatch, Collected()), Consent(["*"], 1))
+    headers, body = encode_binary(event("one"))
+    assert container.at_once([*headers, NAMED], body) is None
+    named = [(name.decode(), value.decode()) for name, value in [*headers, NAMED]]
+
+    async def statuses() -> list[int]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(container)) as client:
+            return [(await client.post("http://c.example/", headers=named, content=body)).status_code for _ in range(2)]
+
+    assert asyncio.run(statuses()) == [204, 429]
+
+
+def test_a_lambda_refuses_as_far_as_one_environment_sees(dispatch) -> None:
+    host = aws_lambda.Host(dispatch, None, Consent(["*"], 1))
+    headers, body = encode_structured(event("one"))
+    told = {name.decode(): value.decode() for name, value in [*headers, NAMED]}
+    request = {"requestContext": {"http": {"method": "POST"}}, "headers": told, "body": body.decode()}
+    first, late = (aws_lambda.handle(request, host) for _ in range(2))
+    assert (first["statusCode"], late["statusCode"]) == (200, 429)
+    assert 1 <= int(late["headers"]["retry-after"]) <= 60
+
+
+# The trace of what brought an event
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_a_reply_joins_the_trace_of_the_request(dispatch) -> None:
+    headers, body = encode_binary(event("one"))
+    answer = Container(Exchange(dispatch)).at_once([*headers, (b"TraceParent", TRACE.encode())], body)
+    assert answer is not None
+    (reply,) = decode(answer.headers, answer.body)
+    assert reply.extensions["traceparent"] == TRACE
+
+
+@pytest.mark.parametrize("own", [{}, {"traceparent": TRACE.replace("0af", "1af")}])
+def test_a_message_of_sqs_brings_its_trace_to_an_event_without_one(dispatch, own) -> None:
+    text = {"dataType": "String", "stringValue": TRACE}
+    values = {
+        "traceparent": text,
+        "tracestate": {**text, "stringValue": "a=b"},
+        "n": {"dataType": "Binary", "binaryValue": "eA=="},
+    }
+    body = encode_structured(event("one", extensions=own))[1].decode()
+    message = {"messageId": "1", "eventSource": "aws:sqs", "body": body, "messageAttributes": values}
+    answer = aws_lambda.handle({"Records": [message]}, aws_lambda.Host(dispatch))
+    (reply,) = answer["events"]
+    assert answer["batchItemFailures"] == []
+    assert {name: reply.get(name) for name in ("traceparent", "tracestate")} == (
+        {**own, "tracestate": None} if own else {"traceparent": TRACE, "tracestate": "a=b"}
+    )

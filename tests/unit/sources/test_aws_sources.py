@@ -26,6 +26,7 @@ from tests.conftest import eventually, serving
 
 KEYS = {"aws_access_key_id": "k", "aws_secret_access_key": "s", "region_name": "us-east-1"}
 CSV = b"a,b\n1,2\n"
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +111,21 @@ def test_through_a_topic_and_as_a_cloudevent(aws, queue, poller, lake):
     eventually(lambda: poller.step() == 0)
     assert subjects(lake) == ["a.csv"]
     assert [event.data for _, _, event in lake.log.tail(0, 100, "com.example.*")] == [{"x": 1}]
+
+
+def test_attributes_of_a_message_are_its_trace_and_those_of_an_event_in_binary_mode(aws, queue, poller, lake):
+    def text(value: str) -> dict[str, str]:
+        return {"DataType": "String", "StringValue": value}
+
+    trace = {"traceparent": text(TRACE), "AWSTraceHeader-like": text("Root=1-5759e988-bd862e3fe1be46a994272793")}
+    event = {"specversion": "1.0", "id": "1", "source": "/me", "type": "com.example.hello"}
+    aws[1].send_message(QueueUrl=queue[0], MessageBody=json.dumps(event), MessageAttributes=trace)
+    binary = {f"ce-{name}": text(value) for name, value in {**event, "id": "2"}.items()}
+    aws[1].send_message(QueueUrl=queue[0], MessageBody="hi", MessageAttributes={**binary, "content-type": text("text/plain")})
+    eventually(lambda: poller.step() == 0)
+    found = {event.id: event for _, _, event in lake.log.tail(0, 100, "com.example.*")}
+    assert (found["1"].extensions.get("traceparent"), found["2"].data) == (TRACE, "hi")
+    assert "traceparent" not in found["2"].extensions
 
 
 def test_a_large_payload_goes_into_the_lake(aws, queue, poller, lake):
