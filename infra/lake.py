@@ -88,6 +88,7 @@ SCHEMA = (
     sqlite_log.GIVEN,
     models.REGISTRY,
     pending.SCHEMA,
+    sqlite_log.DIGEST,
 )
 
 

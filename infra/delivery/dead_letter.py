@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 
 from events.event import Event, restamp
@@ -26,6 +28,11 @@ def failed(delivery: Delivery, cause: str, burial: int) -> list[Event]:
         binding=_binding(event),
     )
     return [restamp(event.reply(told), event, f"{delivery.target}.failed", burial)]
+
+
+def digest(body: bytes) -> str:
+    """What tells unreadable bytes from others: those that come again are the same dead letter."""
+    return hashlib.sha256(body).hexdigest()
 
 
 def _binding(event: Event) -> str:

@@ -84,7 +84,10 @@ class Log(Protocol):
         ...
 
     def reject(self, rejected: Sequence[tuple[bytes, str]]) -> Future[None]:
-        """Keep what could not become an event, with the reason, as dead letters."""
+        """Keep what could not become an event, with the reason, as dead letters.
+
+        The same bytes are one letter, whose ``attempts`` tell how often they came.
+        """
         ...
 
     def lease(self, seconds: float, busy: Collection[Lane] = ()) -> None:

@@ -23,7 +23,8 @@ arguments in MessagePack. Times are milliseconds of the server's clock. The keys
                                the first is the inbox mark of a parked delivery
   P:parked            string   how many are parked, all lanes together
   P:given             hash     id of a parked delivery -> TIMES OWNER: how many workers had it in hand, and the last of them
-  P:dead              stream   dead letters, NUMBER-0 -> target, cause, attempts, at, event, seq (none: it never was an event)
+  P:dead              stream   dead letters, NUMBER-0 -> target, cause, attempts, at, event, seq, digest (one: it never was an event)
+  P:dead:came         hash     digest of what never was an event -> how often it came
   P:dead:last         string   the last number given to a dead letter
   P:table:NAME        hash     documents: key -> VERSION \n CONTENT. A version is the attempt (`stamp` and delivery) that wrote it:
                                no two are alike, so that what is computed from a content holds while its version does.
@@ -35,8 +36,7 @@ local DONE, LATER, DEAD, PARK = 0, 1, 2, 3
 local FREED, SETTLED, GONE, CONFLICT, LOST = 2, 1, 0, -1, -2
 local HEADS, SUSPECT = 16, 2
 local MANY = 1000  -- arguments of one command
--- A field so long makes Redis keep a hash as a hash table, however small the rest is.
-local UNPACKED = string.rep('.', 65)
+local UNPACKED = string.rep('.', 65)  -- a field so long makes Redis keep a hash as a hash table, however small the rest is
 
 local function now()
   local time = call('TIME')
@@ -45,8 +45,7 @@ end
 
 local function text(number) return string.format('%.0f', number) end
 
--- The delivery in a parked form.
-local function id_of(form) return string.match(form, '^%S+') end
+local function id_of(form) return string.match(form, '^%S+') end  -- the delivery in a parked form
 
 local function deliver(seq, at, shard, partition, targets, event)
   for ordinal, target in ipairs(targets) do
@@ -70,9 +69,9 @@ local function accept(events, at, keep, remember)
   return new
 end
 
-local function bury(at, target, cause, attempts, event, seq)
+local function bury(at, target, cause, attempts, event, seq, digest)
   local number = text(call('INCR', P .. ':dead:last'))
-  call('XADD', P .. ':dead', number .. '-0', 't', target, 'c', cause, 'n', attempts, 'a', at, 'e', event, 's', seq)
+  call('XADD', P .. ':dead', number .. '-0', 't', target, 'c', cause, 'n', attempts, 'a', at, 'e', event, 's', seq, 'd', digest)
 end
 
 local function stale(version)
@@ -228,7 +227,7 @@ function commands.settle(owner, version, keep, remember, stamp, items)
         end
         accept(item[8], at, keep, remember)
       else
-        bury(at, item[6], item[7], item[8], item[9], string.match(id, '^%d+'))
+        bury(at, item[6], item[7], item[8], item[9], string.match(id, '^%d+'), '')
         accept(item[10], at, keep, remember)
       end
     end
@@ -330,11 +329,13 @@ function commands.due(owner, blocked, limit, milliseconds)
   return due(owner, mine, limit, milliseconds)
 end
 
--- {letters}: keep {body, cause} of what never was an event.
+-- {letters}: keep {body, cause, digest} of what never was an event, each body once, and count how often it came.
 function commands.reject(letters)
-  local at = now()
-  for _, letter in ipairs(letters) do bury(at, 'ingress', letter[2], 1, letter[1], '') end
-  return #letters
+  local at, came = now(), P .. ':dead:came'
+  for _, letter in ipairs(letters) do
+    if call('HEXISTS', came, letter[3]) == 0 then bury(at, 'ingress', letter[2], 1, letter[1], '', letter[3]) end
+    call('HINCRBY', came, letter[3], 1)
+  end
 end
 
 -- {letters}: deliver the dead letters {number, shard, partition} again, all or none: 0, or the number of one that does not exist.
@@ -392,9 +393,8 @@ function commands.counts(shards)
       if head then oldest = math.min(oldest or at, tonumber(string.match(head, '^%S+ %d+ (%d+)'))) end
     end
   end
-  local events = tonumber(call('GET', P .. ':accepted') or 0)
-  return {events, waiting, retrying, call('XLEN', P .. ':dead'), math.max(0, at - (oldest or at)),
-          math.max(0, at - (behind or at))}
+  return {tonumber(call('GET', P .. ':accepted') or 0), waiting, retrying, call('XLEN', P .. ':dead'),
+          math.max(0, at - (oldest or at)), math.max(0, at - (behind or at))}
 end
 
 return commands[ARGV[1]](unpack(cmsgpack.unpack(ARGV[2])))

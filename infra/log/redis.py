@@ -24,7 +24,7 @@ from events.event import Event
 from infra.batches import batches
 from infra.catalog.database import Database
 from infra.config import EventLog
-from infra.delivery import outbox
+from infra.delivery import dead_letter, outbox
 from infra.delivery.order import SHARDS, Lane, shard_of
 from infra.log.log import DeadLetter, Delivery, Job, Judge, Targets
 from infra.log.redis_hand import Hand
@@ -123,7 +123,7 @@ class RedisLog:
     def reject(self, rejected: Sequence[tuple[bytes, str]]) -> Future[None]:
         future: Future[None] = Future()
         try:
-            self._server.call("reject", [(body.decode("latin-1"), cause) for body, cause in rejected])
+            self._server.call("reject", [(body.decode("latin-1"), cause, dead_letter.digest(body)) for body, cause in rejected])
             future.set_result(None)
         except Exception as error:
             future.set_exception(error)
@@ -163,7 +163,10 @@ class RedisLog:
     def dead_letters(self, limit: int = 100, number: int | None = None) -> list[DeadLetter]:
         last, first = ("+", "-") if number is None else (f"{number}-0", f"{number}-0")
         rows = self._server.run("XREVRANGE", self._server.key("dead"), last, first, "COUNT", limit)
-        return [_letter(entry, fields) for entry, fields in rows]
+        digests = [fields[b"d"] for _, fields in rows if fields.get(b"d")]
+        counts = self._server.run("HMGET", self._server.key("dead:came"), *digests) if digests else []
+        came = dict(zip(digests, counts, strict=True))
+        return [_letter(entry, fields, came.get(fields.get(b"d", b""))) for entry, fields in rows]
 
     def replay(self, numbers: Iterable[int]) -> list[DeadLetter]:
         letters = []
@@ -215,12 +218,12 @@ def _number(entry: bytes) -> int:
     return int(entry.partition(b"-")[0])
 
 
-def _letter(entry: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
+def _letter(entry: bytes, fields: dict[bytes, bytes], came: bytes | None) -> DeadLetter:
+    """``came``: how often, of what never was an event."""
     event = unpack(fields[b"e"]) if fields[b"s"] else None
     body = fields[b"e"].decode().encode("latin-1") if event is None else to_json(event)
-    return DeadLetter(
-        _number(entry), fields[b"t"].decode(), fields[b"c"].decode(), int(fields[b"n"]), int(fields[b"a"]) / 1000, body, event
-    )
+    attempts, at = int(came or fields[b"n"]), int(fields[b"a"]) / 1000
+    return DeadLetter(_number(entry), fields[b"t"].decode(), fields[b"c"].decode(), attempts, at, body, event)
 
 
 def _missing(number: int) -> NoReturn:

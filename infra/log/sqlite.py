@@ -50,6 +50,8 @@ CREATE TABLE dead (
 CREATE TABLE lease (shard INTEGER PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL)
 """
 GIVEN = "ALTER TABLE delivery ADD COLUMN given INTEGER NOT NULL DEFAULT 0"
+#: Of a dead letter that never was an event: the same bytes are one letter, however often they come.
+DIGEST = "ALTER TABLE dead ADD COLUMN digest TEXT; CREATE UNIQUE INDEX dead_digest ON dead (digest)"
 #: More than any worker has in hand.
 IN_HAND = 1024
 _READY = """
@@ -144,10 +146,15 @@ def postpone(connection: sqlite3.Connection, delivery: Delivery, seconds: float,
 
 
 def bury(connection: sqlite3.Connection, target: str, cause: str, attempts: int, body: bytes, seq: int | None = None) -> int:
-    """Make a dead letter of a delivery (``seq``), or of bytes that never became an event. Returns its number."""
+    """Make a dead letter of a delivery (``seq``), or of bytes that never became an event. Returns its number.
+
+    Of bytes that are one already, only the attempts are counted: who heard no answer sends them again.
+    """
+    digest = dead_letter.digest(body) if seq is None else None
     made = connection.execute(
-        "INSERT INTO dead (seq, target, cause, attempts, at, body) VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
-        (seq, target, cause, attempts, time.time(), body),
+        "INSERT INTO dead (seq, target, cause, attempts, at, body, digest) VALUES (?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (digest) DO UPDATE SET attempts = attempts + excluded.attempts RETURNING id",
+        (seq, target, cause, attempts, time.time(), body, digest),
     ).fetchone()
     return int(made["id"])
 

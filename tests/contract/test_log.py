@@ -188,6 +188,20 @@ def test_bytes_that_never_were_an_event_are_kept(make):
         lake.replay([1])
 
 
+def test_bytes_that_come_again_are_one_dead_letter_that_counts_them(make):
+    first, second = make(), make()
+    first.reject([(b"\x00garbage", "no JSON"), (b"other", "no JSON"), (b"\x00garbage", "no JSON")]).result()
+    second.reject([(b"\x00garbage", "neither this nor that")]).result()
+    first.reject([(b"", "empty")]).result()
+    first.reject([(b"", "empty")]).result()
+    letters = second.log.dead_letters()
+    assert [(each.body, each.cause, each.attempts, each.event) for each in letters] == [
+        (b"", "empty", 2, None), (b"other", "no JSON", 1, None), (b"\x00garbage", "no JSON", 3, None),
+    ]  # fmt: skip
+    assert second.log.dead_letters(number=letters[-1].id) == letters[-1:]
+    assert second.status()["log"]["dead"] == 3
+
+
 def test_what_is_left_is_done_after_a_restart(make, seen):
     first = make()
     first.append([event(n) for n in range(20)]).result()
