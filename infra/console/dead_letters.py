@@ -45,7 +45,7 @@ def replay(
         bool, typer.Option("--dry-run", help="Only show which events and changes it would bring.", show_default=False)
     ] = False,
     function: Annotated[str, typer.Option(help="With --dry-run: try this function with the log's events instead.")] = "",
-    type: Annotated[str, typer.Option(help="Only events of these types, a glob.")] = "*",
+    type: Annotated[str, typer.Option(help="Only events of these types; * is any text.")] = "*",
     after: Annotated[int, typer.Option(min=0, help="Only events behind this number of the log.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many events.")] = 100,
 ) -> None:

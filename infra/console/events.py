@@ -22,7 +22,7 @@ COLOURS = {
 @command
 def events(
     session: Session,
-    type: Annotated[str, typer.Option(help="A pattern for the event type, such as 'dev.sluice.model.*'.")] = "*",
+    type: Annotated[str, typer.Option(help="Only events of these types, such as 'dev.sluice.model.*'; * is any text.")] = "*",
     after: Annotated[int, typer.Option(min=0, help="Only events behind this number; 0 begins with the first.")] = 0,
     limit: Annotated[int, typer.Option(min=0, help="End after so many; 0 never does.")] = 0,
     follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Wait for more.")] = True,

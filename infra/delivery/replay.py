@@ -45,7 +45,7 @@ def dry_run(lake: Lake, numbers: list[int]) -> list[Trial]:
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which of the log's events are tried with ``function``: those of ``type`` (a glob) behind the number ``after``.
+    """Which of the log's events are tried with ``function``: those of ``type`` (``*`` is any text) behind the number ``after``.
 
     At most ``limit`` of them, the oldest first.
     """

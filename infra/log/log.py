@@ -130,7 +130,10 @@ class Log(Protocol):
         ...
 
     def tail(self, after: int, limit: int, pattern: str = "*") -> list[tuple[int, float, Event]]:
-        """Accepted events behind ``after``: (number, when recorded, event), oldest first; ``pattern`` globs the type."""
+        """Accepted events behind ``after``: (number, when recorded, event), oldest first.
+
+        ``pattern`` chooses by the type, as everywhere (``events/pattern.py``): ``*`` is any text, all else is itself.
+        """
         ...
 
     def end(self) -> int:

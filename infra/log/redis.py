@@ -14,13 +14,13 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any, NoReturn
 
 from events.codec import to_json
 from events.errors import Reject
 from events.event import Event
+from events.pattern import matcher
 from infra.batches import batches
 from infra.catalog.database import Database
 from infra.config import EventLog
@@ -183,11 +183,12 @@ class RedisLog:
 
     def tail(self, after: int, limit: int, pattern: str = "*") -> list[tuple[int, float, Event]]:
         found: list[tuple[int, float, Event]] = []
+        wanted = matcher([pattern])
         while len(found) < limit:
             rows = self._server.run("XRANGE", self._server.key("events"), f"({after}-0", "+", "COUNT", PAGE)
             for entry, fields in rows:
                 after = _number(entry)
-                if fnmatchcase(fields[b"t"].decode(), pattern) and len(found) < limit:
+                if wanted(fields[b"t"].decode()) and len(found) < limit:
                     found.append((after, int(fields[b"a"]) / 1000, unpack(fields[b"e"])))
             if len(rows) < PAGE:
                 break

@@ -204,7 +204,8 @@ def release(connection: sqlite3.Connection, owner: str) -> None:
 
 
 def tail(connection: sqlite3.Connection, after: int, limit: int, pattern: str = "*") -> list[tuple[int, float, Event]]:
-    """Accepted events behind ``after``: (number, when recorded, event), oldest first; ``pattern`` is a glob over the type."""
+    """Accepted events behind ``after`` whose type is as ``pattern`` says: (number, when recorded, event), oldest first."""
+    pattern = pattern.replace("[", "[[]").replace("?", "[?]")  # of SQLite's own signs, only * is one of ours
     rows = connection.execute(
         "SELECT seq, recorded, body FROM event WHERE seq > ? AND type GLOB ? ORDER BY seq LIMIT ?", (after, pattern, limit)
     )
