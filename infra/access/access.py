@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 
+from events.errors import Retry
 from infra.access.errors import Unauthorized
 from infra.access.issuer import Issuer
 from infra.access.keys import PREFIX, Keys
@@ -24,9 +25,12 @@ class Access:
         return not (self._token or self._issuer or (self.keys and self.keys.any))
 
     async def caller(self, authorization: bytes) -> Caller:
-        """Who sends this header. Raises ``Unauthorized``."""
+        """Who sends this header. Raises ``Unauthorized``, or ``Retry`` while the keys cannot be read: one may be revoked."""
         if self.keys and self.keys.stale:
-            await asyncio.to_thread(self.keys.load)
+            try:
+                await asyncio.to_thread(self.keys.load)
+            except Exception as error:  # whatever its database says
+                raise Retry(f"the API keys cannot be read now: {error}") from error
         if self.open:
             return ANYBODY
         scheme, _, given = authorization.partition(b" ")

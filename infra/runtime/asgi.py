@@ -49,6 +49,7 @@ class Endpoint:
     ) -> None:
         self._lake, self._api, self._access, self._check = lake, api, access or Access(), check
         self._trouble = Complaint(logger, "events cannot be stored, their senders are answered 503")
+        self._keyless = Complaint(logger, "callers cannot be told apart, all of them are answered 503")
         http = lake.config.http
         self._query_token = http.query_token
         self._consent = Consent(http.webhook_origins, http.webhook_rate)
@@ -75,11 +76,15 @@ class Endpoint:
                     raise MissingScope("events")
             except Denied as error:
                 await _deny(send, error)
+            except Retry as error:
+                self._keyless.tell(error)
+                await self._refuse(send, 503, "nobody can be told apart now; ask again later", 1)
             else:
+                self._keyless.over()
                 await (self._take(caller, headers, receive, send) if sending else self._api(scope, receive, send))
 
     async def _caller(self, scope: Scope, headers: list[tuple[bytes, bytes]], sending: bool) -> Caller:
-        """Who calls. Raises ``Unauthorized``."""
+        """Who calls. Raises ``Unauthorized`` or ``Retry``."""
         given = next((value for name, value in headers if name == b"authorization"), b"")
         if not given and sending and self._query_token:
             token = next(iter(parse_qs(scope["query_string"].decode("latin-1")).get("access_token", [])), "")

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateTable
 
-from events.errors import Reject
+from events.errors import Reject, Retry
 from events.ports import NotFound
 from infra.access import keys
 from infra.access.access import Access
@@ -132,6 +132,16 @@ def test_a_lake_is_open_until_the_first_key_and_never_after(database) -> None:
     access = Access("", known(database))
     with pytest.raises(Unauthorized):
         asyncio.run(access.caller(b""))
+
+
+def test_nobody_is_let_in_while_the_keys_cannot_be_read(database, monkeypatch) -> None:
+    access = Access("secret", known(database))
+    monkeypatch.setattr(keys, "KNOWN_SECONDS", -1.0)
+    monkeypatch.setattr(database, "rows", lambda _: 1 // 0)
+    with pytest.raises(Retry, match=r"keys cannot be read now.*division"):
+        asyncio.run(access.caller(b"Bearer secret"))
+    monkeypatch.undo()
+    assert asyncio.run(access.caller(b"Bearer secret")).admin
 
 
 HEADERS = [b"Bearer", b"Bearer ", b"Bearer wrong", b"Basic secret", b"secret", b"Bearer a.b.c", b"\xff\x00"]

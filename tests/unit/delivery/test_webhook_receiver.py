@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from events.errors import Retry
 from infra.access.access import Access
 from infra.config import Config, Http
 from infra.delivery.handshake import Consent
@@ -106,6 +107,21 @@ def test_rates(rate, asked, told):
     if asked is not None:
         headers.append((b"webhook-request-rate", asked.encode()))
     assert dict(Consent(["*"], rate).answer(headers))[b"webhook-allowed-rate"] == told.encode()
+
+
+def test_while_callers_cannot_be_told_apart_all_of_them_are_to_come_again(endpoint, monkeypatch):
+    url = endpoint()
+    assert httpx.post(url, json=event(1), headers=STRUCTURED).status_code == 202
+
+    async def away(*_: object) -> None:
+        raise Retry("the API keys cannot be read now: connection refused")
+
+    monkeypatch.setattr(Access, "caller", away)
+    for answer in (httpx.post(url, json=event(2), headers=STRUCTURED), httpx.get(f"{url}/catalog")):
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert "connection refused" not in answer.text, "that is for the log"
+    monkeypatch.undo()
+    assert httpx.post(url, json=event(2), headers=STRUCTURED).status_code == 202
 
 
 def test_who_sends_faster_than_allowed_is_told_when_to_come_back(endpoint):
