@@ -90,6 +90,18 @@ class PostgresProcess:
         os.kill(number, how)
         self.process.wait(120)  # a clean stop writes down what is in memory
 
+    def kill(self) -> None:
+        """Kill -9, all of its processes: one that is left would keep the data from the next server."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        number = int((self._data / "postmaster.pid").read_text().split()[0])
+        os.kill(number, signal.SIGSTOP)  # it starts no more
+        backends = Path(f"/proc/{number}/task/{number}/children").read_text().split()
+        for each in (number, *map(int, backends)):
+            os.kill(each, signal.SIGKILL)
+        self.process.send_signal(signal.SIGCONT)  # runuser stops with what it runs
+        self.process.wait(20)
+
     def close(self) -> None:
         """End it and remove its folder, unless that is kept."""
         self.stop(signal.SIGINT if self._kept else signal.SIGQUIT)

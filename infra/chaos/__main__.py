@@ -1,4 +1,4 @@
-"""The crash test of the whole event flow: ``scripts/chaos [--rounds 36] [--seed N] [--only FAULT] [--servers redis,ceph]``.
+"""The crash test of the whole event flow: ``scripts/chaos [--rounds N] [--seed N] [--only FAULT] [--servers redis,ceph]``.
 
 Real lakes are killed with SIGKILL at every step of an event's way, their servers are killed and restarted, connections refused,
 subscribers fail, events come twice and in the wrong order. After each round, what the lake holds is compared with what was
@@ -66,7 +66,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=_positive, default=len(FAULTS), help=f"how many ({len(FAULTS)})")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the random numbers; told at the start")
     parser.add_argument("--only", default="", help="one fault (WORLD.NAME), those of a name, or those of a world")
-    parser.add_argument("--servers", help="which to use of redis,ceph: those installed unless given")
+    parser.add_argument("--servers", help="which to use of redis,ceph,postgres: those installed unless given")
     return parser.parse_args(arguments)
 
 

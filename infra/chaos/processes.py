@@ -1,4 +1,4 @@
-"""The processes of the crash test: a lake's own, Redis, and Ceph. All can be killed and started again on the same data."""
+"""The processes of the crash test: a lake's own, Redis, Ceph, PostgreSQL. All may be killed and started again on their data."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import redis
+
+from infra.bench.postgres_process import PostgresProcess, program
 
 ROOT = Path(__file__).parents[2]
 CEPH_SCRIPTS = ROOT / "infra" / "deploy" / "ceph"
@@ -160,7 +162,43 @@ class Ceph:
             raise Stuck(f"{script}: {done.stdout}{done.stderr}")
 
 
+class Postgres:
+    """A PostgreSQL server, with a database for the catalogue of one lake.
+
+    Its data are in a temporary folder of its own: as it does not run as root, it may not be able to reach a given one.
+    """
+
+    def __init__(self, _: Path) -> None:
+        self._server = PostgresProcess()
+        self._server.port = port()
+        self.url = self._server.url("sluice")
+        self._made = False
+
+    def start(self) -> None:
+        """Start it, and wait until it has recovered and answers."""
+        self._server.start()
+        if not self._made:
+            self._server.new(name="sluice")
+            self._made = True
+
+    def kill(self) -> None:
+        """Kill -9, all of it."""
+        self._server.kill()
+
+    def close(self) -> None:
+        """Stop it and remove its data."""
+        self._server.close()
+
+
+Server = Redis | Ceph | Postgres
+#: The servers by their names, and the program by which one sees that it is installed.
+SERVERS: dict[str, tuple[Callable[[Path], Server], str]] = {
+    "redis": (Redis, "redis-server"),
+    "ceph": (Ceph, "radosgw"),
+    "postgres": (Postgres, "postgres"),
+}
+
+
 def installed() -> list[str]:
     """Which of the servers are on this machine."""
-    programs = {"redis": "redis-server", "ceph": "radosgw"}
-    return [name for name, program in programs.items() if shutil.which(program)]
+    return [name for name, (_, needed) in SERVERS.items() if shutil.which(program(needed) or needed)]

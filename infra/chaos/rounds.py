@@ -13,7 +13,7 @@ from types import TracebackType
 
 from infra.chaos.faults import FAULTS, Fault
 from infra.chaos.load import Load
-from infra.chaos.processes import Ceph, Redis, Stuck
+from infra.chaos.processes import SERVERS, Server, Stuck
 from infra.chaos.verdict import Verdict, check, check_queued
 from infra.chaos.world import WORLDS, World
 
@@ -56,7 +56,7 @@ class Lane(threading.Thread):
         super().__init__(name=f"chaos-{name}", daemon=True)
         self._world_name, self._folder, self._plan, self._seed, self._found = name, folder, plan, seed, found
         self._world: World | None = None
-        self._servers: dict[str, Redis | Ceph] = {}
+        self._servers: dict[str, Server] = {}
         self._made = count()
         self.stopping = threading.Event()
 
@@ -89,7 +89,7 @@ class Lane(threading.Thread):
     def _start(self) -> World:
         for name in WORLDS[self._world_name]:
             folder = self._folder / f"{next(self._made)}-{name}-server"
-            self._servers[name] = Redis(folder) if name == "redis" else Ceph(folder)
+            self._servers[name] = SERVERS[name][0](folder)
             self._servers[name].start()
         self._world = World(self._world_name, self._folder / f"{next(self._made)}-{self._world_name}", self._servers)
         self._world.stopping = self.stopping

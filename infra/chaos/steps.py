@@ -60,6 +60,8 @@ STEPS = (
     # before and after a function
     Step("run", "infra.runtime.wiring:Wired.invoke", "before"),
     Step("ran", "infra.runtime.wiring:Wired.invoke", "after"),
+    # with the log on Redis: effects, inbox mark and events are written to the catalogue's database, not committed
+    Step("marked", "infra.delivery.outbox:add", "after"),
     # on Redis: the effects in the catalogue are committed with their mark, the log has not heard of it
     Step("outbox", "infra.log.redis_settle:Settlements._end", "before", lambda call, _: any(each.mark for each in call[2])),
     # before the acknowledgement: effects and inbox mark not committed; on Redis before the call

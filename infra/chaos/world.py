@@ -3,6 +3,7 @@
 embedded   one process on its SQLite log, objects in its own door
 redis      two that work, two that accept, the log on Redis, objects in the door
 ceph       the same with objects in Ceph, which tells by an ephemeral topic (bucket ``raw``) and a persistent one (``queued``)
+postgres   as ``redis``, the catalogue in PostgreSQL: effects, inbox mark and the events that follow are one transaction there
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from uuid import uuid4
 import httpx
 
 from infra.chaos.effects import SENT
-from infra.chaos.processes import ACCESS, PATIENCE, ROOT, SECRET, Ceph, Redis, Stuck, Victim, port, until
+from infra.chaos.processes import ACCESS, PATIENCE, ROOT, SECRET, Server, Stuck, Victim, port, until
 from infra.chaos.sink import Sink
 from infra.chaos.steps import Trap
 from infra.config import Config
@@ -27,7 +28,7 @@ from infra.sources.dialect import CEPH
 from infra.sources.notifications import EVENTS, Wish, enable
 from infra.sources.token import push_token
 
-WORLDS = {"embedded": (), "redis": ("redis",), "ceph": ("redis", "ceph")}
+WORLDS = {"embedded": (), "redis": ("redis",), "ceph": ("redis", "ceph"), "postgres": ("redis", "postgres")}
 #: A bucket whose notifications go to ``Sink.records``, one whose notifications go to the second process that accepts, and one
 #: whose arrive when Ceph's queue gets to it: checked at the end.
 SHUFFLED, PUSHED, QUEUED = "shuffled", "pushed", "queued"
@@ -40,7 +41,7 @@ LEASE_S, LOSSES = 2.0, 20
 class World:
     """One lake. ``servers`` are those of ``WORLDS``, running."""
 
-    def __init__(self, name: str, folder: Path, servers: dict[str, Redis | Ceph]) -> None:
+    def __init__(self, name: str, folder: Path, servers: dict[str, Server]) -> None:
         self.name, self.folder, self.servers = name, folder, servers
         self.several, self.ceph = name != "embedded", name == "ceph"
         (folder / "armed").mkdir(parents=True)
@@ -71,6 +72,8 @@ class World:
         }  # fmt: skip
         if "redis" in self.servers:
             settings |= {"LOG_URL": self.servers["redis"].url, "LOG_PREFIX": f"{self.name}-{uuid4().hex[:8]}"}
+        if "postgres" in self.servers:
+            settings["CATALOG_URL"] = self.servers["postgres"].url
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SLUICE_")}
         return {**kept, "PYTHONPATH": str(ROOT), **{f"SLUICE_{name}": str(value) for name, value in settings.items()}}
 

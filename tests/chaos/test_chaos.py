@@ -32,7 +32,7 @@ ROUNDS = len(FAULTS)
 @pytest.mark.timeout(600)
 def test_a_round_of_every_fault_loses_nothing_and_doubles_nothing(capsys):
     if os.environ.get("CI") == "true":
-        for program in ("redis-server", "radosgw"):
+        for program in ("redis-server", "radosgw", "postgres"):
             need(program)
     code = main(["--rounds", str(ROUNDS), "--seed", "1"])
     told = capsys.readouterr().out
@@ -42,9 +42,9 @@ def test_a_round_of_every_fault_loses_nothing_and_doubles_nothing(capsys):
 
 def test_there_is_a_fault_for_every_step(tmp_path):
     assert ROUNDS >= 30
-    with Rounds(tmp_path, ["redis", "ceph"]) as rounds:
+    with Rounds(tmp_path, ["redis", "ceph", "postgres"]) as rounds:
         assert rounds.possible() == list(FAULTS)
-        assert {fault.world for fault in rounds.possible("takeover")} == {"embedded", "redis"}
+        assert {fault.world for fault in rounds.possible("takeover")} == {"embedded", "redis", "postgres"}
     with Rounds(tmp_path, []) as rounds:
         assert {fault.world for fault in rounds.possible()} == {"embedded"}
     text = Path(faults.__file__).read_text()
