@@ -99,8 +99,9 @@ class PostgresProcess:
         backends = Path(f"/proc/{number}/task/{number}/children").read_text().split()
         for each in (number, *map(int, backends)):
             os.kill(each, signal.SIGKILL)
-        self.process.send_signal(signal.SIGCONT)  # runuser stops with what it runs
-        self.process.wait(20)
+        while self.process.poll() is None:  # runuser stops with what it runs, and may do so only now
+            self.process.send_signal(signal.SIGCONT)
+            time.sleep(0.01)
 
     def close(self) -> None:
         """End it and remove its folder, unless that is kept."""
