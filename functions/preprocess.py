@@ -18,7 +18,7 @@ from events.ports import Changed, NotFound, ObjectInfo, ObjectStore
 from events.route import on
 from events.types import FunctionRequested, ObjectDerived, ObjectVersion
 from functions.tables.convert import convert
-from functions.tables.rule import Rule, content_type, rule_of, target
+from functions.tables.rule import ANOTHER, Rule, content_type, rule_of, target
 
 
 @on("dev.sluice.function.requested.v1")
@@ -42,13 +42,22 @@ def preprocess(event: Event, data: FunctionRequested, objects: ObjectStore, bind
             return  # removed or overwritten since: that change has an event of its own
         convert(rule, source, result, request)
         found = _there(objects, bucket, key)
-        if found is not None and found.user.get(BINDINGS, "").rpartition(",")[2] != request.binding:
-            raise Reject(f"s3://{bucket}/{key} exists, and is no result of {request.binding}: choose another target")
+        if found is not None:
+            _check(found, request)
         made = objects.upload(bucket, key, result, content_type=content_type(rule, request), user=marks(request))
     of = ObjectVersion(bucket=request.bucket, key=request.key, etag=request.etag, size=request.size, version=request.version)
     result_version = ObjectVersion(bucket=bucket, key=key, etag=made.etag, size=made.size, version=made.version)
     derived = ObjectDerived(of=of, result=result_version, function="preprocess", binding=request.binding)
     yield event.reply(derived, subject=f"{bucket}/{key}")
+
+
+def _check(found: ObjectInfo, request: FunctionRequested) -> None:
+    """Raises ``Reject`` unless what is there is an earlier result of this rule, of this original."""
+    place = f"s3://{found.bucket}/{found.key}"
+    if found.user.get(BINDINGS, "").rpartition(",")[2] != request.binding:
+        raise Reject(f"{place} exists, and is no result of {request.binding}: choose another target")
+    if found.user.get(SOURCE) != address(request):  # whose, not everybody may know who sees this
+        raise Reject(f"{place} is what {request.binding} made of another object: {ANOTHER}")
 
 
 def _remove(request: FunctionRequested, rule: Rule, place: tuple[str, str], objects: ObjectStore) -> None:

@@ -14,6 +14,8 @@ from events.types import FunctionRequested
 JSON_LINES = (".jsonl", ".ndjson")
 #: What compares a column with a value.
 OPERATORS = ("=", "==", "!=", "<", "<=", ">", ">=", "in", "not in")
+#: What to do about two originals whose results would have one name.
+ANOTHER = "rename one of the two, or give each a binding with a target of its own"
 _ENDINGS = {"gzip": ".gz", "zstd": ".zst"}
 _TYPES = {"parquet": "application/vnd.apache.parquet", "csv": "text/csv", "jsonl": "application/x-ndjson"}
 _COMPRESSED = {"gzip": "application/gzip", "zstd": "application/zstd"}

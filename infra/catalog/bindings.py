@@ -12,11 +12,11 @@ import msgspec
 from sqlalchemy import Text, bindparam, cast, func, or_, select
 
 from events.errors import Reject
-from events.marks import BINDINGS, ETAG, SOURCE, place_of
+from events.marks import BINDINGS, ETAG, SOURCE, address, place_of
 from events.ports import NotFound
 from events.tasks import task_rule
 from events.types import DeliveryFailed, FunctionRequested, ObjectVersion
-from functions.tables.rule import rule_of, target
+from functions.tables.rule import ANOTHER, rule_of, target
 from infra.catalog import failures, lists, rows, schema, targets
 from infra.catalog.acl import ANYONE, SYSTEM, Acl, Caller, Right
 from infra.catalog.database import Database
@@ -154,21 +154,33 @@ class StoredBindings:
         return FunctionRequested(**_version(source), **_asked(binding), result=made)
 
     def _check_place(self, request: FunctionRequested, found: DataObject, acl: Acl) -> None:
-        """Raises ``Reject`` where the owners in ``acl``, the binding's, may make nothing, or somebody else has the place."""
+        """Raises ``Reject`` where the owners in ``acl``, the binding's, may make nothing, or somebody else has the place.
+
+        So has another original of the same binding whose result is still to come: the first to ask got the place.
+        """
         bucket, key = target(rule_of(request.parameters), found.bucket, found.key)
         targets.check(self._store.database, self._own, acl, bucket)
         with suppress(NotFound):
-            if set(self._store.get(object_id(bucket, key), SYSTEM).acl.owners) != set(found.acl.owners):
+            place = self._store.get(object_id(bucket, key), SYSTEM)
+            if set(place.acl.owners) != set(found.acl.owners):
                 raise Reject(
                     f"s3://{bucket}/{key} has other owners than s3://{found.bucket}/{found.key}: choose another target"
                 )
+            if isinstance(place, DataObject) and place.state == "NEW" and self._promised(place, address(request)):
+                raise Reject(f"s3://{bucket}/{key} is where what is made of another object will lie: {ANOTHER}")
+
+    def _promised(self, place: DataObject, mine: str) -> bool:
+        """Whether an original that is still there waits for its result in this place."""
+        source = place.user.get(SOURCE, mine)
+        return source != mine and self._object(*place_of(source)) is not None
 
     def _make_place(self, request: FunctionRequested, found: DataObject, acl: Acl) -> None:
         """The result is for those eyes only that may see the original, from the beginning."""
         with suppress(Reject, Conflict):  # the function tells of a rule that makes no sense
             bucket, key = target(rule_of(request.parameters), found.bucket, found.key)
             targets.check(self._store.database, self._own, acl, bucket)
-            self._store.create(DataObject(bucket=bucket, key=key, acl=found.acl, user={BINDINGS: request.binding}), SYSTEM)
+            user = {BINDINGS: request.binding, SOURCE: address(request)}
+            self._store.create(DataObject(bucket=bucket, key=key, acl=found.acl, user=user), SYSTEM)
 
 
 def _asked(of: Binding) -> dict[str, Any]:

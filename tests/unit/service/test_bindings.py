@@ -95,6 +95,52 @@ def test_what_is_there_already_is_not_overwritten(service) -> None:
     assert "is no result of" in letters(service)[0]
 
 
+def test_of_two_originals_whose_results_have_one_name_the_second_is_refused(service) -> None:
+    admin = service.as_()
+    bound(admin, convert="jsonl", keep=False, target="out/")
+    put(service, "s.csv", CSV)
+    first = content(service, "raw", "out/s.jsonl")
+    other = b"star,flux,night\nalgol,2.1,3\n"
+    put(service, "s.CSV", other)
+    assert content(service, "raw", "out/s.jsonl") == first
+    assert content(service, "raw", "s.CSV") == other, "nothing is lost"
+    (letter,) = letters(service)
+    assert ("raw/out/s.jsonl" in letter, "s.csv" in letter, "rename one" in letter) == (True, False, True), letter
+    assert admin.get("/catalog/raw/out/s.jsonl").json()["state"] == "ready"
+    put(service, "s.csv", CSV + b"x,7,2\n")
+    assert len(content(service, "raw", "out/s.jsonl").splitlines()) == 4, "the first may come again"
+    service.objects.delete("raw", "out/s.jsonl")
+    service.settle()
+    put(service, "s.CSV", other + b"mira,3,1\n")
+    assert len(content(service, "raw", "out/s.jsonl").splitlines()) == 2, "once the place is free, it is anybody's"
+
+
+def test_of_two_originals_at_the_same_time_the_first_to_ask_gets_the_place(service) -> None:
+    """Both were asked for before either result lies there: the store alone could not tell."""
+    admin = service.as_()
+    put(service, "s.csv", CSV)
+    put(service, "s.CSV", CSV)
+    bound(admin, convert="jsonl", target="out/")
+
+    def ask(key: str) -> FunctionRequested:
+        asked = service.lake.commit(lambda database: (StoredBindings(database, "sluice").requested("raw", key), ()))
+        (found,) = asked.result(10)
+        assert isinstance(found, FunctionRequested)
+        return found
+
+    def current(request: FunctionRequested) -> FunctionRequested | None:
+        with service.lake.database() as database:
+            return StoredBindings(database, "sluice").current(request)
+
+    first, second = ask("s.csv"), ask("s.CSV")
+    assert current(first) == first
+    with pytest.raises(Reject, match="another object"):
+        current(second)
+    service.objects.delete("raw", "s.csv")
+    service.settle()
+    assert current(second) == second, "whoever waited has gone"
+
+
 def test_a_new_version_of_the_original_makes_a_new_result(service) -> None:
     bound(service.as_(), convert="jsonl", rows=[["night", "=", 2]], target="out/")
     put(service, "s.csv", CSV)
