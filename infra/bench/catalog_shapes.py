@@ -35,12 +35,13 @@ _RUN = {
     "postgresql": "metadata @> jsonb_build_object('run', {run}::text)",
 }
 _MOMENTS = dict.fromkeys(_DIALECTS, "t BETWEEN {low} AND {high}")
+#: Both indexes of boxes only come near: SQLite's is of floats of 32 bits.
+_EXACTLY = " AND west <= {east} AND east >= {west} AND south <= {north} AND north >= {south}"
 _BOX = {
     "sqlite": "n IN (SELECT n FROM data_object_box "
-    "WHERE west <= {east} AND east >= {west} AND south <= {north} AND north >= {south})",
+    "WHERE west <= {east} AND east >= {west} AND south <= {north} AND north >= {south})" + _EXACTLY,
     "postgresql": "west IS NOT NULL AND box(point(west, south), point(east, north)) && "
-    "box(point({west}::float8, {south}::float8), point({east}::float8, {north}::float8)) "
-    "AND west <= {east} AND east >= {west} AND south <= {north} AND north >= {south}",
+    "box(point({west}::float8, {south}::float8), point({east}::float8, {north}::float8))" + _EXACTLY,
 }
 _WORDED = {
     "sqlite": "n IN (SELECT rowid FROM data_object_words WHERE data_object_words MATCH {words})",

@@ -5,6 +5,7 @@ Times are RFC 3339 in UTC. ``revision`` counts the changes of a resource; an edi
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from typing import Any, Literal
 
@@ -157,7 +158,10 @@ KINDS: dict[str, type[Resource]] = {
 
 def object_id(bucket: str, key: str) -> str:
     """The id of an object: the same for everybody who names it, so that a notification and an upload meet on one row."""
-    return f"data-object/{uuid.uuid5(_NAMESPACE, bucket + '/' + key)}"
+    made = bytearray(hashlib.sha1(_NAMESPACE.bytes + f"{bucket}/{key}".encode(), usedforsecurity=False).digest()[:16])
+    made[6], made[8] = made[6] & 0x0F | 0x50, made[8] & 0x3F | 0x80
+    text = made.hex()  # uuid.uuid5 of the two, for a third of the work: each object that is imported needs one
+    return f"data-object/{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def provider_id(name: str) -> str:

@@ -33,6 +33,9 @@ def shape(geometry: Any) -> Shape:
     """A GeoJSON geometry of one of six types. Raises ``ValueError`` (text for people) for anything else."""
     if not isinstance(geometry, dict) or not isinstance(kind := geometry.get("type"), str) or kind not in _DEPTH:
         raise ValueError(f"a geometry is GeoJSON of type {', '.join(_DEPTH)}")
+    if kind == "Point" and (position := geometry.get("coordinates")):  # most are
+        x, y = _point(position)
+        return Shape(((x, y, x, y),), False, (x, y, x, y), True)
     lines = _lines(geometry.get("coordinates"), _DEPTH[kind])
     area = kind.endswith("Polygon")
     if not lines or (kind.endswith("LineString") and any(len(line) < 2 for line in lines)):
@@ -48,7 +51,7 @@ def shape(geometry: Any) -> Shape:
     bounds = (min(xs), min(ys), max(xs), max(ys))
     straight = all(x1 == x2 or y1 == y2 for x1, y1, x2, y2 in segments)
     corners = {(x, y) for x in bounds[::2] for y in bounds[1::2]}
-    box = kind == "Point" or (area and len(segments) == 4 and straight and {p for line in lines for p in line} == corners)
+    box = area and len(segments) == 4 and straight and {p for line in lines for p in line} == corners
     return Shape(segments, area, bounds, box)
 
 

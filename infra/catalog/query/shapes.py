@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from infra.catalog.query.fields import Type
 from infra.catalog.query.geometry import FURTHEST, NEAREST
 from infra.catalog.query.moments import moment
@@ -13,6 +15,7 @@ from infra.catalog.query.patterns import LONGEST, UNFIT
 
 #: Operators that make of each literal a slot (of a box five), in the order of writing, whatever its value.
 _PLAIN = frozenset(("and", "or", "=", "<>", "<", "<=", ">", ">=", "between", "s_intersects", "s_within"))
+_encoded = msgspec.json.Encoder().encode
 #: Types whose literals go into their slot as they are written.
 AS_WRITTEN: frozenset[Type] = frozenset(("text", "geometry", "boolean", "number", "degree"))
 #: What each literal becomes in its slot.
@@ -80,7 +83,7 @@ def _box(sides: Any, literals: list[Any]) -> str | None:
     for one in sides:
         if not NEAREST <= abs(one) <= FURTHEST:
             return None
-    w, s, e, n = map(repr, sides)
+    w, s, e, n = _encoded(sides)[1:-1].decode().split(",")  # a quarter of the work of repr
     literals.append(f'{{"type":"Polygon","coordinates":[[[{w},{s}],[{e},{s}],[{e},{n}],[{w},{n}],[{w},{s}]]]}}')
     literals += sides
     return "bbox"
