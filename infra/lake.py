@@ -137,8 +137,9 @@ class Lake:
         self.pressure = BackPressure(lambda: self.log.counts()["behind_s"], config.delivery.most_age_s)
         self.worker = Worker(
             self.log, self.functions, self._joining, self.subscriptions, self.unit, config.delivery, config.threads,
-            Middleware(self.claims, self.metrics, self.tracing),
+            middleware := Middleware(self.claims, self.metrics, self.tracing),
         )  # fmt: skip
+        self.silent = middleware.silent
         self.index_keys()
 
     def _open_log(self) -> Log:

@@ -6,6 +6,7 @@ An entity is ``s3://BUCKET/KEY`` (its version is the ETag), the id of a resource
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from sqlalchemy import bindparam, select
 
 from events.ports import NotFound
 from infra.access.visible import visible
-from infra.catalog import times
+from infra.catalog import lineage_silent, times
 from infra.catalog.acl import Caller
 from infra.catalog.database import Database, Upsert
 from infra.catalog.resources import kind_of, object_id
@@ -97,6 +98,12 @@ class Invocation(msgspec.Struct, frozen=True):
     failed: str = ""
 
 
+def activity_id(function: str, cause: str, told: str | None) -> str:
+    """The id of an invocation because of an event, of which ``told`` parts one reply from another."""
+    name = hashlib.blake2b(f"{function}\x1f{cause}\x1f{told}".encode(), digest_size=12).hexdigest()
+    return f"activity/{function}/{name}"
+
+
 def record(database: Database, invocations: Iterable[Invocation]) -> None:
     """Store invocations; a repetition changes nothing."""
     for each in invocations:
@@ -136,10 +143,11 @@ class _Reader:
 
     def walk(self, entity: str, there: str, on: str) -> list[Activity]:
         """The activities that have an entity in ``there``, then those that have what is in their ``on``, and so forth."""
-        found: dict[int, Activity] = {}
+        found: dict[int | str, Activity] = {}
         done, waiting = {entity}, [entity]
         while waiting and len(found) <= MOST:
-            for row in self._rows(there, waiting.pop(0)):
+            visited = waiting.pop(0)
+            for row in self._rows(there, visited):
                 if row["n"] in found:
                     continue
                 if len(found) > MOST:
@@ -152,7 +160,18 @@ class _Reader:
                     if one.entity not in done:
                         done.add(one.entity)
                         waiting.append(one.entity)
+            if there == "used":
+                found |= self._silent(visited)
         return list(found.values())
+
+    def _silent(self, entity: str) -> dict[int | str, Activity]:
+        """Those that used an entity and generated nothing."""
+        found: dict[int | str, Activity] = {}
+        for each in lineage_silent.using(self._database, entity, MOST):
+            if all(self.sees(name) for name, _ in each.used):
+                id, used = activity_id(each.function, each.cause, ""), [Entity(*one) for one in sorted(each.used)]
+                found[id] = Activity(id, each.function, times.text(each.started), times.text(each.ended), used, [])
+        return found
 
     def _rows(self, there: str, entity: str) -> Iterator[Any]:
         """All activities that have an entity, the newest first, as many as are asked for."""

@@ -262,6 +262,18 @@ def _entities(name: str) -> Table:
 
 used = _entities("used")
 generated = _entities("generated")
+#: Invocations that generated nothing, those of one event together: see ``lineage_silent.py``.
+silent = Table(
+    "silent",
+    metadata,
+    Column("n", Number, primary_key=True),
+    Column("entity", String, nullable=False),
+    Column("cause", String, nullable=False),
+    Column("used", Document, nullable=False),
+    Column("functions", Document, nullable=False),
+    _moment("ended", nullable=False),
+    Index("silent_entity", "entity", "n"),
+)
 
 #: Lives of ids that have ended, ``until`` then with the list ``acl`` (``tombstones.py``).
 tombstone = Table(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
 from events.event import Event
 from events.s3.record import TYPE_PREFIX
-from infra.catalog.lineage import Entity, Invocation
+from infra.catalog.lineage import Entity, Invocation, activity_id
 from infra.catalog.resources import object_id
 from infra.delivery.dead_letter import FAILED
 from infra.delivery.subscription import PREFIX as SINKS
@@ -48,10 +47,9 @@ class Provenance:
             function, failed = str(event.data["function"]), str(event.data["cause"])
         started, objects = self._causes.get(cause, (at, frozenset[Entity]()))
         told = event.id if failed else event.subject  # each time that it failed is another
-        name = hashlib.blake2b(f"{function}\x1f{cause}\x1f{told}".encode(), digest_size=12).hexdigest()
         made = self._generated(event)
         return Invocation(
-            f"activity/{function}/{name}", function, cause, started, at, (objects | about(event)) - made, made, failed
+            activity_id(function, cause, told), function, cause, started, at, (objects | about(event)) - made, made, failed
         )
 
     def _generated(self, event: Event) -> frozenset[Entity]:

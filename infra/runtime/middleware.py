@@ -11,6 +11,8 @@ from events.event import Event
 from infra.delivery.claim_check import ClaimCheck
 from infra.delivery.expiry import is_expired
 from infra.delivery.metrics import Metrics
+from infra.delivery.silent import Silent
+from infra.delivery.subscription import PREFIX
 from infra.delivery.tracing import Tracing
 from infra.log.log import Delivery, Failure
 
@@ -22,6 +24,7 @@ class Middleware:
 
     def __init__(self, claims: ClaimCheck, metrics: Metrics, tracing: Tracing) -> None:
         self.claims, self._metrics, self._tracing = claims, metrics, tracing
+        self.silent = Silent()
         self._failed: set[tuple[int, str]] = set()
         self._skipped: set[tuple[int, str]] = set()
 
@@ -44,6 +47,8 @@ class Middleware:
             replies = function(event, unit)
         seconds = perf_counter() - begun
         self._metrics.took(target, seconds)
+        if not replies and not target.startswith(PREFIX):
+            self.silent.ran(delivery, seconds)
         if logger.isEnabledFor(logging.INFO):
             about = {"event": event.id, "type": event.type, "function": target, "seconds": round(seconds, 6)}
             logger.info("%s took event %s", target, event.id, extra=about)
@@ -52,6 +57,7 @@ class Middleware:
     def failed(self, delivery: Delivery, failure: Failure) -> None:
         """A delivery is about to be put off or given up."""
         self._failed.add((delivery.seq, delivery.target))
+        self.silent.failed(delivery)
         self._metrics.failed(delivery.target, "dead" if failure.seconds is None else "retry")
         about = {"event": delivery.event.id, "type": delivery.event.type, "function": delivery.target}
         about |= {"attempt": str(delivery.attempts + 1)}
@@ -66,6 +72,9 @@ class Middleware:
         """These are committed, whatever came of them."""
         if self._skipped or self._failed:
             deliveries = [each for each in deliveries if not self._was_special(each)]
+        else:
+            deliveries = list(deliveries)
+        self.silent.settled(deliveries)
         self._metrics.done((each.target, each.event) for each in deliveries)
 
     def _was_special(self, delivery: Delivery) -> bool:

@@ -147,11 +147,15 @@ ROWS: dict[str, list[tuple[str, tuple[object, ...]]]] = {
         ("UPDATE data_object SET kept = ? WHERE key = 'gone'", ("e",)),
         ("UPDATE binding SET failure = ?", ({"cause": "c", "object": "data-object/1", "at": ""},)),
     ],
+    "0010": [
+        ("INSERT INTO silent (entity, cause, used, functions, ended) VALUES ('s3://b/k', 'e', ?, ?, 1)",
+         ([["s3://b/k", ""]], [["f", 0, 1]])),
+    ],
 }  # fmt: skip
 #: Tables whose rows no resource shows.
 OTHERS = {
     "0002": ("member", "membership", "grouping", "activity", "used", "generated", "api_key"), "0003": ("reader", "tombstone"),
-    "0004": ("statement", "fact_change", "graph_write"), "0005": ("ontology",), "0006": ("subscription",),
+    "0004": ("statement", "fact_change", "graph_write"), "0005": ("ontology",), "0006": ("subscription",), "0010": ("silent",),
 }  # fmt: skip
 
 

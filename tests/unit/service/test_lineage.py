@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from infra.catalog import lineage
+import time
+from typing import Any
+
+from infra.catalog import lineage, lineage_silent
 from infra.catalog.database import Database
 from infra.catalog.lineage import Entity, Invocation, record
+from infra.catalog.lineage_silent import SilentInvocation
 from infra.runtime.lineage_reader import LineageReader, position
+from tests.conftest import eventually
 from tests.unit.service.conftest import both_stores
 from tests.unit.service.test_bindings import CSV, bound, put
 
@@ -44,6 +49,57 @@ def test_an_object_is_known_by_what_made_it_and_what_became_of_it(service) -> No
         assert relation["prov:activity"] in prov["activity"]
     assert admin.get("/lineage/tidy/none").status_code == 404
     assert admin.get("/lineage/tidy/s.parquet", params={"format": "x"}).status_code == 400
+
+
+def test_what_a_function_did_without_telling_of_it_is_an_activity_too(service) -> None:
+    admin, reader = service.as_(), LineageReader(service.lake)
+    assert admin.post("/data-objects", json={"bucket": "raw", "key": "s.csv", "content-type": "text/csv"}).status_code == 201
+    put(service, "s.csv", CSV)
+
+    def silent() -> dict[str, Any]:
+        while reader.step():
+            pass
+        found = admin.get("/lineage/raw/s.csv").json()["use"]
+        return {each["function"]: each for each in found if each["function"] == "bind"}
+
+    eventually(silent, 30, "that bind found no binding to be recorded")
+    (found,) = silent().values()
+    assert [each["entity"] for each in found["used"]] == ["s3://raw/s.csv"]
+    assert (found["generated"], found["failed"], found["started"] <= found["ended"]) == ([], "", True)
+    prov = admin.get("/lineage/raw/s.csv", params={"format": "prov-json"}).json()
+    assert found["id"].partition("/")[2] in str(prov["activity"])
+    with service.lake.database() as database:
+        assert lineage_silent.forget(database, 0, 1) is False, "nothing is that old"
+
+    def forget(database: Database) -> tuple[None, tuple[()]]:
+        while lineage_silent.forget(database, time.time_ns() // 10**6 + 60_000, 2):
+            pass
+        return None, ()
+
+    service.lake.commit(forget).result(10)
+    assert silent() == {}, "the log has forgotten that event, too"
+    assert admin.get("/lineage/raw/s.csv").json()["use"], "what was told of stays"
+
+
+def test_nobody_sees_a_silent_invocation_with_something_that_he_may_not_view(service) -> None:
+    ann, bob = service.as_("ann"), service.as_("bob")
+    for key, acl in (("mine", {"owners": ["user/ann"]}), ("ours", {"owners": ["user/ann"], "view": ["group/anyone"]})):
+        assert ann.post("/data-objects", json={"bucket": "raw", "key": key, "acl": acl}).status_code == 201
+    one, both = ("s3://raw/ours", ""), ("s3://raw/mine", "")
+    told = [SilentInvocation("f", "1", 1, 2, frozenset((one,))), SilentInvocation("f", "2", 1, 2, frozenset((one, both)))]
+
+    def work(database: Database) -> tuple[None, tuple[()]]:
+        lineage_silent.record(database, told)
+        return None, ()
+
+    service.lake.commit(work).result(10)
+
+    def seen(client) -> list[list[str]]:
+        found = client.get("/lineage/raw/ours").json()["use"]
+        return sorted([used["entity"] for used in each["used"]] for each in found if each["function"] == "f")
+
+    assert seen(bob) == [["s3://raw/ours"]]
+    assert seen(ann) == [["s3://raw/mine", "s3://raw/ours"], ["s3://raw/ours"]]
 
 
 def test_it_is_recorded_once_and_goes_on_where_another_stopped(service) -> None:
