@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from infra.catalog.query.errors import FilterError
+from infra.catalog.query.json_place import place as json_place
 
 #: Tokens of each language: texts and quoted names, times (CIMI alone has bare ones), names, numbers.
 _CQL2 = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|[^\W\d][\w.:]*|[\d.](?:[eE][+-]|[\w.])*""")
@@ -28,7 +29,7 @@ def located(error: FilterError, ast: Any, text: str, lang: str) -> FilterError:
     if error.index >= 0 or not error.pointer:
         return error
     if lang == "cql2-json":
-        return error
+        return error.at(text, json_place(text, error.pointer))
     cimi, path = lang == "cimi", error.pointer.rstrip("/")
     leaves = list(_leaves(ast, "", cimi))
     while True:

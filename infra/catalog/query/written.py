@@ -96,7 +96,10 @@ def parse(filter: str | dict[str, Any] | bool, lang: str = "") -> Any:
 
 def _json(text: str) -> Any:
     try:
-        return msgspec.json.decode(text)
+        found = msgspec.json.decode(text)
+        if found is None:  # elsewhere it says that there is no filter
+            raise FilterError("null is no filter: leave it out", text=text, index=len(text) - len(text.lstrip()))
+        return found
     except RecursionError:
         raise FilterError("this is no JSON: it is nested too deep") from None
     except msgspec.DecodeError as error:
