@@ -24,6 +24,7 @@ def worker(
     from infra.runtime.garbage import settle_in
     from infra.runtime.logs import FORMATS
     from infra.runtime.logs import configure as configure_logs
+    from infra.runtime.silent_recorder import SilentRecorder
 
     if log_format and log_format not in FORMATS:
         raise typer.BadParameter(f"{log_format!r} is neither of {', '.join(FORMATS)}", param_hint="--log-format")
@@ -38,10 +39,13 @@ def worker(
     try:
         settle_in()
         lake.worker.start()
+        recorder = SilentRecorder(lake)
+        recorder.start()
         session.line({"worker": True, "data": str(config.folder)}) if session.json else typer.echo(
             f"working on {config.folder}"
         )
         ending.wait()
+        recorder.stop()
     finally:
         lake.close()
         objects.close()

@@ -40,6 +40,7 @@ from infra.runtime.http11 import Http11
 from infra.runtime.lineage_reader import LineageReader
 from infra.runtime.overdue import Overdue
 from infra.runtime.quiet import Quiet
+from infra.runtime.silent_recorder import SilentRecorder
 from infra.semantics.service import SemanticService
 from infra.semantics.tbox import Tbox
 from infra.series.service import SeriesService
@@ -155,7 +156,7 @@ async def serve(config: Config, started: Callable[[Endpoints], None] | None = No
         overdue = Overdue(lake, providers)
         overdue.start()
         stack.callback(overdue.stop)
-        for follower in (Quiet(lake), LineageReader(lake)):
+        for follower in (Quiet(lake), LineageReader(lake), SilentRecorder(lake)):
             follower.start()
             stack.callback(follower.stop)
         file = config.folder / FILE

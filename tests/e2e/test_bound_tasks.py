@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import Sluice, at_rest, eventually
+from infra.bench.postgres_process import PostgresProcess
+from tests.conftest import RedisProcess, Sluice, at_rest, eventually
 
 TASKS = {name: f"stars:{name}" for name in ("bright", "fails", "slow", "twice")}
 MODULE = """
@@ -64,12 +65,17 @@ CSV = b"star,flux\nvega,1.5\nsirius,9.5\nluyten,0.5\n"
 TOKEN = "of-the-administrators"
 
 
-@pytest.fixture
-def sluice(tmp_path: Path) -> Iterator[Sluice]:
+def configured(tmp_path: Path, **more: str) -> Sluice:
     """A lake whose configuration names the tasks of a module of the operator's."""
     (tmp_path / "stars.py").write_text(MODULE)
     path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
-    made = Sluice(tmp_path / "data", PYTHONPATH=path, SLUICE_TASKS=json.dumps(TASKS), SLUICE_HTTP_TOKEN=TOKEN)
+    return Sluice(tmp_path / "data", PYTHONPATH=path, SLUICE_TASKS=json.dumps(TASKS), SLUICE_HTTP_TOKEN=TOKEN, **more)
+
+
+@pytest.fixture
+def sluice(tmp_path: Path) -> Iterator[Sluice]:
+    """One that is all in its own folder."""
+    made = configured(tmp_path)
     try:
         yield made.start()
     finally:
@@ -234,6 +240,34 @@ def test_the_command_line_binds_a_task(sluice: Sluice, tmp_path: Path) -> None:
         eventually(lambda: results(admin), 90, "the result")
         eventually(lambda: settled(admin), 90, "the lake to settle")
         assert flux(sluice, "results", [each["key"] for each in results(admin)]) == [9.5]
+
+
+@pytest.mark.server
+def test_a_bound_task_runs_with_the_log_in_redis_and_the_catalogue_in_postgresql(
+    tmp_path: Path, redis_server: RedisProcess, postgres: PostgresProcess
+) -> None:
+    sluice = configured(tmp_path, SLUICE_LOG_URL=redis_server.url, SLUICE_CATALOG_URL=postgres.new())
+    try:
+        sluice.start()
+        with api(sluice) as admin, user(sluice, "ann") as ann, user(sluice, "bob") as bob:
+            bound(ann, "bright", form="csv", args={"least": 1.2})
+            put(sluice, "stars.csv", CSV)
+            eventually(lambda: results(ann), 90, "the result")
+            eventually(lambda: settled(admin), 90, "the lake to settle")
+            found = results(ann)
+            assert flux(sluice, "results", [each["key"] for each in found]) == [1.5, 9.5]
+            assert ([each["acl"] for each in found], results(bob)) == ([{"owners": ["user/ann"]}] * len(found), [])
+            told = eventually(lambda: origin(ann, found[0]["key"]), 30, "its lineage")
+            assert "s3://raw/stars.csv" in json.dumps(told)
+            assert admin.get("/dead-letters").json()["dead_letters"] == []
+    finally:
+        sluice.close()
+
+
+def origin(client: httpx.Client, key: str) -> list[Any]:
+    """What made a result, as far as the reader of the log has come."""
+    answer = client.get(f"/lineage/results/{key}")
+    return [each for each in answer.json().get("origin", []) if each["function"] == "run_task"]
 
 
 def test_workers_of_their_own_run_tasks_too(sluice: Sluice, tmp_path: Path) -> None:

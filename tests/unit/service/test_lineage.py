@@ -10,6 +10,7 @@ from infra.catalog.database import Database
 from infra.catalog.lineage import Entity, Invocation, record
 from infra.catalog.lineage_silent import SilentInvocation
 from infra.runtime.lineage_reader import LineageReader, position
+from infra.runtime.silent_recorder import SilentRecorder
 from tests.conftest import eventually
 from tests.unit.service.conftest import both_stores
 from tests.unit.service.test_bindings import CSV, bound, put
@@ -52,12 +53,12 @@ def test_an_object_is_known_by_what_made_it_and_what_became_of_it(service) -> No
 
 
 def test_what_a_function_did_without_telling_of_it_is_an_activity_too(service) -> None:
-    admin, reader = service.as_(), LineageReader(service.lake)
+    admin, reader, recorder = service.as_(), LineageReader(service.lake), SilentRecorder(service.lake)
     assert admin.post("/data-objects", json={"bucket": "raw", "key": "s.csv", "content-type": "text/csv"}).status_code == 201
     put(service, "s.csv", CSV)
 
     def silent() -> dict[str, Any]:
-        while reader.step():
+        while recorder.step() or reader.step():
             pass
         found = admin.get("/lineage/raw/s.csv").json()["use"]
         return {each["function"]: each for each in found if each["function"] == "bind"}
