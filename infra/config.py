@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-import yaml
 
 from events.ports import Repository, Settings
 from events.types import WorkerSize
@@ -360,14 +359,24 @@ def load(path: str | Path | None = None, environment: dict[str, str] | None = No
     document: dict[str, Any] = {}
     if named or file.exists():
         try:
-            document = (yaml.safe_load(file.read_text()) or {}).get("sluice") or {}
-        except (OSError, yaml.YAMLError, AttributeError) as error:
+            document = (_yaml(file.read_text()) or {}).get("sluice") or {}
+        except (OSError, ValueError, AttributeError) as error:
             raise ConfigError(f"cannot read the configuration {file}: {error}") from error
     _override(document, Config, "SLUICE_", env)
     try:
         return msgspec.convert(document, Config)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{file}, section 'sluice': {error}") from error
+
+
+def _yaml(text: str) -> Any:
+    """What a YAML document holds. Raises ``ValueError``."""
+    import yaml  # a process that is configured by nothing starts without
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
 
 
 def _override(document: dict[str, Any], kind: type[msgspec.Struct], prefix: str, env: dict[str, str]) -> None:
@@ -379,4 +388,4 @@ def _override(document: dict[str, Any], kind: type[msgspec.Struct], prefix: str,
             if part:
                 document[field.name] = part
         elif name in env:
-            document[field.name] = env[name] if field.type is str else yaml.safe_load(env[name])
+            document[field.name] = env[name] if field.type is str else _yaml(env[name])

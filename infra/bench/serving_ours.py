@@ -9,11 +9,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
+from infra.serving import start
 
-from events.ports import NotFound, ObjectInfo
-from infra.config import Config, Serving
-from infra.serving import server
+start.quick()
+
+import msgspec  # noqa: E402 - as sluice serve does
+
+from events.ports import NotFound, ObjectInfo  # noqa: E402
+from infra.config import Config, Serving  # noqa: E402
+from infra.serving import server  # noqa: E402
 
 
 class Folder:

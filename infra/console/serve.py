@@ -17,6 +17,9 @@ def serve(
     port: Annotated[int | None, typer.Option(help="If not the configured one; 0 takes a free one.", show_default=False)] = None,
 ) -> None:
     """Serve the models of a repository over the Open Inference Protocol (v2), until Ctrl-C. New versions are swapped in."""
+    from infra.serving import start
+
+    start.quick()
     from infra.objects.s3 import S3Store
     from infra.runtime.embedded import listen, url_of
     from infra.runtime.logs import configure as configure_logs

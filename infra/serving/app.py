@@ -15,7 +15,6 @@ import hmac
 import logging
 from collections.abc import Collection, Sequence
 from functools import lru_cache
-from importlib.metadata import version as version_of
 from typing import Any
 from urllib.parse import unquote
 
@@ -110,6 +109,8 @@ class Serving:
                 missing = self.missing()
                 await answer(send, 503 if missing else 200, {"ready": not missing, **({"reason": missing} if missing else {})})
             case "GET", ["v2"]:
+                from importlib.metadata import version as version_of  # see _announced
+
                 await answer(send, 200, {"name": "sluice", "version": version_of("sluice"), "extensions": EXTENSIONS})
             case "GET", ["v2", "models", *rest] if rest[-1:] == ["ready"] and rest[:-1]:
                 name, version = _named(rest[:-1])

@@ -151,6 +151,7 @@ class _Server(uvicorn.Server):
 def serve(app: Serving, config: Config, sockets: list[Any] | None = None) -> None:
     """Answer until SIGTERM; requests at hand are finished."""
     gc.freeze()
+    gc.enable()  # see start.py
     wanted = config.serving
     memory.limit(wanted.memory_gb)
     settings = uvicorn.Config(
