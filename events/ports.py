@@ -193,6 +193,10 @@ class Models(Protocol):
         """A numbered version is there to be used from now on; ``False`` if it was already, or was withdrawn."""
         ...
 
+    def adopt(self, version: ModelPublished, upload: str) -> bool:
+        """Publish a version of an earlier lake; ``upload`` is the digest of its upload. ``False`` if its number was given."""
+        ...
+
     def numbered(self, repository: str, name: str, version: int) -> bool:
         """Whether this number was given to an upload, be it published yet or not."""
         ...

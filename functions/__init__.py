@@ -13,6 +13,7 @@ FUNCTIONS = (
     "functions.run_task",
     "functions.model_version",
     "functions.model_store",
+    "functions.model_adopt",
     "functions.model_alias",
     "functions.alias_store",
     "functions.train",

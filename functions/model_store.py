@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import msgspec
 
@@ -23,6 +24,8 @@ from functions.repository.sidecar import Unverified
 
 #: How long a model may take to load and to answer once, with inputs of zeros; and how long if others wait behind it.
 TRIAL_SECONDS, FIRST_SECONDS = 30.0, 3.0
+#: More than any record has: its metadata tells of at most so many inputs and outputs.
+_RECORD = 64 << 20
 
 
 @on("dev.sluice.model.submitted.v1", alone=True)
@@ -144,11 +147,33 @@ def _try(content: bytes, what: str, *, slow: bool) -> None:
         raise Reject(f"{what} is refused: {name!r} is a {kind}, which the inference protocol has no type for: {advice}")
 
 
+def _vacant(data: ModelSubmitted, repository: Repository, content: bytes, objects: ObjectStore, time: str) -> None:
+    """Raises ``Reject`` where another version lies than what this very event has stored before, if it comes again."""
+    places = [make(repository.prefix, data.name, data.version) for make in (layout.file_key, layout.record_key)]
+    try:
+        mine = b"".join(objects.stream(repository.bucket, places[0])) == content
+    except NotFound:
+        mine = True
+    try:
+        told = msgspec.json.decode(objects.read(repository.bucket, places[1], 0, _RECORD), type=dict[str, Any])
+        mine = mine and told.get("stored") == time
+    except NotFound:
+        pass
+    except (msgspec.MsgspecError, RecursionError):
+        mine = False
+    if not mine:
+        raise Reject(
+            f"version {data.version} of {data.name} lies in s3://{repository.bucket} already, but this lake has not published "
+            f"it. If an earlier lake did, take it over, and upload this one again: sluice model adopt {data.name}"
+        )
+
+
 def _store(
     data: ModelSubmitted, repository: Repository, content: bytes, signed: bytes, objects: ObjectStore, time: str
 ) -> ModelStored:
     digest = store.digest_of(content, repository.digest)
     key = layout.file_key(repository.prefix, data.name, data.version)
+    _vacant(data, repository, content, objects, time)
     if signed:
         objects.write(repository.bucket, key + signature.SUFFIX, signed, content_type=store.JSON)
     info = store.write(objects, repository, key, content, "application/onnx")

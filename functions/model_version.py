@@ -119,7 +119,8 @@ def _watch(event: Event, data: CatalogUpdated, repository: Repository, found: Pl
     if data.change != "removed" and found.file == FILE and not models.numbered(repository.name, found.name, found.version):
         cause = (
             f"version {found.version} was never published: somebody put it there. It will not be served where the lake can be "
-            f"asked; upload to {found.name}/{FILE}, which becomes the next version"
+            f"asked; upload to {found.name}/{FILE}, which becomes the next version. If an earlier lake published it, take it "
+            f"over: sluice model adopt {found.name}"
         )
         yield _rejected(event, data, repository, found, cause)
         return

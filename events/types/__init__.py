@@ -25,6 +25,7 @@ from events.types.datasets import (
     RecordUpdated,
 )
 from events.types.models import (
+    ModelAdopted,
     ModelPromoted,
     ModelPublished,
     ModelRejected,
@@ -101,6 +102,7 @@ __all__ = [
     "Interval",
     "MemberChange",
     "MetadataExtracted",
+    "ModelAdopted",
     "ModelPromoted",
     "ModelPublished",
     "ModelRejected",

@@ -67,6 +67,17 @@ class ModelPublished(StoredModel, frozen=True, kw_only=True):
     expires: str = ""
 
 
+@event_type("dev.sluice.model.adopted.v1")
+class ModelAdopted(StoredModel, frozen=True, kw_only=True):
+    """A version that an earlier lake published was verified in its bucket, and is to be this lake's own.
+
+    ``upload`` is the digest by which the catalogue knows the same content; ``aliases`` are to mean the version.
+    """
+
+    upload: str
+    aliases: list[str] = []
+
+
 @event_type("dev.sluice.model.rejected.v1")
 class ModelRejected(Data, frozen=True, kw_only=True):
     """What was uploaded to a repository is no usable model, or a version is no longer what was published; ``cause`` says why.

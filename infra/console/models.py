@@ -15,6 +15,7 @@ from events.ports import NotFound, Repository
 from functions.repository import sidecar, signature, told
 from functions.repository.sidecar import Unverified
 from infra.console import text
+from infra.console.adopt import adopt
 from infra.console.client import Complaint
 from infra.console.session import Session, command
 
@@ -28,6 +29,7 @@ class Action(StrEnum):
     PROMOTE = "promote"
     ROLLBACK = "rollback"
     VERIFY = "verify"
+    ADOPT = "adopt"
     SIGN = "sign"
 
 
@@ -63,7 +65,7 @@ def models(
 def model(
     session: Session,
     action: Annotated[Action, typer.Argument(help="What to do.")],
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The model.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The model. adopt: all of them unless given.")] = "",
     what: Annotated[
         str, typer.Argument(metavar="FILE|VERSION", help="push, sign: the ONNX file. promote, verify: the version.")
     ] = "",
@@ -80,12 +82,21 @@ def model(
         list[str] | None,
         typer.Option(help="What it was trained on (push): s3://BUCKET/KEY or the id of a data set.", show_default=False),
     ] = None,
+    aliases: Annotated[
+        bool, typer.Option("--aliases", help="Believe the aliases in the bucket too (adopt).", show_default=False)
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only look (adopt).", show_default=False)] = False,
 ) -> None:
     """Upload a model with its sidecar and signature (push), write that signature to FILE.sig (sign), let an alias mean a
-    version (promote) or again the one before (rollback), or read a version, or the one an alias means, from its bucket and
-    check it as every load does (verify).
+    version (promote) or again the one before (rollback), read a version, or the one an alias means, from its bucket and
+    check it as every load does (verify), or take over the versions of a lake that is gone (adopt).
     """
     where = _repository(session, repository)
+    if action is Action.ADOPT:
+        adopt(session, where, name, aliases=aliases, dry_run=dry_run)
+        return
+    if not name:
+        raise Complaint(f"say which model: sluice model {action} NAME")
     if action is Action.PUSH:
         _push(session, where, name, Path(what), key, version, told.written(_metrics(metric or []), dataset or []))
     elif action is Action.SIGN:

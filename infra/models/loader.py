@@ -31,6 +31,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     stored: str = ""
     source: str = ""
     metadata: dict[str, Any] = {}
+    metrics: dict[str, float] = {}
+    datasets: list[str] = []
 
 
 class Meaning(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +97,12 @@ class Loader:
         key = layout.alias_key(self.repository.prefix, name, alias)
         return any(info.key.startswith(key) for info in self._objects.list(self.repository.bucket, key))
 
+    def aliases(self, name: str) -> list[str]:
+        """The aliases of a model that lie in the bucket, whether or not they can be believed."""
+        folder = layout.alias_key(self.repository.prefix, name, "").removesuffix(".json")
+        files = (info.key.removeprefix(folder) for info in self._objects.list(self.repository.bucket, folder))
+        return sorted({file.removesuffix(".json") for file in files if file.endswith(".json") and "/" not in file})
+
     def names(self) -> list[str]:
         """The models that have a version in the bucket."""
         prefix = self.repository.prefix
@@ -109,6 +117,7 @@ class Loader:
             for info in self._objects.list(self.repository.bucket, folder)
             if (place := layout.place(info.key[len(self.repository.prefix) :]))
             and (place.name, place.file) == (name, layout.FILE)
+            and place.version
         }
         return sorted(found)
 

@@ -57,6 +57,10 @@ _TURN = update(_model).where(_THIS).values(state=bindparam("s"), upload=bindpara
 _KEEP = update(_model).where(_THIS, _OPEN).values(state="waiting")
 _WITHDRAW = delete(_model).where(_THIS, _OPEN)
 _PUBLISH = update(_model).where(_THIS, _OPEN).values(body=bindparam("b"), state="published")
+_ADOPT = insert(_model).values(
+    repository=bindparam("r"), name=bindparam("n"), version=bindparam("v"), body=bindparam("b"), state="published",
+    upload=bindparam("u"),
+)  # fmt: skip
 _GET = select(_m.body).where(_THIS, _m.state == "published")
 _ALL = (
     select(_m.body)
@@ -127,6 +131,15 @@ class StoredModels:
         body = msgspec.json.encode(version).decode()
         values = {"r": version.repository, "n": version.name, "v": version.version, "b": body}
         return self._database.run(_PUBLISH, values) == 1
+
+    def adopt(self, version: ModelPublished, upload: str) -> bool:
+        self._database.one_by_one(f"model {version.repository}/{version.name}")
+        if self.numbered(version.repository, version.name, version.version):
+            return False
+        body = msgspec.json.encode(version).decode()
+        which = {"r": version.repository, "n": version.name, "v": version.version}
+        self._database.run(_ADOPT, {**which, "b": body, "u": upload})
+        return True
 
     def numbered(self, repository: str, name: str, version: int) -> bool:
         return self._database.row(_NUMBERED, {"r": repository, "n": name, "v": version}) is not None

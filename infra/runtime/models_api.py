@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
 import msgspec
-from starlette.concurrency import run_in_threadpool
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
+from events.errors import SluiceError
 from events.event import Event, now
-from events.ports import Alias
-from events.types import ModelPromoted, ModelPublished, PromotionRequested
+from events.ports import Alias, NotFound, Repository
+from events.types import ModelAdopted, ModelPromoted, ModelPublished, PromotionRequested
 from infra.access.visible import visible
 from infra.catalog.resources import object_id
 from infra.lake import Lake
+from infra.models.adopted import Adoption, Found
+from infra.models.loader import Loader
 from infra.models.table import StoredModels
 from infra.runtime.answers import body, reply
 from infra.runtime.operation import Operation, caller_of
@@ -34,6 +39,18 @@ class Promotion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 
 
+class Adopt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Take over what lies in a repository's bucket: of the model ``name``, or of all.
+
+    ``aliases`` are only believed if that is said: nothing shows who wrote them. ``dry_run`` only looks.
+    """
+
+    repository: str
+    name: str = ""
+    aliases: bool = False
+    dry_run: bool = False
+
+
 class Promoted(msgspec.Struct):
     """What becomes of the alias; null if it means that already."""
 
@@ -50,6 +67,7 @@ class ModelsApi:
         alias = "/models/{repository}/{name:path}/aliases/{alias}"
         return [
             Operation("GET", "/models", "read", self.models, gives=Models, query=("repository", "name")),
+            Operation("POST", "/models/adopt", "admin", self.adopt, takes=Adopt),
             Operation("PUT", alias, "write", self.promote, takes=Promotion, gives=Promoted, status=202),
         ]
 
@@ -77,15 +95,7 @@ class ModelsApi:
         asked = PromotionRequested(
             repository=place["repository"], name=place["name"], version=wanted.version, alias=place["alias"]
         )
-        event = Event(
-            id=str(uuid.uuid4()),
-            source="/http",
-            type="dev.sluice.promotion.requested.v1",
-            subject=f"{asked.repository}/{asked.name}",
-            time=now(),
-            datacontenttype="application/json",
-            data=msgspec.to_builtins(asked),
-        )
+        event = _event("dev.sluice.promotion.requested.v1", asked)
 
         def ask() -> ModelPromoted | None:
             trial = self._lake.trial("model_alias", event, lambda _, port: port)
@@ -93,3 +103,39 @@ class ModelsApi:
             return trial[0].read(ModelPromoted) if trial else None
 
         return reply(Promoted(await run_in_threadpool(ask)), 202)
+
+    async def adopt(self, request: Request) -> Response:
+        """Take over versions that an earlier lake published; lines of JSON tell of each, the last one ``done`` or ``error``."""
+        wanted: Adopt = await body(request, Adopt)
+        repository = next((each for each in self._lake.config.models if each.name == wanted.repository), None)
+        if repository is None:
+            raise HTTPException(404, f"there is no model repository {wanted.repository[:100]!r}; see sluice.models")
+        return StreamingResponse(self._lines(self._adopted(wanted, repository)), media_type="application/x-ndjson")
+
+    def _adopted(self, wanted: Adopt, repository: Repository) -> Iterator[Found]:
+        lake = self._lake
+        adoption = Adoption(Loader(lake.objects, repository), lake.objects, lake.database, lake.config.digest)
+        for found, event in adoption.look(wanted.name, aliases=wanted.aliases):
+            if event is not None and not wanted.dry_run:
+                lake.append([_event("dev.sluice.model.adopted.v1", event)]).result()
+            yield from found
+
+    async def _lines(self, found: Iterator[Found]) -> AsyncIterator[bytes]:
+        try:
+            async for each in iterate_in_threadpool(found):
+                yield msgspec.json.encode(each) + b"\n"
+            yield b'{"done": true}\n'
+        except (SluiceError, NotFound) as error:
+            yield msgspec.json.encode({"error": str(error)}) + b"\n"
+
+
+def _event(type: str, data: PromotionRequested | ModelAdopted) -> Event:
+    return Event(
+        id=str(uuid.uuid4()),
+        source="/http",
+        type=type,
+        subject=f"{data.repository}/{data.name}",
+        time=now(),
+        datacontenttype="application/json",
+        data=msgspec.to_builtins(data),
+    )

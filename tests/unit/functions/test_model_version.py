@@ -22,6 +22,7 @@ from events.route import handlers
 from events.types import (
     TYPES,
     CatalogUpdated,
+    ModelAdopted,
     ModelPromoted,
     ModelPublished,
     ModelRejected,
@@ -32,6 +33,7 @@ from events.types import (
 from functions.alias_store import alias_store
 from functions.formats.onnx import ONNX
 from functions.formats.source import Source
+from functions.model_adopt import model_adopt
 from functions.model_alias import model_alias
 from functions.model_store import model_store, model_trial
 from functions.model_version import model_version
@@ -110,7 +112,7 @@ class Shop:
         source = Source(self.bucket, "models", key, len(content), "")
         known = ONNX().sniff(content, key)
         found: dict[str, Any] = {
-            "digest": hashlib.sha256(content).hexdigest(),
+            "digest": f"sha256:{hashlib.sha256(content).hexdigest()}",
             "etag": hashlib.md5(content).hexdigest(),
             "format": "onnx" if known else "opaque",
             "metadata": ONNX().describe(source, {}) if known else {},
@@ -134,6 +136,7 @@ class Shop:
                 lambda e: model_trial(e, e.read(ModelSubmitted), self.bucket, self.models),
             ],
             "model.stored": [lambda e: model_version(e, self.models, self.catalog)],
+            "model.adopted": [lambda e: model_adopt(e, e.read(ModelAdopted), self.models)],
             "model.rejected": [lambda e: model_version(e, self.models, self.catalog)],
             "promotion.requested": [lambda e: model_alias(e, e.read(PromotionRequested), self.models)],
             "model.promoted": [lambda e: alias_store(e, e.read(ModelPromoted), self.bucket, self.models) or []],
