@@ -69,8 +69,9 @@ def _changed(
     if found.version:
         yield from _watch(event, data, repository, found, models)
     elif data.change == "failed":
-        cause = "it is no ONNX model, or a broken one; `sluice show` tells what is wrong with it"
-        yield _rejected(event, data, repository, found, cause)
+        entry = catalog.get(data.bucket, data.key)
+        why = f": {entry.cause}" if entry is not None and entry.etag == data.etag and entry.cause else ""
+        yield _rejected(event, data, repository, found, f"it is no ONNX model that can be used{why}")
     elif data.change == "upserted" and (version := models.submit(repository.name, found.name, data.digest)):
         entry = catalog.get(data.bucket, data.key)
         user = entry.user if entry is not None and entry.etag == data.etag else {}

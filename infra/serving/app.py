@@ -81,6 +81,8 @@ class Serving:
             await answer(send, 404, {"error": str(error)})
         except TooLarge as error:
             await answer(send, 413, {"error": str(error)})
+        except _Compressed as error:
+            await answer(send, 415, {"error": str(error)})
         except _Forbidden as error:
             challenge = [(b"www-authenticate", b"Bearer")] if error.status == 401 else []
             await answer(send, error.status, {"error": str(error)}, *challenge)
@@ -134,9 +136,11 @@ class Serving:
 
     async def _infer(self, scope: Scope, rest: list[str], receive: Receive, send: Send) -> None:
         name, version = _named(rest)
-        headers = scope["headers"]
-        body = await body_of(headers, receive, MAX_BODY)
-        length = dict(headers).get(protocol.LENGTH)
+        headers = dict(scope["headers"])
+        if (coding := headers.get(b"content-encoding", b"identity").lower()) != b"identity":
+            raise _Compressed(f"the body is compressed ({coding.decode('latin-1')[:20]}): send it as it is")
+        body = await body_of(scope["headers"], receive, MAX_BODY)
+        length = headers.get(protocol.LENGTH)
         if length is not None and not (length.isdigit() and len(length) < 12):
             raise BadTensor("Inference-Header-Content-Length must be a whole number")
         request = await self._parsed(body, None if length is None else int(length))
@@ -308,6 +312,10 @@ class Serving:
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         if not hmac.compare_digest(given, b"Bearer " + self._token):
             raise _Forbidden(401, "send the token: Authorization: Bearer TOKEN")
+
+
+class _Compressed(SluiceError):
+    """A body in a coding that is not taken. HTTP status 415."""
 
 
 class _Forbidden(SluiceError):

@@ -8,16 +8,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import ipaddress
 import json
+import re
 import secrets
 from typing import Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import msgspec
 from msgspec import UNSET
 
 from events.errors import Reject
 from events.ports import Repository
+from functions.repository.layout import is_alias
 from infra.config import Objects
 from infra.serving.manifest_check import MODE, PLACEHOLDER, check
 from infra.serving.manifest_parts import (
@@ -44,6 +47,7 @@ from infra.serving.manifest_parts import (
 )
 
 S3 = "serving.kserve.io/s3-"
+_SERVICE = re.compile(r"[a-z]([-a-z0-9]{0,51}[a-z0-9])?")
 #: The ports that KServe expects a predictor to listen on: for HTTP, and for gRPC.
 PORT, GRPC = 8080, 8081
 #: Where KServe itself puts an authority's certificate, and what it calls the file.
@@ -94,9 +98,14 @@ def manifests(wanted: Wanted, repository: Repository, objects: Objects) -> list[
             "a cluster cannot read this machine's own objects: say with --endpoint by which URL it reaches them, or set "
             "sluice.objects to a store that it reaches"
         )
-    place, secret = urlsplit(objects.endpoint), f"{wanted.service}-objects"
-    if not place.netloc or place.scheme not in ("http", "https"):
-        raise Reject(f"sluice.objects.endpoint {objects.endpoint!r} is no http or https URL")
+    place, secret = _place(objects.endpoint), f"{wanted.service}-objects"
+    if not _SERVICE.fullmatch(wanted.service):
+        raise Reject(
+            f"{wanted.service!r} cannot be a service's name: give another with --service, of at most 53 lower-case letters, "
+            "digits and dashes, which begins with a letter"
+        )
+    if wanted.alias and not is_alias(wanted.alias):
+        raise Reject(f"{wanted.alias[:60]!r} is no alias: use lower-case letters, digits and dashes, such as champion")
     if not wanted.verify and wanted.runtime != "cluster":
         raise Reject("our own servers never talk to a store whose certificate they cannot verify: give --ca-file instead")
     if wanted.runtime == "kserve" and "/" in wanted.name:
@@ -140,6 +149,31 @@ def manifests(wanted: Wanted, repository: Repository, objects: Objects) -> list[
     for each in made:
         check(each)
     return made
+
+
+def _place(endpoint: str) -> SplitResult:
+    """The parts of an object store's URL. Raises ``Reject`` for one that no container could use."""
+    try:
+        place = urlsplit(endpoint)
+        whole = place.scheme in ("http", "https") and bool(place.hostname) and place.port != 0
+    except ValueError:
+        whole = False
+    if not whole:
+        raise Reject(f"sluice.objects.endpoint {endpoint!r} is no http or https URL")
+    if place.username is not None or place.path.strip("/") or place.query or place.fragment:
+        raise Reject(f"sluice.objects.endpoint must be no more than scheme, host and port, but it is {place.geturl()!r}")
+    if place.hostname == "localhost" or _loopback(place.hostname or ""):
+        raise Reject(
+            f"{endpoint} is a container's own address in a cluster: say with --endpoint by which URL it reaches the store"
+        )
+    return place
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def shown(document: dict[str, Any]) -> dict[str, Any]:

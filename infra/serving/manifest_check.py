@@ -17,6 +17,8 @@ from events.errors import Reject
 MODE = "serving.kserve.io/deploymentMode"
 #: What stands in printed manifests where a secret belongs: whoever applies them replaces it.
 PLACEHOLDER = "REPLACE-WITH-"
+#: The longest step of a host's name.
+LABEL = 63
 _SCHEMA = Path(__file__).parents[1] / "deploy" / "kserve" / "schema.yaml"
 
 
@@ -75,6 +77,10 @@ def _unlike_kserve(service: dict[str, Any]) -> Iterable[str]:
     """What an InferenceService has that its fields alone would allow."""
     predictor, mode = service["spec"]["predictor"], service["metadata"]["annotations"][MODE]
     least, most = predictor["minReplicas"], predictor["maxReplicas"]
+    name, space = service["metadata"]["name"], service["metadata"]["namespace"]
+    host = f"{name}-predictor-{space}" if mode == "Standard" else f"{name}-{space}"  # as KServe makes it, unless told otherwise
+    if len(host) > LABEL:
+        yield f"metadata.name: KServe would call its host {host}, which is longer than a name on the network may be ({LABEL})"
     if most and most < least:
         yield f"spec.predictor.maxReplicas: {most} is less than minReplicas {least}"
     if mode == "Standard" and (least == 0 or "canaryTrafficPercent" in predictor):

@@ -6,6 +6,7 @@ Source: Open Inference Protocol v2, "Inference"; its binary tensor data extensio
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -70,6 +71,8 @@ class _Any(msgspec.Struct):
 
 
 _quick, _any = msgspec.json.Decoder(_Quick).decode, msgspec.json.Decoder(_Any).decode
+#: What Python's own encoder writes for numbers that JSON does not have.
+_NO_JSON = re.compile(rb"[\[,:]\s*(?:NaN|-?Infinity)\b")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -112,7 +115,8 @@ def parse(body: bytes, header: int | None) -> Request:
         except msgspec.ValidationError:
             document, take = _any(text), from_list
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadTensor(f"the request is not what the inference protocol takes: {error}") from error
+        hint = " (JSON has no NaN and no infinity: send the tensor as raw bytes)" if _NO_JSON.search(text) else ""
+        raise BadTensor(f"the request is not what the inference protocol takes: {error}{hint}") from error
     rest = memoryview(body)[len(text) :]
     inputs: dict[str, Array] = {}
     for each in document.inputs:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import threading
 from collections.abc import Callable
 
@@ -25,6 +26,7 @@ from infra.serving.published import Published, meant
 logger = logging.getLogger("sluice.serving")
 #: Most faults that are kept of one model: whoever fills its folder with rubbish fills no memory.
 MOST_FAULTS = 10
+_NUMBER = re.compile("[1-9][0-9]{0,8}")
 
 
 class Unknown(Reject):
@@ -91,7 +93,7 @@ class Shelf:
         """Who answers a request: the version asked for, else the default, or the canary in its share. Raises ``Unknown``."""
         served = self._one(name)
         if version:
-            number = int(version) if version.isascii() and version.isdigit() and len(version) < 10 else 0
+            number = int(version) if _NUMBER.fullmatch(version) else 0
         elif served.canary and random.random() < served.share:
             number = served.canary
         else:

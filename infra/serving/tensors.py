@@ -35,6 +35,8 @@ VALUES: dict[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, 
 LITTLE = sys.byteorder == "little"
 #: Most elements of one tensor: a shape that claims more is refused before anything is made of it.
 MOST = 1 << 28
+#: Most axes of one tensor, as numpy has it.
+AXES = 64
 
 
 class BadTensor(Reject):
@@ -46,7 +48,7 @@ def count(name: str, shape: list[int]) -> int:
     elements = 1
     for axis in shape:
         elements *= axis
-        if axis < 0 or elements > MOST:
+        if axis < 0 or elements > MOST or len(shape) > AXES:
             raise BadTensor(f"the tensor {name!r} cannot have the shape {shape[:8]}")
     return elements
 
@@ -68,20 +70,9 @@ def from_list(name: str, datatype: str, shape: list[int], data: list[Any]) -> Ar
         raise BadTensor(f"the tensor {name!r} of shape {shape} needs {elements} values, but {len(data)} came")
     if strange := set(map(type, data)) - VALUES[dtype.kind]:
         raise BadTensor(f"a value of the tensor {name!r} is no {datatype}: {_strange(strange)}")
-    if dtype.hasobject:
-        return np.array(data, dtype=object).reshape(shape)
-    try:
-        with np.errstate(over="ignore"):  # told below, by name
-            found = np.asarray(data, None if dtype.kind in "iu" and data else dtype)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise BadTensor(f"a value of the tensor {name!r} is no {datatype}: {error}") from error
-    if dtype.kind in "iu" and data:
-        bounds = np.iinfo(dtype)
-        if found.dtype.kind not in "iu" or found.min() < bounds.min or found.max() > bounds.max:
-            raise BadTensor(f"a value of the tensor {name!r} is no {datatype}")
-    if dtype.kind == "f" and found.size and not np.isfinite(found).all():
-        raise BadTensor(f"a value of the tensor {name!r} is too large for {datatype}")
-    return found.astype(dtype, copy=False).reshape(shape)
+    if datatype in PACKED:
+        return _packed(name, datatype, shape, data)
+    return np.array(data, dtype=dtype).reshape(shape)
 
 
 def _flat(name: str, shape: list[int], data: list[Any]) -> list[Any]:
@@ -111,11 +102,15 @@ def _strange(kinds: set[type]) -> str:
 
 def from_numbers(name: str, datatype: str, shape: list[int], data: list[int | float]) -> Array:
     """A tensor of JSON numbers, flat in row-major order. Raises ``BadTensor``."""
-    letter, elements = PACKED.get(datatype), count(name, shape)
-    if letter is None or len(data) != elements:
+    if datatype not in PACKED or len(data) != count(name, shape):
         return from_list(name, datatype, shape, data)  # which says what is wrong
-    try:  # three times as fast as numpy, and it tells what does not fit
-        packed = _packer(elements, letter)(*data)
+    return _packed(name, datatype, shape, data)
+
+
+def _packed(name: str, datatype: str, shape: list[int], data: list[int | float]) -> Array:
+    """A tensor of as many numbers as its shape has: three times as fast as numpy, and it tells what does not fit."""
+    try:
+        packed = _packer(len(data), PACKED[datatype])(*data)
     except (struct.error, OverflowError) as error:
         why = "is too large for" if isinstance(error, OverflowError) else "is no"
         raise BadTensor(f"a value of the tensor {name!r} {why} {datatype}: {error}") from error

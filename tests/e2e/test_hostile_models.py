@@ -68,7 +68,7 @@ def crowded() -> bytes:
 
 
 HOSTILE = {
-    "crowded": (crowded(), "`sluice show` tells"),
+    "crowded": (crowded(), "more than 100000 nodes"),
     "huge": (constant(10_000_000_000), "ONNX Runtime could not run it"),
     "outside": (outside(), "external_data=False"),
     "pickled": (pickle.dumps(Evil()), "Python pickle"),
@@ -122,8 +122,6 @@ def test_the_lake_works_on_while_it_tries_models_that_never_end(sluice: Sluice) 
         assert reason in told[name]
     assert sluice.process is not None
     assert sluice.process.poll() is None
-    (broken,) = sluice.get("/catalog", bucket="models", name="crowded.onnx", state="failed")["entries"]
-    assert "more than 100000 nodes" in broken["cause"]
     assert [each["name"] for each in sluice.get("/models")["models"]] == ["honest"]
 
 

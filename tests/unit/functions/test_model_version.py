@@ -219,8 +219,11 @@ def test_what_is_no_model_is_rejected_with_its_reason_and_leaves_no_gap(shop):
     ):
         (rejected,) = read(shop.upload("digits.onnx", content), ModelRejected)
         assert reason in rejected.cause
-    (broken,) = read(shop.change("apps/digits.onnx", "failed"), ModelRejected)
-    assert "broken" in broken.cause
+    shop.entries["apps/digits.onnx"] = Entry(bucket="models", key="apps/digits.onnx", etag="e", state="failed", cause="cut off")
+    (broken,) = read(shop.change("apps/digits.onnx", "failed", etag="e"), ModelRejected)
+    assert broken.cause == "it is no ONNX model that can be used: cut off"
+    (replaced,) = read(shop.change("apps/digits.onnx", "failed", etag="f"), ModelRejected)
+    assert replaced.cause == "it is no ONNX model that can be used"
     assert [p.version for p in read(shop.upload("digits.onnx", linear()), ModelPublished)] == [1]
 
 

@@ -31,7 +31,8 @@ DEPLOY = Path(__file__).parents[3] / "infra" / "deploy"
 
 
 def made(**more):
-    return manifests(Wanted(name="team/Digits", service="digits", namespace="serving", **more), REPOSITORY, OBJECTS)
+    wanted = {"name": "team/Digits", "service": "digits", "namespace": "serving", **more}
+    return manifests(Wanted(**wanted), REPOSITORY, OBJECTS)
 
 
 def test_the_whole_manifest():
@@ -127,6 +128,10 @@ def deployed(monkeypatch, *arguments, **settings):
 
 def test_what_is_printed_has_placeholders_and_is_checked_for_them(monkeypatch, tmp_path):
     keys = {"SLUICE_OBJECTS_ENDPOINT": OBJECTS.endpoint, "SLUICE_OBJECTS_SECRET_KEY": "the-secret"}
+    keyless = deployed(monkeypatch, "digits", "--with-secrets", **keys)
+    assert keyless.exit_code == 1
+    assert "set sluice.objects.access_key" in keyless.output
+    keys["SLUICE_OBJECTS_ACCESS_KEY"] = "the-access"
     printed = deployed(monkeypatch, "digits", **keys)
     assert printed.output.startswith("# Replace what begins with REPLACE-WITH-")
     secret, _, service = yaml.safe_load_all(printed.output)
@@ -198,11 +203,58 @@ def test_the_clusters_own_runtime():
         ({"image": "two words"}, "image"),
         ({"runtime": "kserve"}, "no slash"),
         ({"verify": False}, "--ca-file"),
+        ({"image": "lake:"}, "image"),
+        ({"image": "Lake"}, "image"),
+        ({"alias": "Best One"}, "no alias"),
+        ({"service": ""}, "--service"),
+        ({"service": "d" * 54}, "--service"),
+        ({"service": "9digits"}, "--service"),
+        ({"service": "a.b"}, "--service"),
+        ({"namespace": "a.b"}, "namespace"),
+        ({"namespace": "n" * 64}, "namespace"),
+        ({"service": "d" * 40, "namespace": "n" * 23}, "host"),
+        ({"service": "d" * 40, "namespace": "n" * 13, "mode": "Standard", "min_replicas": 1}, "host"),
     ],
 )
 def test_what_kserve_would_misunderstand_is_refused(more, reason):
     with pytest.raises(Reject, match=reason):
         made(**more)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "reason"),
+    [
+        ("minio:9000", "no http or https URL"),
+        ("http://minio:99999999", "no http or https URL"),
+        ("http://:9000", "no http or https URL"),
+        ("http://minio:9000/base", "scheme, host and port"),
+        ("http://key:secret@minio:9000", "scheme, host and port"),
+        ("http://127.0.0.1:9000", "--endpoint"),
+        ("http://localhost:9000", "--endpoint"),
+        ("https://[::1]:9000", "--endpoint"),
+    ],
+)
+def test_a_store_that_no_container_could_reach_is_refused(endpoint, reason):
+    with pytest.raises(Reject, match=reason):
+        manifests(Wanted(name="d", service="d", namespace="n"), REPOSITORY, msgspec.structs.replace(OBJECTS, endpoint=endpoint))
+
+
+def test_a_store_by_plain_http_and_every_share_of_a_canary():
+    minio = msgspec.structs.replace(OBJECTS, endpoint="http://minio.minio:9000")
+    for share in (0, 100):
+        wanted = Wanted(name="d", service="d" * 40, namespace="n" * 22, canary=share)
+        secret, _, service = manifests(wanted, REPOSITORY, minio)
+        assert secret["metadata"]["annotations"]["serving.kserve.io/s3-endpoint"] == "minio.minio:9000"
+        assert secret["metadata"]["annotations"]["serving.kserve.io/s3-usehttps"] == "0"
+        assert service["spec"]["predictor"]["canaryTrafficPercent"] == share
+
+
+@pytest.mark.parametrize("prefix", ["what?/", "a#b/", "a b/", "50%/"])
+def test_a_prefix_that_no_storage_uri_can_have_is_refused_where_there_is_one(prefix):
+    repository = msgspec.structs.replace(REPOSITORY, prefix=prefix)
+    manifests(Wanted(name="d", service="d", namespace="n"), repository, OBJECTS)
+    with pytest.raises(Reject, match="storageUri"):
+        manifests(Wanted(name="d", service="d", namespace="n", runtime="cluster"), repository, OBJECTS)
 
 
 def test_names_and_unknown_fields_are_refused():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -169,6 +170,7 @@ def test_raw_tensors(client):
         (ask([1e300, 2, 3]), "too large"),
         (ask([1, 2, 3], (-1, 3)), "cannot have the shape"),
         (ask([1, 2, 3], (10**9, 10**9, 10**9)), "cannot have the shape"),
+        (ask([1, 2, 3], (*[1] * 100, 3)), "cannot have the shape"),
         (ask([[1, 2], 3], (1, 3)), "mixes lists and values"),
         (ask([1, 2, 3], outputs=[{"name": "z"}]), "no output 'z'"),
         (ask(["1", "2", "3"]), "is no FP32: a text came"),
@@ -411,8 +413,40 @@ def test_tensors_survive_both_ways(data, datatype):
         ("BYTES", [1]),
         ("FP16", [1e6]),
         ("INT8", ["1"]),
+        ("UINT64", [-1]),
+        ("UINT64", [2**64]),
+        ("INT64", [2**63]),
+        ("INT64", [10**400]),
+        ("FP32", [10**400]),
     ],
 )
 def test_values_that_do_not_fit_are_refused(datatype, data):
     with pytest.raises(BadTensor):
         tensors.from_list("x", datatype, [1], data)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "data"),
+    [("UINT64", [[2**64 - 1, 0]]), ("INT64", [[-(2**63), 2**63 - 1]]), ("UINT8", [[0, 255]]), ("FP16", [[65504, -0.0]])],
+)
+def test_the_most_extreme_values_survive_in_nested_lists_too(datatype, data):
+    found = tensors.from_list("x", datatype, [1, 2], data)
+    assert (found.dtype, found.tolist()) == (tensors.DTYPES[datatype], data)
+
+
+def test_compressed_bodies_and_numbers_that_json_does_not_have_are_told_apart(client):
+    packed = gzip.compress(json.dumps(ask([1, 2, 3])).encode())
+    answer = client.post("/v2/models/linear/infer", content=packed, headers={"content-encoding": "gzip"})
+    assert (answer.status_code, "compressed (gzip)" in answer.json()["error"]) == (415, True)
+    for word in ("NaN", "-Infinity"):
+        body = json.dumps(ask([1, 2, float(word)]))
+        assert word in body
+        answer = client.post("/v2/models/linear/infer", content=body)
+        assert (answer.status_code, "send the tensor as raw bytes" in answer.json()["error"]) == (400, True)
+    misspelt = client.post("/v2/models/linear/infer", content=b'{"inputs": [NaNo')
+    assert (misspelt.status_code, "raw bytes" in misspelt.json()["error"]) == (400, False)
+
+
+@pytest.mark.parametrize("version", ["01", "0", "-1", "+1", "x", "9999999999"])
+def test_a_version_is_called_as_it_is_listed(client, version):
+    assert client.post(f"/v2/models/linear/versions/{version}/infer", json=ask([1, 2, 3])).status_code == 404
