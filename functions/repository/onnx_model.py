@@ -7,6 +7,8 @@ library gets it.
 
 from __future__ import annotations
 
+from collections import Counter
+from graphlib import CycleError, TopologicalSorter
 from math import prod
 from typing import Any
 
@@ -40,6 +42,8 @@ class _Reading:
         self._counts, self._bytes = dict.fromkeys(MOST, 0), 0
         self._told: dict[str, Any] = {"operators": {}, "opset": {}, "properties": {}, "parameters": 0, "graph": None}
         self._functions: set[str] = set()
+        self._nodes = Counter[str]()  # what the function or graph that is being read calls, and how often
+        self._bodies: dict[str, Counter[str]] = {}  # the same of each function that was read; "" is what is no function
         self._external: set[str] = set()
         self._leaks: set[str] = set()
         self._maybe: dict[str, set[str]] = {}  # where a path may stand -> its first steps
@@ -54,6 +58,7 @@ class _Reading:
     def found(self) -> dict[str, Any]:
         """Everything."""
         self._message("model", 0, len(self._data), 0)
+        self._written_out()
         told = self._told
         if told["graph"] is None or not told["opset"]:
             raise Malformed(f"it has no {'graph' if told['graph'] is None else 'operator set'}")
@@ -72,6 +77,24 @@ class _Reading:
             if each:
                 told[name] = each
         return told
+
+    def _called(self, by: str) -> None:
+        """What was counted last was called by this function."""
+        self._bodies.setdefault(by, Counter()).update(self._nodes)
+        self._nodes = Counter()
+
+    def _written_out(self) -> None:
+        """Count the nodes that a runtime has once it wrote out functions where they are called: few may become any number."""
+        try:
+            calls = {name: body.keys() & self._bodies.keys() for name, body in self._bodies.items()}
+            order = [*TopologicalSorter(calls).static_order()]
+        except CycleError as error:
+            raise Malformed(f"its function {error.args[1][0].split(' ')[0][:100]} calls itself") from error
+        nodes: dict[str, int] = {}
+        for name in order:
+            nodes[name] = sum(times * nodes.get(called, 1) for called, times in self._bodies[name].items())
+            if nodes[name] > MOST["nodes"]:
+                raise Malformed(f"it has more than {MOST['nodes']} nodes, once its functions are written out")
 
     def _count(self, what: str, more: int = 1) -> None:
         self._counts[what] += more
@@ -125,16 +148,21 @@ class _Reading:
     def _graph(self, places: _Places, _: dict[int, int], depth: int) -> None:
         if depth == 1:
             self._told["graph"] = self._short(places, 2)
+        if depth <= 2:  # the model's own, or a training's
+            self._called("")
 
     def _node(self, places: _Places, _: dict[int, int], __: int) -> None:
         name = _operator(self._short(places, 7), self._short(places, 4))
+        self._nodes[f"{name} {self._short(places, 8)}"] += 1
         if name not in self._told["operators"]:
             self._count("different operators")
         self._told["operators"][name] = self._told["operators"].get(name, 0) + 1
 
     def _function(self, places: _Places, _: dict[int, int], __: int) -> None:
         self._count("different operators")
-        self._functions.add(_operator(self._short(places, 10), self._short(places, 1)))
+        name = _operator(self._short(places, 10), self._short(places, 1))
+        self._functions.add(name)
+        self._called(f"{name} {self._short(places, 13)}")
 
     def _opset(self, places: _Places, values: dict[int, int], depth: int) -> None:
         if depth == 1 and len(self._told["opset"]) < LISTED:

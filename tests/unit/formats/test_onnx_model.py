@@ -382,3 +382,37 @@ def test_nonsense_is_refused_as_such(content: bytes, where: int, by: int) -> Non
     for each in (content, bytes(good)):
         with contextlib.suppress(Malformed):
             onnx_model.read(each)
+
+
+def functions(*bodies: tuple[str, ...], overload: str = "") -> bytes:
+    """A model whose functions f0, f1 ... call what is listed of each; its graph calls the last one."""
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    made = []
+    for number, body in enumerate(bodies):
+        nodes = [helper.make_node(name, ["a"], ["b"], domain="own" if name[0] == "f" else "") for name in body]
+        made.append(helper.make_function("own", f"f{number}", ["a"], ["b"], nodes, imports))
+        made[-1].overload = overload if number else ""
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    graph = helper.make_graph([helper.make_node(f"f{len(bodies) - 1}", ["x"], ["x"], domain="own")], "g", [value], [value])
+    found: bytes = helper.make_model(graph, opset_imports=imports, ir_version=10, functions=made).SerializeToString()
+    return found
+
+
+def test_functions_that_become_more_than_any_machine_has_are_refused_at_once() -> None:
+    doubling = [(f"f{number}", f"f{number}") for number in range(900)]
+    with pytest.raises(Malformed, match="nodes, once its functions are written out"):
+        onnx_model.read(functions(("Neg",), *doubling))
+    assert onnx_model.read(functions(("Neg",), *doubling[:15]))["functions"]
+    assert onnx_model.read(functions(("Neg",) * 1000, ("f0",) * 90))["operators"] == {"Neg": 1000, "own.f0": 90, "own.f1": 1}
+
+
+@pytest.mark.parametrize("bodies", [[("f0",)], [("f1",), ("f0",)], [("f2", "Neg"), ("f0",), ("f1",)]])
+def test_a_function_that_calls_itself_is_refused(bodies: list[tuple[str, ...]]) -> None:
+    with pytest.raises(Malformed, match="calls itself"):
+        onnx_model.read(functions(*bodies))
+
+
+def test_one_overload_of_a_function_may_call_another() -> None:
+    model = onnx.load_from_string(functions(("Neg",), ("f1",), overload="second"))
+    model.functions[0].name = "f1"  # of no overload, as the node in the second one calls it
+    assert onnx_model.read(model.SerializeToString())["functions"] == ["own.f1"]
