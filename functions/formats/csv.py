@@ -75,7 +75,7 @@ class CSV:
         )
 
     def slices(self, index: Index, count: int, *, bucket: str, key: str, index_at: str = "") -> list[Slice]:
-        """Cut at the known record starts nearest to an even share of the rows."""
+        """Cut at the known record starts nearest to an even share of the bytes: rows may differ in length."""
         starts, before = unpack(index.data["marks"])
         rows = before - int(index.data["skip"])
         shared = {key: index.data[key] for key in ("delimiter", "encoding", "columns")}

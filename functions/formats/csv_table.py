@@ -120,10 +120,12 @@ class Dialect:
         if not data.strip(b"\r\n\0"):  # with the zeros of UTF-16
             chosen = self.names if needed is None else needed
             return pyarrow.table({name: pyarrow.array([], kinds.get(name, pyarrow.null())) for name in chosen})
+        if self.encoding != "utf-8":  # Arrow would do it, but in pieces, and lose the feed of a CRLF that two of them share
+            data = data.decode(self.encoding).encode()
         size = min(len(data) + 64, (1 << 31) - 1)
         return arrow_csv.read_csv(
             pyarrow.BufferReader(data),
-            arrow_csv.ReadOptions(column_names=self.names, encoding=self.encoding, block_size=size, use_threads=threads),
+            arrow_csv.ReadOptions(column_names=self.names, block_size=size, use_threads=threads),
             arrow_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True, invalid_row_handler=rows),
             arrow_csv.ConvertOptions(column_types=kinds, include_columns=needed or []),
         )

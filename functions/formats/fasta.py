@@ -57,7 +57,7 @@ class FASTA:
         return Index(format=self.name, size=source.size, etag=source.etag, units=scan["records"], unit="sequences", data=data)
 
     def slices(self, index: Index, count: int, *, bucket: str, key: str, index_at: str = "") -> list[Slice]:
-        """Cut at the known sequence starts nearest to an even share of the sequences."""
+        """Cut at the known sequence starts nearest to an even share of the bytes."""
         parts = [
             Part([(start, end)], number, {"first_sequence": first, "encoding": index.data["encoding"]})
             for start, end, first, number in shares(

@@ -60,7 +60,7 @@ class FASTQ:
         return Index(format=self.name, size=source.size, etag=source.etag, units=units, unit="reads", data=data)
 
     def slices(self, index: Index, count: int, *, bucket: str, key: str, index_at: str = "") -> list[Slice]:
-        """Cut at the known read starts nearest to an even share of the reads."""
+        """Cut at the known read starts nearest to an even share of the bytes."""
         parts = [
             Part([(start, end)], number, {"first_read": first, "encoding": index.data["encoding"]})
             for start, end, first, number in shares(

@@ -62,7 +62,7 @@ class GeoJSONSequence:
         )
 
     def slices(self, index: Index, count: int, *, bucket: str, key: str, index_at: str = "") -> list[Slice]:
-        """Cut at the known feature starts nearest to an even share of the features."""
+        """Cut at the known feature starts nearest to an even share of the bytes."""
         parts = [
             Part([(start, end)], number, {"first_feature": first})
             for start, end, first, number in shares(

@@ -58,7 +58,7 @@ class JSONLines:
         )
 
     def slices(self, index: Index, count: int, *, bucket: str, key: str, index_at: str = "") -> list[Slice]:
-        """Cut at the known line starts nearest to an even share of the rows."""
+        """Cut at the known line starts nearest to an even share of the bytes."""
         import base64
 
         schema = base64.b64encode(index.data["schema"]).decode()

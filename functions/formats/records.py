@@ -9,12 +9,13 @@ from __future__ import annotations
 import base64
 import codecs
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import zstandard
 from numpy.typing import NDArray
+
+from functions.formats.format import balanced
 
 Places = NDArray[np.int64]
 HEAD = 1 << 16
@@ -172,26 +173,18 @@ def narrow(data: bytes, encoding: str) -> NDArray[np.uint8]:
 
 
 def shares(marks: tuple[Places, Places], start: int, end: int, units: int, count: int) -> Iterator[tuple[int, int, int, int]]:
-    """At most ``count`` runs of about the same number of records: (first byte, end, first record, how many).
+    """At most ``count`` runs of about the same number of bytes: (first byte, end, first record, how many).
 
-    Cut at the known record starts nearest to even shares of the ``units`` records between ``start`` and ``end``.
+    Cut at known record starts, as near to even shares of the bytes as they are. What lies between ``start`` and ``end`` are
+    ``units`` records.
     """
     starts, before = marks
     inner = (starts > start) & (starts < end) & (before > 0) & (before < units)
-    starts, before = starts[inner], before[inner]
-    chosen = [(start, 0)]
-    count = max(1, min(count, units))
-    for number in range(1, count):
-        wanted = units * number / count
-        place = int(np.searchsorted(before, wanted))
-        near = [at for at in (place - 1, place) if 0 <= at < len(before)]
-        if near:
-            at = min(near, key=lambda at: abs(float(before[at]) - wanted))
-            if int(before[at]) > chosen[-1][1]:
-                chosen.append((int(starts[at]), int(before[at])))
-    chosen.append((end, units))
-    for (low, first), (high, later) in pairwise(chosen):
-        yield low, high, first, later - first
+    inner[inner] = np.diff(before[inner], prepend=0) > 0  # each run has a record
+    borders = [start, *starts[inner].tolist(), end]
+    firsts = [0, *before[inner].tolist(), units]
+    for low, high in balanced(np.diff(borders).tolist(), min(count, max(units, 1))):
+        yield borders[low], borders[high], firsts[low], firsts[high] - firsts[low]
 
 
 def samples(marks: tuple[Places, Places], start: int, end: int, size: int, number: int) -> Iterator[tuple[int, int]]:

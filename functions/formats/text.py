@@ -55,7 +55,7 @@ class Text:
         )
 
     def slices(self, index: Index, count: int, *, bucket: str, key: str, index_at: str = "") -> list[Slice]:
-        """Cut at the known line starts nearest to an even share of the lines."""
+        """Cut at the known line starts nearest to an even share of the bytes."""
         parts = [
             Part([(start, end)], number, {"encoding": index.data["encoding"], "first_line": first})
             for start, end, first, number in shares(

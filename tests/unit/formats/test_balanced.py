@@ -69,3 +69,44 @@ def test_row_groups_of_any_size_make_slices_of_about_one_size(lake: Any, count: 
     assert sum(piece.units for piece in pieces) == last.units
     assert len(pieces) >= 2
     assert by_name("parquet").slices(index, count, bucket="lake", key="t.parquet")[0].data == parts[0].data
+
+
+@pytest.mark.parametrize(
+    ("format", "name", "line"),
+    [
+        ("csv", "t.csv", lambda number, text: f"{number},{text}\n"),
+        ("jsonlines", "t.jsonl", lambda number, text: f'{{"n": {number}, "text": "{text}"}}\n'),
+        ("text", "t.txt", lambda number, text: f"{number} {text}\n"),
+        ("fasta", "t.fasta", lambda number, text: f">{number}\n{text.upper().replace('X', 'A')}\n"),
+    ],
+)
+def test_slices_of_records_of_any_length_have_as_many_bytes(lake: Any, format: str, name: str, line: Any) -> None:
+    lengths = [10] * 20_000 + [2_000] * 300 + [40] * 5_000  # most rows are short, most bytes in few rows
+    head = "n,text\n" if format == "csv" else ""
+    source = lake.put(name, (head + "".join(line(n, "x" * length) for n, length in enumerate(lengths))).encode())
+    for count in range(2, 10):
+        parts = lake.cut(format, source, count)
+        assert len(parts) == count
+        assert sum(part.units for part in parts) == len(lengths)
+        assert [part.ranges[0][0] for part in parts[1:]] == [part.ranges[0][1] for part in parts[:-1]]
+        assert max(part.bytes for part in parts) < 1.03 * source.size / count
+        rows = 0
+        for part in parts:
+            assert part.data.get("first_row", part.data.get("first_line", rows)) == rows
+            if format in ("csv", "jsonlines"):
+                with part.open(lake) as table:
+                    assert table.column("n").to_pylist() == list(range(rows, rows + part.units))
+            rows += part.units
+
+
+def test_a_row_longer_than_a_share_is_a_slice_of_its_own_and_the_others_are_shared_out(lake: Any) -> None:
+    rows = ["a,b", *(f"{number},x" for number in range(400)), "400," + "y" * 50_000, *(f"{n},x" for n in range(401, 800))]
+    source = lake.put("t.csv", ("\n".join(rows) + "\n").encode())
+    parts = lake.cut("csv", source, 6)
+    found: list[int] = []
+    for part in parts:
+        with part.open(lake) as table:
+            found += table.column("a").to_pylist()
+    assert len(parts) == 6
+    assert found == list(range(800))
+    assert sorted(part.bytes for part in parts)[-2] < 3_000
