@@ -202,19 +202,20 @@ def _main(table: Any) -> dict[str, Any]:
     managers = {column: entry["TYPE"] for entry in table.getdminfo().values() for column in entry["COLUMNS"]}
     rows, columns = table.nrows(), table.colnames()
     found: dict[str, Any] = {"rows": rows, "columns": {name: managers.get(name, "") for name in columns}}
+    here = os.path.realpath(table.name()) + os.sep
+    links = {word: str(value)[7:] for word, value in table.getkeywords().items() if str(value).startswith("Table: ")}
+    found["outside"] = [word for word, link in links.items() if not os.path.realpath(link).startswith(here)]
     if "TIME" not in columns or managers.get("TIME", "").startswith("Tiled"):
         return found
     starts, times, before = [], [], -math.inf
     found["ordered"] = True
     for first in range(0, rows, CHUNK):
         column = np.asarray(table.getcol("TIME", first, min(CHUNK, rows - first)), dtype="f8")
-        step = np.diff(column, prepend=before)
-        if not (step >= 0).all():  # also false for values that are no numbers
-            found["ordered"] = False
+        step, before = np.diff(column, prepend=before), column[-1]
+        found["ordered"] &= bool((step >= 0).all())  # also false for values that are no numbers
         new = np.flatnonzero(step > 0)
         starts += (new + first).tolist()
         times += column[new].tolist()
-        before = column[-1]
     return found | {"starts": starts, "times": [_number(value) for value in times]}
 
 
@@ -225,8 +226,7 @@ def _number(value: Any) -> float | None:
 def _windows(table: Any) -> dict[str, Any]:
     windows = []
     for row in range(min(table.nrows(), 1000)):
-        frequencies = table.getcell("CHAN_FREQ", row)
-        widths = table.getcell("CHAN_WIDTH", row)
+        frequencies, widths = table.getcell("CHAN_FREQ", row), table.getcell("CHAN_WIDTH", row)
         ends = (frequencies.min(), frequencies.max(), abs(widths).max()) if frequencies.size else (math.nan,) * 3
         low, high, width = map(_number, ends)
         windows.append({"channels": int(frequencies.size), "min_hz": low, "max_hz": high, "width_hz": width})

@@ -238,8 +238,9 @@ def _root(source: Source, members: list[Member]) -> tuple[str, dict[str, Member]
         some = ", ".join(member.name for member in members[:5]) or "none"
         more = f" and {len(members) - 5} more" if len(members) > 5 else ""
         raise Broken(f"{source} is named like a MeasurementSet but holds no table.dat; its members are {some}{more}")
-    depth = min(len(folder.parts) for folder in folders)
-    roots = sorted({str(folder) for folder in folders if len(folder.parts) == depth})
+    known = set(folders)
+    sets = {folder for folder in known if folder / "ANTENNA" in known} or known  # beside other tables the one that may be it
+    roots = sorted(str(folder) for folder in sets if sets.isdisjoint(folder.parents))
     if len(roots) > 1:
         raise Broken(f"{source} holds several tables ({', '.join(roots[:5])}); put one MeasurementSet into one object")
     prefix = "" if roots[0] == "." else roots[0] + "/"
@@ -268,6 +269,7 @@ def _description(source: Source, told: dict[str, Any], files: dict[str, Member])
     starts, times = told.pop("starts", []), told.pop("times", [])
     told = dict(told)
     told.pop("ordered", None)
+    told.pop("outside", None)
     if "columns" in told:
         missing = [name for name in ("TIME", "ANTENNA1", "ANTENNA2") if name not in told["columns"]]
         if missing or "ANTENNA" not in {name.split("/")[0] for name in files}:
@@ -295,6 +297,8 @@ def _unordered(told: dict[str, Any]) -> str:
     for column, manager in told["columns"].items():
         if manager not in (*PLAIN, *TILED) and not manager.startswith(ENGINES):
             return f"its column {column} is stored by {manager or 'nothing known'}"
+    if told["outside"]:
+        return f"its sub-table {told['outside'][0]} lies outside of its folder, so the object does not hold it"
     if not told["rows"]:
         return "it has no rows"
     if "ordered" not in told:

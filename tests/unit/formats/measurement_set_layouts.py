@@ -230,7 +230,65 @@ def strings(path: str) -> None:
     made.close()
 
 
+def pointing(path: str) -> None:
+    """A pointing table far larger than the rows, most of its cells without a value."""
+    made, rows = Maker(path, TWO_TILED, TWO).fill(), 30_000
+    with tables.table(made.main.getkeyword("POINTING"), readonly=False, ack=False) as directions:
+        directions.addrows(rows)
+        directions.putcol("TIME", 5e9 + np.arange(float(rows)))
+        for number in range(0, rows, 100):
+            directions.putcell("DIRECTION", number, RNG.random((1, 2)))
+    made.close()
+
+
+def buckets(path: str) -> None:
+    """Buckets of unusual sizes, in bytes and in rows."""
+    managers: list[Manager] = [("StandardStMan", ["ANTENNA1", "TIME"], {"BUCKETSIZE": 256}), *TWO_TILED]
+    managers.append(("StandardStMan", ["ANTENNA2", "FLAG_ROW"], {"BUCKETROWS": 3}))
+    managers.append(("IncrementalStMan", ["SCAN_NUMBER", "UVW"], {"BUCKETSIZE": 700}))
+    Maker(path, managers, TWO, rows=200).fill().close()
+
+
+def indirect(path: str) -> None:
+    """Long texts, and arrays of any shape and number of axes outside of the buckets."""
+    more = [tables.makescacoldesc("NOTE", ""), tables.makearrcoldesc("ANY", 0.0, ndim=-1, valuetype="double")]
+    more.append(tables.makearrcoldesc("NAMES", "", ndim=-1, valuetype="string"))
+    made = Maker(path, TWO_TILED, TWO, more=more).fill()
+    for number in range(ROWS):
+        made.main.putcell("NOTE", number, "z" * number * 3000)
+        if axes := number % 3:
+            made.main.putcell("ANY", number, RNG.random((1 + number % 4,) * axes))
+            made.main.putcell("NAMES", number, {"shape": [2, number], "array": ["n" * number] * 2 * number})
+    made.close()
+
+
+def altered(path: str) -> None:
+    """A column renamed, one removed, one added later, rows removed, and some sub-tables taken away."""
+    arrays = TWO | {"SIGMA_SPECTRUM": "f4"}
+    managers = [("StandardStMan", ["DATA", "FLAG"], {}), ("StandardStMan", ["SIGMA_SPECTRUM"], {})]
+    made = Maker(path, managers, arrays).fill()
+    made.main.renamecol("DATA", "RAW")
+    made.main.removecols(["SIGMA_SPECTRUM"])
+    made.main.removerows([3, 17, 40])
+    added = tables.maketabdesc(tables.makearrcoldesc("MODEL_DATA", 0j, ndim=2, valuetype="complex"))
+    spec = {"DEFAULTTILESHAPE": [2, 5, 11]}
+    made.main.addcols(added, {"TYPE": "TiledShapeStMan", "NAME": "model", "SPEC": spec})
+    for number in range(0, made.main.nrows(), 2):
+        made.main.putcell("MODEL_DATA", number, _values((5, 2), "c8"))
+    for name in ("HISTORY", "FLAG_CMD", "STATE"):
+        made.main.removekeyword(name)
+        shutil.rmtree(f"{path}/{name}")
+    made.close()
+
+
 # What cannot be sliced.
+
+
+def elsewhere(path: str) -> None:
+    made = Maker(path, TWO_TILED, TWO).fill()
+    shutil.copytree(f"{path}/HISTORY", f"{path}.history")
+    made.main.putkeyword("HISTORY", f"Table: {path}.history")
+    made.close()
 
 
 def empty(path: str) -> None:
