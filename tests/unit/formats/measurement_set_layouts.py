@@ -265,7 +265,7 @@ def indirect(path: str) -> None:
 def altered(path: str) -> None:
     """A column renamed, one removed, one added later, rows removed, and some sub-tables taken away."""
     arrays = TWO | {"SIGMA_SPECTRUM": "f4"}
-    managers = [("StandardStMan", ["DATA", "FLAG"], {}), ("StandardStMan", ["SIGMA_SPECTRUM"], {})]
+    managers: list[Manager] = [("StandardStMan", ["DATA", "FLAG"], {}), ("StandardStMan", ["SIGMA_SPECTRUM"], {})]
     made = Maker(path, managers, arrays).fill()
     made.main.renamecol("DATA", "RAW")
     made.main.removecols(["SIGMA_SPECTRUM"])
