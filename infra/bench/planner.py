@@ -1,6 +1,6 @@
 """The planner against the best possible plan: regret, deadlines and errors, on tasks that are not of its own model's shape.
 
-    python -m infra.bench.planner [--held-out 8] [--seeds 1] [--no-real]
+    python -m infra.bench.planner [--held-out 8] [--seeds 1] [--first-seed 0] [--no-real]
 
 Each simulated user follows the plans over data of changing size, from a probe on. Regret is how much worse the chosen
 configuration truly is than the exhaustive optimum, for what the objective makes least; one that dies counts as 100 %.
@@ -34,17 +34,17 @@ EACH = 9
 DEADLINES, LUCK, NOISE = (1.25, 1.5, 2.0, 4.0), 2.33, 0.2
 
 
-def simulate(tasks: list[Task], seeds: int, figures: dict[str, float], rows: list[list[object]], label: str = "") -> None:
+def simulate(tasks: list[Task], seeds: range, figures: dict[str, float], rows: list[list[object]], label: str = "") -> None:
     """Regret, error and coverage of every task on every platform for every objective."""
     regret, error, rivals = defaultdict(list), defaultdict(list), defaultdict(list)
     missed: dict[int, list[float]] = defaultdict(list)
     chance, held, died = [], [], []
     for task in tasks:
         own = defaultdict(list)
-        random = np.random.default_rng([5, crc32(task.name.encode())])  # the same luck for all would be one draw
+        random = np.random.default_rng([5 + seeds.start, crc32(task.name.encode())])  # the same luck for all would be one draw
         for platform in PLATFORMS:
             for objective in OBJECTIVES:
-                for seed in range(seeds):
+                for seed in seeds:
                     for step in steps(task, platform, objective, RUNS, seed):
                         own[step.runs].append(step.regret)
                         regret[step.runs, objective].append(step.regret)
@@ -106,18 +106,18 @@ def against(task: Task, platform: Platform, objective: str, load: Load, best: fl
     )
 
 
-def deadlines(tasks: list[Task], figures: dict[str, float], label: str = "") -> None:
+def deadlines(tasks: list[Task], seed: int, figures: dict[str, float], label: str = "") -> None:
     """A user with a deadline, after eight runs: how often it is met, and whether impossible ones are said to be."""
     met, promised, told = [], [], []
     for task in tasks:
         task = replace(task, noise=NOISE)
-        random = np.random.default_rng(11)
+        random = np.random.default_rng(11 + seed)
         for platform in PLATFORMS:
             load = platform.grid(task.volume * 1e9, task.units)
             took = np.where(task.fits(load), task.time(load), np.inf)
             for factor in DEADLINES:
                 deadline = float(took.min()) * float(np.exp(LUCK * NOISE)) * factor
-                known = history(task, platform, "cost", RUNS, 3, deadline)
+                known = history(task, platform, "cost", RUNS, 3 + seed, deadline)
                 decision = decide(known, load, PRICES, objective="cost", deadline=deadline)
                 kept = took[place(load, decision.choice)] * np.exp(random.normal(0, NOISE, 50)) <= deadline
                 met.append(kept.mean())
@@ -153,17 +153,19 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--held-out", type=int, default=8, help="tasks drawn at random besides the named ones")
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=1, help="users of each kind")
+    parser.add_argument("--first-seed", type=int, default=0, help="other users and other drawn tasks than those of 0")
     parser.add_argument("--no-real", action="store_true", help="without the maps that really run")
     given = parser.parse_args()
     figures: dict[str, float] = {}
     rows: list[list[object]] = []
-    simulate(TASKS, given.seeds, figures, rows)
-    simulate(held_out(given.held_out, 2026), given.seeds, figures, rows, "_held_out")
-    simulate(odd_tasks(1, 2026), given.seeds, figures, rows, "_shapes")
-    deadlines(TASKS, figures)
-    deadlines(odd_tasks(2, 2027), figures, "_shapes")
-    deadlines(held_out(given.held_out, 2027), figures, "_held_out")
+    first, seeds = given.first_seed, range(given.first_seed, given.first_seed + given.seeds)
+    simulate(TASKS, seeds, figures, rows)
+    simulate(held_out(given.held_out, 2026 + first), seeds, figures, rows, "_held_out")
+    simulate(odd_tasks(1, 2026 + first), seeds, figures, rows, "_shapes")
+    deadlines(TASKS, first, figures)
+    deadlines(odd_tasks(2, 2027 + first), first, figures, "_shapes")
+    deadlines(held_out(given.held_out, 2027 + first), first, figures, "_held_out")
     figures["plan_ms"], figures["configurations"] = decision_ms()
     if not given.no_real:
         real(rows, figures)
