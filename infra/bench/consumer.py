@@ -32,6 +32,7 @@ from infra.config import Config, Delivery, EventLog
 from infra.lake import Lake
 from infra.objects.s3 import S3Store
 from infra.runtime.garbage import settle_in
+from infra.runtime.silent_recorder import SilentRecorder
 
 ROOT = Path(__file__).parents[2]
 FASTSTREAM = "faststream[redis]==0.7.8"
@@ -135,12 +136,15 @@ def consume(url: str, count: int) -> None:
         store = S3Store("http://127.0.0.1:9", "none", "none")
         keep = Delivery(retain_days=0)  # there is no object store to tidy
         lake = Lake(Config(data=folder, functions=["infra.bench.consumer"], log=EventLog(url=url), delivery=keep), store)
+        recorder = SilentRecorder(lake)  # as every worker has it
         settle_in()
         before = time.process_time()
+        recorder.start()
         lake.worker.start()
         while lake.log.counts()["waiting"]:
             time.sleep(0.1)  # asking costs both sides
         lake.worker.stop()
+        recorder.stop()
         cpu = time.process_time() - before
         effects = lake.profiles()
         lake.log.close()

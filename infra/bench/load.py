@@ -100,9 +100,9 @@ def running(
         answer = None
         with httpx.Client(trust_env=False) as client:
             while time.monotonic() < began + PATIENCE and process.poll() is None and not (answer and answer.is_success):
+                time.sleep(0.002)
                 with contextlib.suppress(httpx.TransportError):
                     answer = ask(client, f"http://127.0.0.1:{port}")
-                time.sleep(0.01)
         if answer is None or not answer.is_success:
             raise Unmeasured(f"{name} does not answer: {answer and answer.text[:300]} {log.read_text()[-1000:]}")
         yield Side(name, process, port, time.monotonic() - began)

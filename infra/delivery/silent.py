@@ -7,40 +7,49 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from events.event import Event
+from infra.catalog.lineage import Entity
+from infra.delivery.provenance import about
 from infra.log.log import Delivery
 
-#: Where nobody takes them, the oldest go first.
+#: Where those who take them do not keep up, the oldest go first.
 MOST = 20_000
 
 
 class Done(NamedTuple):
-    """A function was done with an event, and had nothing to tell. Times in ms."""
+    """A function was done with the event ``cause``, which is about ``used``, and had nothing to tell. Times in ms."""
 
     function: str
-    event: Event
+    cause: str
+    used: frozenset[Entity]
     started: int
     ended: int
 
 
 class Silent:
-    """``ran`` is called in any thread while an invocation is not committed, ``settled`` once it is."""
+    """``ran`` is called in any thread while an invocation is not committed, ``settled`` once it is.
+
+    Nothing is kept until ``wanted``, by who will ``take`` it, nor where nothing was used.
+    """
 
     def __init__(self) -> None:
-        self._open: dict[tuple[int, str], int] = {}
+        self.wanted = False
+        self._open: dict[tuple[int, str], tuple[int, frozenset[Entity]]] = {}
         self._done: deque[Done] = deque(maxlen=MOST)
 
     def ran(self, delivery: Delivery, seconds: float) -> None:
         """It has come to its end, without a reply."""
-        self._open[delivery.seq, delivery.target] = round((time.time() - seconds) * 1000)
+        if self.wanted and (used := about(delivery.event)):
+            self._open[delivery.seq, delivery.target] = round((time.time() - seconds) * 1000), used
 
     def settled(self, deliveries: Iterable[Delivery]) -> None:
         """These went well, as far as they ran."""
+        if not self._open:
+            return
         present = round(time.time() * 1000)
-        for each in deliveries if self._open else ():
-            started = self._open.pop((each.seq, each.target), None)
-            if started is not None:
-                self._done.append(Done(each.target, each.event, started, present))
+        for each in deliveries:
+            started, used = self._open.pop((each.seq, each.target), (0, None))
+            if used:
+                self._done.append(Done(each.target, each.event.id, used, started, present))
 
     def failed(self, delivery: Delivery) -> None:
         """It is undone: its effects could not be written."""

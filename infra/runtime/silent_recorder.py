@@ -9,7 +9,6 @@ from events.event import Event
 from infra.catalog import lineage_silent
 from infra.catalog.database import Database
 from infra.catalog.lineage_silent import SilentInvocation
-from infra.delivery.provenance import about
 from infra.delivery.silent import Done
 from infra.lake import Lake
 from infra.runtime.periodic import Periodic
@@ -23,6 +22,7 @@ class SilentRecorder(Periodic):
     def __init__(self, lake: Lake, every_s: float = EVERY_SECONDS) -> None:
         super().__init__("lineage.silent", every_s)
         self._lake, self._forget_at = lake, 0.0
+        lake.silent.wanted = True
 
     def stop(self) -> None:
         super().stop()
@@ -51,8 +51,8 @@ class SilentRecorder(Periodic):
 
 
 def _invocation(done: Done) -> SilentInvocation:
-    used = frozenset((one.entity, one.version) for one in about(done.event))
-    return SilentInvocation(done.function, done.event.id, done.started, done.ended, used)
+    used = frozenset((one.entity, one.version) for one in done.used)
+    return SilentInvocation(done.function, done.cause, done.started, done.ended, used)
 
 
 def _record(told: list[SilentInvocation], database: Database) -> tuple[None, list[Event]]:
