@@ -19,8 +19,9 @@ CHANCES, LIKELY_CHANCE = np.array([0.03, 0.05, 0.08, 0.12, 0.17, 0.24, 0.34, 0.5
 DISCREPANCIES, LIKELY_DISCREPANCY = np.array([0.03, 0.07, 0.14, 0.28, 0.56]), (0.1, 2.0)
 #: How many doublings of workers, slice, volume, memory and vCPUs apart runs are no longer alike.
 ALIKE = np.array([2.0, 3.0, 3.0, 2.0, 2.0])
-#: Steps of the fit in logarithms, after the one in relative errors that it begins with.
-STEPS = 2
+#: Steps of the fit in logarithms, after the one in relative errors that it begins with, and how much of a step is taken: the
+#: most that makes the fit better. A whole one may overshoot where a prediction is far from what was measured.
+STEPS, PARTS = 2, (1.0, 0.5, 0.25, 0.1)
 #: A prediction's relative standard deviation is at most so much.
 MOST = 2.0
 
@@ -92,7 +93,18 @@ def fit(features: np.ndarray, values: Vector, weights: Vector, centre: Vector, d
         whiten = np.linalg.cholesky(noise)
         told = np.ones(len(values)) if step == 0 else 1 + np.log(values / base)
         matrix = np.vstack([np.linalg.solve(whiten, rows * doubt), np.eye(len(doubt))])
-        found = doubt * non_negative(matrix, np.concatenate([np.linalg.solve(whiten, told), centre / doubt]))
+        whole = doubt * non_negative(matrix, np.concatenate([np.linalg.solve(whiten, told), centre / doubt]))
+
+        def wrong(tried: Vector, whiten: np.ndarray = whiten) -> float:
+            left = np.linalg.solve(whiten, np.log(values / np.maximum(features @ tried, 1e-6)))
+            return float(left @ left + (((tried - centre) / doubt) ** 2).sum())
+
+        if step == 0:
+            found = whole
+        else:
+            before = wrong(found)
+            tries = (found + part * (whole - found) for part in PARTS)
+            found = next((tried for tried in tries if wrong(tried) < before), found)
         base = np.maximum(features @ found, 1e-6)
         rows = features / base[:, None] * doubt
         left = np.log(values / base)

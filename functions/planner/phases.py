@@ -12,12 +12,14 @@ from functions.planner.grid import Load, Vector
 from functions.planner.squares import non_negative
 
 #: How little a curve of three slice sizes is believed: noise of a tenth looks like one.
-CURVE_PULL, FIXED_PULL = 0.5, 0.001
+CURVE_PULL, FIXED_PULL = 0.5, 0.01
 #: Seconds that opening a slice and telling of its result are believed to take before runs of several sizes tell, at most half
 #: of what a slice was seen to take.
 SLICE_S = 0.02
 #: Part of its work that the last worker is believed to be late by (see ``lateness``) before any run tells, as so many runs.
 LATE, LATE_RUNS = 0.15, 1.0
+#: What the workers' own phases leave unexplained is lateness up to here; more is merging, or nothing that workers do.
+MOST_LATE = 1.0
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def _late(seconds: Vector, work: Vector, load: Load, weights: Vector) -> float:
     apart = lateness(load)
     seen = (apart > 0) & (work > 0) & (weights > 0)
     even = work[seen] * np.ceil(load.slices / load.workers)[seen] / load.slices[seen]
-    found = np.maximum(seconds[seen] / even - 1, 0) / apart[seen]
+    found = np.clip((seconds[seen] / even - 1) / apart[seen], 0, MOST_LATE)
     return float((LATE * LATE_RUNS + found @ weights[seen]) / (LATE_RUNS + weights[seen].sum()))
 
 
