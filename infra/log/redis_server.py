@@ -25,6 +25,7 @@ SCRIPT = Path(__file__).with_name("redis.lua").read_text()
 TIMEOUT_SECONDS = 10.0
 #: Answers of a server that cannot write now, whatever it is asked: out of memory, full disk, replica, election, long script.
 UNWILLING = ("OOM", "MISCONF", "READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "NOPERM", "BUSY")
+_GONE = (Unreachable, TimedOut, OSError)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -104,15 +105,17 @@ class RedisServer:
             pipe.execute_command(*command)
             try:
                 return [], pipe.execute()[0]
-            except WatchError:  # somebody has changed one in between
-                return [], None
+            except WatchError as error:
+                if isinstance(error.__context__, _GONE):  # the client says so of a lost connection, too: it may have run
+                    raise
+                return [], None  # somebody has changed one in between
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
         """What the server cannot do now may be tried again."""
         try:
             yield
-        except (Unreachable, TimedOut, InvalidResponse, OSError) as error:
+        except (*_GONE, InvalidResponse, WatchError) as error:
             raise Retry(f"the event log {self.where} cannot be reached: {error}") from error
         except ResponseError as error:
             if (error.status_code or str(error).partition(" ")[0]) in UNWILLING:

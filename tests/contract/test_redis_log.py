@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+import socket
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import msgspec
@@ -128,6 +131,53 @@ def test_answers_that_never_come_lose_nothing_and_keep_the_order(tmp_path, redis
         assert sum(len(found["ids"]) for found in made.profiles().values()) == len(events)
     assert lost["XREADGROUP"]
     assert lost["settle"]
+
+
+@contextmanager
+def deaf_after(word: bytes, server: str) -> Iterator[str]:
+    """The address of a way to the server on which, after the client has said ``word``, answer and connection are lost."""
+    port = int(server.rpartition(":")[2].partition("/")[0])
+
+    def carry(client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", port)) as far:
+            threading.Thread(target=back, args=(far, client), daemon=True).start()
+            while data := client.recv(1 << 16):
+                if word in data:
+                    cut.append(far)
+                far.sendall(data)
+
+    def back(far: socket.socket, client: socket.socket) -> None:
+        with suppress(OSError):
+            while data := far.recv(1 << 16):
+                if far in cut:
+                    break
+                client.sendall(data)
+            client.shutdown(socket.SHUT_RDWR)
+
+    def listen() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=carry, args=(gate.accept()[0],), daemon=True).start()
+
+    cut: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as gate:
+        threading.Thread(target=listen, daemon=True).start()
+        yield f"redis://127.0.0.1:{gate.getsockname()[1]}/0"
+        gate.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_connection_lost_after_the_command_is_no_sign_that_it_did_not_run(redis_server):
+    """redis-py calls a lost connection a watched key that has changed: what had been read stayed in nobody's hand for ever."""
+    with redis.Redis.from_url(redis_server.url) as client, deaf_after(b"EXEC", redis_server.url) as way:
+        client.set("lease", "me")
+        server = RedisServer(way, "t")
+        try:
+            with pytest.raises(Retry, match="cannot be reached"):
+                server.run_if(["lease"], b"me", "INCR", "ran")
+            assert client.get("ran") == b"1"
+            assert server.run_if(["lease"], b"you", "INCR", "ran") == ([0], None)
+        finally:
+            server.close()
 
 
 def _for_an_hour(lease):
