@@ -94,25 +94,26 @@ def fit(features: np.ndarray, values: Vector, weights: Vector, centre: Vector, d
         told = np.ones(len(values)) if step == 0 else 1 + np.log(values / base)
         matrix = np.vstack([np.linalg.solve(whiten, rows * doubt), np.eye(len(doubt))])
         whole = doubt * non_negative(matrix, np.concatenate([np.linalg.solve(whiten, told), centre / doubt]))
-
-        def wrong(tried: Vector, whiten: np.ndarray = whiten) -> float:
-            left = np.linalg.solve(whiten, np.log(values / np.maximum(features @ tried, 1e-6)))
-            return float(left @ left + (((tried - centre) / doubt) ** 2).sum())
-
-        if step == 0:
-            found = whole
-        else:
-            before = wrong(found)
-            tries = (found + part * (whole - found) for part in PARTS)
-            found = next((tried for tried in tries if wrong(tried) < before), found)
+        tries = [found, *(found + part * (whole - found) for part in PARTS)]
+        unlikely = [_unlikelihood(tried, features, values, whiten, centre, doubt) for tried in tries]
+        better = (tried for tried, each in zip(tries, unlikely, strict=True) if each < unlikely[0])
+        found = whole if step == 0 else next(better, found)
         base = np.maximum(features @ found, 1e-6)
         rows = features / base[:, None] * doubt
         left = np.log(values / base)
         chance, discrepancy = _sizes(left + rows @ ((found - centre) / doubt), rows @ rows.T, alike, weights)
     noise = discrepancy**2 * alike + np.diag(chance**2 / weights)
-    pull = np.linalg.solve(noise, left)
+    pull = np.asarray(np.linalg.solve(noise, left), dtype=float)
     unroot = np.linalg.inv(np.linalg.cholesky(noise + rows @ rows.T)).T
     return Fit(found, doubt, chance, discrepancy, rows, unroot, pull)
+
+
+def _unlikelihood(
+    tried: Vector, features: np.ndarray, values: Vector, whiten: np.ndarray, centre: Vector, doubt: Vector
+) -> float:
+    """How unlikely these coefficients are, given the measurements and what is believed (-2 log, up to a constant)."""
+    left = np.linalg.solve(whiten, np.log(values / np.maximum(features @ tried, 1e-6)))
+    return float(left @ left + (((tried - centre) / doubt) ** 2).sum())
 
 
 def _sizes(surprise: Vector, learnable: np.ndarray, alike: np.ndarray, weights: Vector) -> tuple[float, float]:
