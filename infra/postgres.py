@@ -16,6 +16,7 @@ from psycopg.postgres import types
 from psycopg.pq import TransactionStatus
 from psycopg.types.json import set_json_loads
 
+from events.errors import Retry
 from infra import pool
 from infra.writer import GroupWriter
 
@@ -93,13 +94,16 @@ class PostgresWriter(GroupWriter[Connection]):
 
 
 class Pool(pool.Pool[Connection]):
-    """Connections for reading; a broken one is not used again."""
+    """Connections for reading; a broken one is not used again. ``Retry`` where the server cannot be reached."""
 
     def __init__(self, url: str) -> None:
         super().__init__(lambda: _reader(url), lambda connection: not connection.closed)
 
 
 def _reader(url: str) -> Connection:
-    connection = connect(url)
+    try:
+        connection = connect(url)
+    except psycopg.OperationalError as error:
+        raise Retry(f"the catalogue's PostgreSQL cannot be reached now: {error}") from error
     connection.execute("SET default_transaction_read_only = on")
     return connection

@@ -1,5 +1,11 @@
 """Connections are closed by nobody while they are used."""
 
+import socket
+
+import pytest
+
+from events.errors import Retry
+from infra import postgres
 from infra.pool import Pool
 
 
@@ -44,3 +50,10 @@ def test_a_broken_connection_is_not_used_again():
     with pool.reading() as other:
         assert other is not broken
     pool.close()
+
+
+def test_a_database_that_is_away_is_asked_again_later():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(Retry, match="cannot be reached now"), postgres.Pool(f"postgresql://u@127.0.0.1:{port}/d").reading():
+        pass
