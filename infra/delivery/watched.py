@@ -98,6 +98,12 @@ class _WatchedModels(_Watched):
             self._note("models", f"{version.repository}/{version.name}/{version.version}", {"state": "pending"}, version)
         return done
 
+    def adopt(self, version: ModelPublished, upload: str) -> bool:
+        done: bool = self._port.adopt(version, upload)
+        if done:
+            self._note("models", f"{version.repository}/{version.name}/{version.version}", None, version)
+        return done
+
     def promote(self, alias: Alias) -> None:
         before = self._port.alias(alias.repository, alias.name, alias.alias)
         self._port.promote(alias)
