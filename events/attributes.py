@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from events.errors import BadEvent
@@ -25,8 +25,6 @@ _NAMES: set[str] = set()
 _PRINTABLE = bytes(range(0x20, 0x7F))
 #: Longest value that is worth remembering as checked.
 _SHORT = 200
-_NONCHARACTERS = "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(17))
-_ILLEGAL = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef{_NONCHARACTERS}]")
 #: Most times up to their seconds: a day that the month has in any year, and no leap second.
 _COMMON_SECOND = re.compile(
     r"(?!0000)[0-9]{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
@@ -107,16 +105,23 @@ def require(attributes: dict[str, Any], why: str = " and missing") -> None:
 
 def check_string(name: str, value: str) -> None:
     """Refuse control characters, unpaired surrogates and noncharacters."""
-    found = _ILLEGAL.search(value)
+    found = _illegal().search(value)
     if found:
         raise BadEvent(f"the attribute {name!r} contains the character U+{ord(found[0]):04X}, which no attribute may contain")
+
+
+@cache
+def _illegal() -> re.Pattern[str]:
+    """What no attribute may contain. Made when it is first asked for: few texts are not plain, and it takes a while."""
+    last = "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(17))
+    return re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef{last}]")
 
 
 def legal(text: str) -> str:
     """``text`` as an attribute may hold it: each character that it may not (a newline in an S3 key) percent-encoded."""
     if text.isascii() and text.isprintable():
         return text
-    return _ILLEGAL.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "surrogatepass")), text)
+    return _illegal().sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "surrogatepass")), text)
 
 
 def check_time(name: str, value: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-_TAG = re.compile(r'\s*(?:(?P<weak>W/)?"(?P<tag>[\x21\x23-\x7e\x80-\uffff]*)"|(?P<bare>[^\s",]+))?\s*(?:,|$)')
+_TAG = re.compile(r'\s*(?:(?P<weak>W/)?"(?P<tag>[^\x00-\x20"\x7f]*)"|(?P<bare>[^\s",]+))?\s*(?:,|$)')
 
 
 def strong(header: str, etag: str, bare: bool = False) -> bool:

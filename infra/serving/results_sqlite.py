@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from infra.serving.results import Result
-from infra.sqlite import connect, migrate
+
+if TYPE_CHECKING:
+    import sqlite3
 
 SCHEMA = "CREATE TABLE result (name TEXT PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID"
 LEASES = """
@@ -28,14 +31,25 @@ CLAIM = (
 
 
 class SqliteResults:
-    """The ``Results`` port over a file of its own."""
+    """The ``Results`` port over a file of its own, opened when it is first needed: a start does not wait for it."""
 
     shared = False
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection, self._lock = connect(path), threading.Lock()
-        migrate(self._connection, [SCHEMA, LEASES])
+        self._path, self._lock = path, threading.Lock()
+        self._opened: sqlite3.Connection | None = None
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        """Of who holds the lock."""
+        if self._opened is None:
+            from infra.sqlite import connect, migrate
+
+            connection = connect(self._path)
+            migrate(connection, [SCHEMA, LEASES])
+            self._opened = connection
+        return self._opened
 
     def get(self, name: str) -> Result | None:
         with self._lock:
@@ -67,4 +81,5 @@ class SqliteResults:
 
     def close(self) -> None:
         with self._lock:  # SQLite ends the process when a connection is closed that another thread uses
-            self._connection.close()
+            if self._opened is not None:
+                self._opened.close()
