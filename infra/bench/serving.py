@@ -39,7 +39,7 @@ from infra.bench.table import report
 GOALS = {"vs_kserve_json1": 8, "vs_kserve_binary32": 30, "cached_vs_fresh": 3, "start_vs_kserve": 4, "load_vs_file": 1.5}
 LIMITS = {"binary1_vs_raw": 5, "health_p99_ms": 20}
 #: How often each side is started to be measured, once it was started before.
-STARTS = 3
+STARTS = 6
 REQUIREMENTS = ROOT / "infra" / "deploy" / "kserve" / "requirements.txt"
 #: KServe's model server as its documentation writes one, on loopback.
 KSERVE = """
