@@ -8,6 +8,7 @@ they leave unexplained in one place also corrects predictions near it: tasks of 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -94,10 +95,12 @@ def fit(features: np.ndarray, values: Vector, weights: Vector, centre: Vector, d
         told = np.ones(len(values)) if step == 0 else 1 + np.log(values / base)
         matrix = np.vstack([np.linalg.solve(whiten, rows * doubt), np.eye(len(doubt))])
         whole = doubt * non_negative(matrix, np.concatenate([np.linalg.solve(whiten, told), centre / doubt]))
-        tries = [found, *(found + part * (whole - found) for part in PARTS)]
-        unlikely = [_unlikelihood(tried, features, values, whiten, centre, doubt) for tried in tries]
-        better = (tried for tried, each in zip(tries, unlikely, strict=True) if each < unlikely[0])
-        found = whole if step == 0 else next(better, found)
+        if step:
+            unlikely = partial(_unlikelihood, features=features, values=values, whiten=whiten, centre=centre, doubt=doubt)
+            before, tries = unlikely(found), (found + part * (whole - found) for part in PARTS)
+            found = next((tried for tried in tries if unlikely(tried) < before), found)
+        else:
+            found = whole
         base = np.maximum(features @ found, 1e-6)
         rows = features / base[:, None] * doubt
         left = np.log(values / base)
