@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -74,15 +75,19 @@ class EntriesApi:
         return await run_in_threadpool(read)
 
 
+#: A path, the first operator, and a value that does not begin with another: ``rows==3`` would look for the text "=3".
+_COMPARISON = re.compile(r"\s*([^<>=!]*[^<>=!\s])\s*(>=|<=|!=|>|<|=)(?![<>=!])\s*+(?![<>=!])(.*?)\s*", re.DOTALL).fullmatch
+
+
 def query_of(request: Request) -> Query:
     """The search in a request's parameters; ``where=rows>=100`` may repeat."""
     where: dict[str, Any] = {}
     for condition in request.query_params.getlist("where"):
-        found = next((how for how in (">=", "<=", "!=", ">", "<", "=") if how in condition), None)
+        found = _COMPARISON(condition)
         if found is None:
             raise HTTPException(400, f"where={condition!r} compares nothing: write where=PATH>=VALUE (or = != < > <=)")
-        path, _, value = condition.partition(found)
-        where[path.strip() + ("" if found == "=" else found)] = scalar(value.strip())
+        path, how, value = found.groups()
+        where[path + ("" if how == "=" else how)] = scalar(value)
     texts = {name: request.query_params[name] for name in Query.__struct_fields__ if name in request.query_params}
     for name in ("where", "limit"):
         texts.pop(name, None)

@@ -312,6 +312,10 @@ def test_env_is_what_the_aws_tools_need(standing_call: Caller) -> None:
     [
         (["show", "s3://lake/nothing"], "the catalogue has no s3://lake/nothing"),
         (["find", "--where", "rows"], "compares nothing"),
+        (["find", "--where", "rows==3"], "compares nothing"),
+        (["find", "--where", "rows >> 3"], "compares nothing"),
+        (["find", "--where", "rows = = 3"], "compares nothing"),
+        (["find", "--where", ">=3"], "compares nothing"),
         (["put", "nothing.csv", "s3://lake/"], "no file nothing.csv"),
         (["put", "tables", "s3://No_Bucket/"], "No_Bucket"),
         (["plan", "rows", "s3://lake/nothing"], "not in the catalogue"),
