@@ -229,6 +229,19 @@ class Sluice:
         answer.raise_for_status()
         return answer.json()
 
+    @contextmanager
+    def serving(self) -> Iterator[str]:
+        """The URL of a model server of its own process beside it."""
+        command = [sys.executable, "-m", "infra.cli", "serve", "--port", "0", "--json"]
+        process = subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline())["url"]
+        finally:
+            process.terminate()
+            process.wait(20)
+            process.stdout.close()
+
     def settled(self) -> bool:
         """Whether everything uploaded has gone its whole way."""
         return at_rest(lambda: self.get("/status"))

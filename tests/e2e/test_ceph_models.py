@@ -54,15 +54,8 @@ def lake(ceph: Ceph, store: S3Store, bucket: str, redis_server: RedisProcess, tm
 
 @pytest.fixture
 def url(lake: Sluice) -> Iterator[str]:
-    command = [sys.executable, "-m", "infra.cli", "serve", "--port", "0", "--json"]
-    process = subprocess.Popen(command, env=lake.environment, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    try:
-        yield json.loads(process.stdout.readline())["url"]
-    finally:
-        process.terminate()
-        process.wait(20)
-        process.stdout.close()
+    with lake.serving() as found:
+        yield found
 
 
 def cli(lake: Sluice, *arguments: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -46,18 +45,6 @@ def lake(folder: Path, bucket: Sluice) -> Iterator[Sluice]:
         made.close()
 
 
-@contextmanager
-def served(made: Sluice) -> Iterator[str]:
-    process = subprocess.Popen([*CLI, "serve", "--port", "0", "--json"], env=made.environment, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    try:
-        yield json.loads(process.stdout.readline())["url"]
-    finally:
-        process.terminate()
-        process.wait(20)
-        process.stdout.close()
-
-
 def cli(made: Sluice, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*CLI, *arguments], env=made.environment, capture_output=True, text=True, timeout=120)
 
@@ -86,7 +73,7 @@ def test_a_new_lake_over_an_old_bucket_adopts_its_models_and_servers_serve_again
     store.write("models", "digits/1/model.onnx", good[:-1] + b"?")
     before = {info.key: info.etag for info in store.list("models")}
 
-    with lake(tmp_path / "new", bucket) as new, served(new) as url:
+    with lake(tmp_path / "new", bucket) as new, new.serving() as url:
         cli(new, "reconcile", "s3://models")  # too early: what lies there is not overwritten
         eventually(new.settled, 60, "the sweep to go its way")
         assert httpx.get(f"{url}/v2/models/digits/ready").status_code == 404
