@@ -36,7 +36,7 @@ from infra.models import table as models
 from infra.objects.door import Door
 from infra.objects.door_keys import door_keys
 from infra.objects.s3 import S3Store
-from infra.runtime.embedded import listen, url_of
+from infra.runtime.listen import listen, url_of
 
 # Nothing is timed here: an example that takes long on a busy machine is none that fails.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from infra.runtime.embedded import listen
+from infra.runtime.listen import listen
 
 FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin")) if Path("/usr/lib/postgresql").exists() else []
 

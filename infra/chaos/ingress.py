@@ -9,7 +9,7 @@ from infra.lake import Lake
 from infra.objects.s3 import S3Store
 from infra.runtime.api import Api
 from infra.runtime.asgi import Endpoint
-from infra.runtime.embedded import listen, url_of
+from infra.runtime.listen import listen, url_of
 from infra.sources.push import Push
 from infra.sources.sns import Topics
 from infra.sources.token import push_token

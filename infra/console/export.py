@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from infra.console.imports import app
 from infra.console.session import Session, command
 
 
@@ -18,6 +19,7 @@ class Form(StrEnum):
     jsonld = "jsonld"
 
 
+@app.command()
 @command
 def export(
     session: Session,

@@ -9,12 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from infra.console import text
-from infra.console.resources import Id, path
+from infra.console.resources import Id, path, set_
 from infra.console.session import Session, command
 
 AsOf = Annotated[str, typer.Option("--as-of", help="A cursor, or a time such as 2026-03-01T12:00:00Z.", show_default=False)]
 
 
+@set_.command()
 @command
 def watch(
     session: Session,
@@ -33,6 +34,7 @@ def watch(
             return  # that is how following ends
 
 
+@set_.command()
 @command
 def members(
     session: Session,

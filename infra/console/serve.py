@@ -21,7 +21,7 @@ def serve(
 
     start.quick()
     from infra.objects.s3 import S3Store
-    from infra.runtime.embedded import listen, url_of
+    from infra.runtime.listen import listen, url_of
     from infra.runtime.logs import configure as configure_logs
     from infra.serving import server
 

@@ -38,6 +38,7 @@ from infra.runtime.endpoints import FILE, Endpoints
 from infra.runtime.garbage import settle_in
 from infra.runtime.http11 import Http11
 from infra.runtime.lineage_reader import LineageReader
+from infra.runtime.listen import listen, url_of
 from infra.runtime.overdue import Overdue
 from infra.runtime.quiet import Quiet
 from infra.runtime.silent_recorder import SilentRecorder
@@ -60,29 +61,6 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises ``ConfigError`` where it cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio sets TCP_NODELAY; else a small answer waits 40 ms for the client's acknowledgement.
-    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, port))
-    except OSError as error:
-        bound.close()
-        raise ConfigError(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another port in lithops_config.yaml"
-        ) from error
-    bound.listen(2048)
-    return bound
-
-
-def url_of(bound: socket.socket) -> str:
-    """``http://host:port`` of a listening socket."""
-    host, port = bound.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 @contextlib.contextmanager

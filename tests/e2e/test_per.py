@@ -124,7 +124,7 @@ def test_late_unknown_and_why(sluice: Sluice) -> None:
     )["results"]["bindings"]
     assert len(times) == 2
     assert all(row["a"]["value"] <= row["c"]["value"] for row in times)
-    run = partial(CliRunner().invoke, cli.app, env={"SLUICE_DATA": str(sluice.folder)})
+    run = partial(CliRunner().invoke, cli.application(), env={"SLUICE_DATA": str(sluice.folder)})
     plain = run(["why", anna, "per:PersonAtRisk"])
     assert plain.exit_code == 0, plain.output
     assert f"{anna} is a per:PersonAtRisk" in plain.output

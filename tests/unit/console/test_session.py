@@ -11,14 +11,14 @@ from typer.testing import CliRunner
 
 from events.errors import Reject
 from events.ports import NotFound
-from infra.cli import app
+from infra.cli import application
 from infra.config import ConfigError
 from infra.console.client import Complaint
 from infra.console.session import configured, telling
 
 
 def call(*arguments: str) -> Any:
-    return CliRunner().invoke(app, list(arguments))
+    return CliRunner().invoke(application(arguments[0]), list(arguments))
 
 
 @pytest.mark.parametrize("error", [Complaint("it is\nso"), ConfigError("it is so"), Reject("it is so"), NotFound("it is so")])
@@ -41,7 +41,7 @@ def test_our_own_mistakes_are_not_hidden() -> None:
         raise ZeroDivisionError
 
 
-@pytest.mark.parametrize("command", app.registered_commands, ids=lambda command: command.name)
+@pytest.mark.parametrize("command", application().registered_commands, ids=lambda command: command.name)
 def test_every_command_has_help_and_the_common_options(command: Any) -> None:
     shown = call(command.name, "--help")
     assert shown.exit_code == 0

@@ -151,7 +151,7 @@ def test_the_command_line_shows_the_caret(service, tmp_path: Path) -> None:
     config.write_text("sluice: {}\n")
 
     def called(*words: str) -> Any:
-        return CliRunner().invoke(cli.app, [*words, "--config", str(config), "--url", service.url])
+        return CliRunner().invoke(cli.application(), [*words, "--config", str(config), "--url", service.url])
 
     text = "rows > 5 AND bytes > 'x'"
     rule = ["--function", "preprocess", "--rule", '{"convert": "csv"}']

@@ -193,7 +193,7 @@ def test_the_command_line_is_over_the_same_api(service, other, tmp_path) -> None
     config.write_text(f"sluice:\n  http: {{token: {token}}}\n  credentials: [{keys}]\n")
 
     def run(*words: str, fails: bool = False) -> str:
-        done = CliRunner().invoke(cli.app, [*words, "--config", str(config), "--url", service.url])
+        done = CliRunner().invoke(cli.application(), [*words, "--config", str(config), "--url", service.url])
         assert (done.exit_code == 1) == fails, done.output
         return str(done.output)
 

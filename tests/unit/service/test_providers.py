@@ -132,9 +132,9 @@ def test_files_are_put_into_another_store_by_its_name(tmp_path: Path, other: str
     file.write_text("a,b\n1,2\n")
     keys = f"endpoint: '{other}', access_key: {ACCESS}, secret_key: {SECRET}"
     config.write_text(f"sluice:\n  data: {tmp_path / 'data'}\n  providers:\n    - {{name: far, {keys}}}\n")
-    done = CliRunner().invoke(cli.app, ["put", str(file), "s3://far:raw/in/", "--config", str(config)])
+    done = CliRunner().invoke(cli.application(), ["put", str(file), "s3://far:raw/in/", "--config", str(config)])
     assert (done.exit_code, "s3://far:raw/in/x.csv" in done.output) == (0, True), done.output
     store = S3Store(other, ACCESS, SECRET)
     assert store.head("raw", "in/x.csv").size == 8
     store.close()
-    assert CliRunner().invoke(cli.app, ["put", str(file), "s3://moon:raw/", "--config", str(config)]).exit_code == 1
+    assert CliRunner().invoke(cli.application(), ["put", str(file), "s3://moon:raw/", "--config", str(config)]).exit_code == 1

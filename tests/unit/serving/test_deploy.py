@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from events.errors import Reject
 from events.ports import Repository
-from infra.cli import app as cli
+from infra.cli import application
 from infra.config import ConfigError, Kubernetes, Objects, load
 from infra.serving.kubernetes import Cluster
 from infra.serving.manifest import COMMANDS, Wanted, manifests, shown
@@ -123,7 +123,7 @@ def deployed(monkeypatch, *arguments, **settings):
         monkeypatch.delenv(name)
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    return CliRunner().invoke(cli, ["deploy", *arguments])
+    return CliRunner().invoke(application("deploy"), ["deploy", *arguments])
 
 
 def test_what_is_printed_has_placeholders_and_is_checked_for_them(monkeypatch, tmp_path):
@@ -312,10 +312,10 @@ def test_it_is_applied_by_server_side_apply(api, monkeypatch, tmp_path):
         "SLUICE_KUBERNETES_TOKEN_FILE": str(tmp_path / "token"),
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
-    printed = CliRunner().invoke(cli, ["deploy", "digits"])
+    printed = CliRunner().invoke(application("deploy"), ["deploy", "digits"])
     assert [each["kind"] for each in yaml.safe_load_all(printed.output)] == ["Secret", "ServiceAccount", "InferenceService"]
     assert not api.asked
-    done = CliRunner().invoke(cli, ["deploy", "digits", "--apply"])
+    done = CliRunner().invoke(application("deploy"), ["deploy", "digits", "--apply"])
     assert done.output.splitlines() == [
         "Secret digits-objects created", "ServiceAccount digits-objects created", "InferenceService digits created",
     ]  # fmt: skip

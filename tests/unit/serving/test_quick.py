@@ -15,7 +15,7 @@ import pytest
 import uvicorn
 
 from infra.models.loader import Loader
-from infra.runtime.embedded import listen
+from infra.runtime.listen import listen
 from infra.serving.app import Serving
 from infra.serving.materialised import Materialised
 from infra.serving.quick import Quick
