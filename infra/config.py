@@ -13,7 +13,6 @@ import msgspec
 
 from events.ports import Repository, Settings
 from events.types import WorkerSize
-from functions.semantics.terms import iri
 
 CONFIG_FILE = "lithops_config.yaml"
 #: See ``infra/access/scopes.py``.
@@ -329,6 +328,8 @@ class Config(Section, frozen=True, kw_only=True):
     @property
     def settings(self) -> Settings:
         """The part of the configuration that functions may know."""
+        from functions.semantics.terms import iri  # who only serves models does not wait for it
+
         return Settings(
             bucket=self.bucket,
             digest=self.digest,

@@ -7,6 +7,7 @@ node.
 from __future__ import annotations
 
 import re
+from functools import cache
 from itertools import islice
 
 #: Folders that a path of a machine begins with, and that hardly any layer is called.
@@ -14,8 +15,7 @@ _ROOTS = "home|Users|tmp|usr|mnt|srv|etc|var|private|workspaces?|scratch|gpfs|nf
 _SOURCE = "py|pyc|pyi|pyx|ipynb|cc|cpp|cxx|cu|cuh|hpp|so|jl"
 _BEFORE = r"(?<![\w/\\.~-])"
 #: What is a trace wherever it stands.
-_CERTAIN = re.compile(
-    rf"""file:[/\\]
+_CERTAIN = rf"""file:[/\\]
     | {_BEFORE}/{{1,3}}(?:{_ROOTS})/[^\s/"']+/[^\s/"']
     | (?<!\w)[A-Za-z]:\\+[^\s\\"']
     | (?<!\w)[A-Za-z]:/[^\s/"']+/[^\s/"']
@@ -25,22 +25,26 @@ _CERTAIN = re.compile(
     | Traceback\ \(most\ recent
     | File\ ["'][^"'\n]+["'],\ line\ \d
     | \w\.(?:py|ipynb|cc|cpp|cu|hpp|so|jl):\d
-    """,
-    re.VERBOSE,
-)
+    """
 #: Any absolute path of at least two steps; the first is caught.
-_PATH = re.compile(rf"""{_BEFORE}/{{1,3}}([^\s/"'<>|]+)/[^\s/"']""")
+_PATH = rf"""{_BEFORE}/{{1,3}}([^\s/"'<>|]+)/[^\s/"']"""
 #: A text that has none of these, and no slash, has no trace.
 SIGNS = (b"\\", b"line", b".py", b"recent", b".cc:", b".cpp:", b".cu:", b".hpp:", b".so:", b".jl:", b".ipynb")
 #: Addresses are no paths, except of files.
-_ADDRESS = re.compile(r"\b(?!file:)[A-Za-z][A-Za-z0-9+.-]{0,20}://[^\s\"'<>]*")
+_ADDRESS = r"\b(?!file:)[A-Za-z][A-Za-z0-9+.-]{0,20}://[^\s\"'<>]*"
+
+
+@cache
+def _pattern(text: str) -> re.Pattern[str]:
+    """Compiled when it is first needed: most models have no text with a sign, and a server's start waits for none."""
+    return re.compile(text, re.VERBOSE)
 
 
 def certain(text: str) -> bool:
     """Whether a name or a text has what no layer is called."""
-    return _CERTAIN.search(_ADDRESS.sub(" ", text)) is not None
+    return _pattern(_CERTAIN).search(_pattern(_ADDRESS).sub(" ", text)) is not None
 
 
 def steps(text: str, most: int) -> set[str]:
     """The first steps of what may be paths in a text, or names of nodes: of the first so many."""
-    return {found[1] for found in islice(_PATH.finditer(_ADDRESS.sub(" ", text)), most)}
+    return {found[1] for found in islice(_pattern(_PATH).finditer(_pattern(_ADDRESS).sub(" ", text)), most)}

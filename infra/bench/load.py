@@ -100,8 +100,9 @@ def running(
         answer = None
         with httpx.Client(trust_env=False) as client:
             while time.monotonic() < began + PATIENCE and process.poll() is None and not (answer and answer.is_success):
-                time.sleep(0.002)
-                with contextlib.suppress(httpx.TransportError):
+                time.sleep(0.0005)
+                with contextlib.suppress(OSError, httpx.TransportError):
+                    socket.create_connection(("127.0.0.1", port), 1).close()  # a try costs less than one of httpx's
                     answer = ask(client, f"http://127.0.0.1:{port}")
         if answer is None or not answer.is_success:
             raise Unmeasured(f"{name} does not answer: {answer and answer.text[:300]} {log.read_text()[-1000:]}")

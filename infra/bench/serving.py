@@ -71,7 +71,7 @@ model.load()
 ModelServer(http_port=int(sys.argv[2]), enable_grpc=False, workers=1).start([model])
 """
 PEERS = {
-    "ours": Peer("", ["-m", "infra.bench.serving_ours", "{folder}", "{port}"]),
+    "ours": Peer("from infra.bench.serving_ours import main\n\nmain()\n", ["main.py", "{folder}", "{port}"]),
     "kserve": Peer(
         KSERVE, ["main.py", "{folder}/mlp/1/model.onnx", "{port}"],
         # what infra.serving.kserve_model needs too: the tests run it in the same environment

@@ -1,6 +1,6 @@
-"""Our side of the serving benchmark: the server over a repository in a folder.
+"""Our side of the serving benchmark: the server over a repository in a folder, as KServe's reads its model from one.
 
-python -m infra.bench.serving_ours FOLDER PORT
+``sluice serve`` starts the same server; the command line and a client of S3 come on top of its start.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import msgspec  # noqa: E402 - as sluice serve does
 
 from events.ports import NotFound, ObjectInfo  # noqa: E402
 from infra.config import Config, Serving  # noqa: E402
+from infra.runtime.listen import listen  # noqa: E402
 from infra.serving import server  # noqa: E402
 
 
@@ -46,8 +47,5 @@ def main() -> None:
     config = msgspec.structs.replace(Config(), data=str(folder.parent / "data"), serving=Serving(port=port))
     app = server.application(config, Folder(folder))  # type: ignore[arg-type]  # only what loading needs
     app.refresh()
-    server.serve(app, config)
-
-
-if __name__ == "__main__":
-    main()
+    with listen(config.serving.host, port) as bound:
+        server.serve(app, config, [bound])

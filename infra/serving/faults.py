@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from events.event import Event, now
 from events.types import ModelRejected
 from infra.serving.app import Serving
 from infra.serving.shelf import Fault
+
+if TYPE_CHECKING:
+    from events.event import Event
 
 logger = logging.getLogger("sluice.serving")
 #: What cannot be loaded is tried again for so long, before it is told, and how often.
@@ -58,6 +60,8 @@ class Faults:
                 return
 
     def _event(self, name: str, fault: Fault) -> Event:
+        from events.event import Event, now  # a start does not wait for what only a fault needs
+
         repository, at = self._app.repository, now()
         data = ModelRejected(
             repository=repository.name,

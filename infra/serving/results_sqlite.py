@@ -77,6 +77,8 @@ class SqliteResults:
 
     def names(self) -> list[str]:
         with self._lock:
+            if self._opened is None and not self._path.exists():
+                return []
             return [row["name"] for row in self._connection.execute("SELECT name FROM result ORDER BY name")]
 
     def close(self) -> None:

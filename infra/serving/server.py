@@ -9,11 +9,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import uvicorn
 
-from events.event import Event
 from events.ports import ObjectStore, Repository
 from infra.config import Config, ConfigError
 from infra.models.loader import Loader
@@ -27,6 +26,9 @@ from infra.serving.quick import Quick
 from infra.serving.results import Results
 from infra.serving.results_sqlite import SqliteResults
 from infra.serving.shelf import Shelf
+
+if TYPE_CHECKING:
+    from events.event import Event
 
 logger = logging.getLogger("sluice.serving")
 #: How long to wait before a lake that went away is asked again.

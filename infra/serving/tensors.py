@@ -13,11 +13,10 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from events.errors import Reject
 
-Array = NDArray[Any]
+Array = np.ndarray[Any, np.dtype[Any]]
 #: Protocol name -> numpy's. Raw bytes are little-endian.
 NUMPY = {
     "BOOL": "?", "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "INT8": "<i1", "INT16": "<i2",
