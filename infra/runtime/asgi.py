@@ -25,10 +25,9 @@ from infra.complaint import Complaint
 from infra.delivery import intake
 from infra.delivery.handshake import Consent
 from infra.lake import Lake
-from infra.runtime.messages import ASGI, Receive, Scope, Send, TooLarge, answer, body_of
+from infra.runtime.messages import ASGI, MAX_HEADERS, Receive, Scope, Send, TooLarge, answer, body_of
 
 logger = logging.getLogger("sluice.http")
-MAX_HEADERS = 64 << 10
 EVENT_PATHS = ("/", "/events")
 #: What else there is at ``/events``: the log.
 READ = ("GET", "HEAD")

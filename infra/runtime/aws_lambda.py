@@ -16,7 +16,7 @@ import logging
 import os
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -35,7 +35,9 @@ from infra.runtime.dispatch import Dispatcher, dispatcher
 from infra.runtime.exchange import Exchange, crowded
 from infra.runtime.logs import configure
 from infra.runtime.messages import Answer
-from infra.runtime.sink import Sink
+
+if TYPE_CHECKING:
+    from infra.runtime.sink import Sink
 
 logger = logging.getLogger("sluice.lambda")
 
@@ -167,9 +169,12 @@ def handle(invocation: Any, host: Host) -> Any:
 def _host() -> Host:
     config = configuration.load()
     configure(config.runtime.log_format)
-    sink = config.runtime.sink or os.environ.get("K_SINK", "")
-    http = config.http
-    return Host(dispatcher(config), Sink(sink) if sink else None, Consent(http.webhook_origins, http.webhook_rate))
+    url, sink = config.runtime.sink or os.environ.get("K_SINK", ""), None
+    if url:
+        from infra.runtime.sink import Sink  # a cold start does not wait for a client that it has no use for
+
+        sink = Sink(url)
+    return Host(dispatcher(config), sink, Consent(config.http.webhook_origins, config.http.webhook_rate))
 
 
 def _received(payload: Any) -> Received:

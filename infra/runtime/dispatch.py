@@ -7,7 +7,7 @@ have no transaction, so their functions may ask for the object store, the settin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from events.claims import Claims, Unclaimed
 from events.event import Event
@@ -17,8 +17,10 @@ from infra.config import Config, ConfigError
 from infra.delivery.claim_check import ClaimCheck, is_claim
 from infra.delivery.dedup import Inbox
 from infra.delivery.expiry import is_expired
-from infra.objects.s3 import S3Store
 from infra.runtime.wiring import Wired, load, wire
+
+if TYPE_CHECKING:
+    from infra.objects.s3 import S3Store
 
 
 class Dispatcher:
@@ -95,5 +97,7 @@ def dispatcher(config: Config) -> Dispatcher:
 
 def store(config: Config) -> S3Store:
     """The configured object store; without an endpoint AWS, with the credentials that boto3 finds."""
+    from infra.objects.s3 import S3Store  # a start does not wait for a client that no function asks for
+
     wanted = config.objects
     return S3Store(wanted.endpoint, wanted.access_key, wanted.secret_key, wanted.region)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -25,7 +26,9 @@ from events.event import Event
 from infra.delivery.retry import cause
 from infra.runtime.dispatch import Dispatcher
 from infra.runtime.messages import JSON, Answer
-from infra.runtime.sink import Sink
+
+if TYPE_CHECKING:
+    from infra.runtime.sink import Sink
 
 logger = logging.getLogger("sluice.functions")
 

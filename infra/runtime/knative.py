@@ -25,13 +25,11 @@ from infra import config as configuration
 from infra.config import Config, ConfigError
 from infra.delivery.handshake import Consent
 from infra.delivery.tracing import traced_by
-from infra.runtime.asgi import MAX_HEADERS
 from infra.runtime.dispatch import dispatcher
 from infra.runtime.exchange import DONE, Exchange, crowded
 from infra.runtime.inline import Inline
 from infra.runtime.logs import configure as configure_logs
-from infra.runtime.messages import Answer, Receive, Scope, Send, TooLarge, body_of
-from infra.runtime.sink import Sink, overrides
+from infra.runtime.messages import MAX_HEADERS, Answer, Receive, Scope, Send, TooLarge, body_of
 from infra.runtime.wiring import WiringError
 
 
@@ -101,8 +99,11 @@ class Container:
 
 def application(config: Config, environment: Mapping[str, str]) -> Container:
     """The application that configuration and environment describe. Raises ``ConfigError`` or ``WiringError``."""
-    url = environment.get("K_SINK", "") or config.runtime.sink
-    sink = Sink(url, overrides(environment.get("K_CE_OVERRIDES", ""))) if url else None
+    url, sink = environment.get("K_SINK", "") or config.runtime.sink, None
+    if url:
+        from infra.runtime.sink import Sink, overrides  # a start does not wait for a client that it has no use for
+
+        sink = Sink(url, overrides(environment.get("K_CE_OVERRIDES", "")))
     consent = Consent(config.http.webhook_origins, config.http.webhook_rate)
     return Container(Exchange(dispatcher(config), sink, config.delivery.backoff_s), consent)
 

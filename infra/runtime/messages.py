@@ -14,7 +14,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-MAX_BODY = 4 << 20
+MAX_BODY, MAX_HEADERS = 4 << 20, 64 << 10
 JSON = (b"content-type", b"application/json")
 
 
