@@ -22,8 +22,8 @@ def linear(weight: float = 2.0) -> bytes:
     return made
 
 
-def endless() -> bytes:
-    """A loop of 10^12 turns."""
+def endless(turns: int = 10**12) -> bytes:
+    """A loop of so many turns."""
     body = helper.make_graph(
         [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Add", ["v", "v"], ["w"])], "body",
         [helper.make_tensor_value_info("i", TensorProto.INT64, []), helper.make_tensor_value_info("go", TensorProto.BOOL, []),
@@ -34,7 +34,7 @@ def endless() -> bytes:
         [helper.make_node("Loop", ["times", "", "x"], ["y"], body=body)], "endless",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
-        [helper.make_tensor("times", TensorProto.INT64, [], [10**12])],
+        [helper.make_tensor("times", TensorProto.INT64, [], [turns])],
     )  # fmt: skip
     made: bytes = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
     return made

@@ -1,4 +1,4 @@
-"""Real notifications of a real door, as events."""
+"""Real notifications of a real door, as events; and lakes with just the functions of a model repository."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import pytest
 
 from events.ports import Settings
 from events.s3 import events_from
+from infra.models.table import StoredModels
+from tests.unit.functions.model_shop import REPOSITORIES, Shop
 
 
 @pytest.fixture
@@ -31,3 +33,13 @@ def notified(door, objects):
         return received.events
 
     return put
+
+
+@pytest.fixture
+def shops(database):
+    return lambda repository=REPOSITORIES[0]: Shop(StoredModels(database, [repository, *REPOSITORIES[1:]]), repository)
+
+
+@pytest.fixture
+def shop(shops):
+    return shops()

@@ -16,7 +16,7 @@ from infra.models.table import REGISTRY, SCHEMA, StoredModels
 from infra.serving.published import Published
 from infra.sqlite import connect, migrate
 from tests.onnx_models import linear
-from tests.unit.functions.test_model_version import REPOSITORIES, Shop, read
+from tests.unit.functions.model_shop import REPOSITORIES, Shop, read
 
 WHERE = REPOSITORIES[0]
 

@@ -19,7 +19,7 @@ from functions.repository import sidecar, signature
 from functions.repository.sidecar import Unverified
 from infra.models.loader import Loader
 from tests.onnx_models import linear
-from tests.unit.functions.test_model_version import Shop, read, shops  # noqa: F401 - a fixture
+from tests.unit.functions.model_shop import Shop, read
 
 
 def pair(curve: type[ec.EllipticCurve] = ec.SECP256R1) -> tuple[bytes, str]:
@@ -41,7 +41,7 @@ def push(shop: Shop, content: bytes, version: int, key: bytes = PRIVATE, name: s
 
 
 @pytest.fixture
-def shop(shops):  # noqa: F811 - the fixture that is imported above
+def shop(shops):
     return shops(REPOSITORY)
 
 
@@ -61,7 +61,7 @@ def test_a_stranger_another_version_or_name_is_rejected(shop, version, key, name
     assert reason in rejected.cause
 
 
-def test_what_is_not_signed_is_taken_only_where_it_need_not_be(shop, shops):  # noqa: F811
+def test_what_is_not_signed_is_taken_only_where_it_need_not_be(shop, shops):
     (rejected,) = read(shop.upload("digits/model.onnx", linear()), ModelRejected)
     assert "not signed" in rejected.cause
     push(shop, linear(), 1)

@@ -1,169 +1,38 @@
-"""Model repositories: numbers, checks, sidecars, aliases, and loading that refuses whatever was tampered with."""
+"""Model repositories: numbers, checks, sidecars, aliases, and what is told of changes behind its back."""
 
 from __future__ import annotations
 
 import hashlib
 import pickle
-from typing import Any
 
 import msgspec
 import onnx
 import pytest
 from blake3 import blake3
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 import functions.model_store
 from events.errors import Reject
 from events.event import Event
-from events.ports import Entry, NotFound, ObjectInfo, Repository
+from events.ports import Entry
 from events.route import handlers
 from events.types import (
-    TYPES,
-    CatalogUpdated,
-    ModelAdopted,
     ModelPromoted,
     ModelPublished,
     ModelRejected,
     ModelStored,
     ModelSubmitted,
-    PromotionRequested,
 )
-from functions.alias_store import alias_store
-from functions.formats.onnx import ONNX
-from functions.formats.source import Source
-from functions.model_adopt import model_adopt
-from functions.model_alias import model_alias
-from functions.model_store import model_store, model_trial
+from functions.model_store import model_store
 from functions.model_version import model_version
 from functions.repository import layout, sidecar, store, told
 from functions.repository.layout import Place, place
 from functions.repository.sidecar import ALGORITHMS, Unverified
-from infra.catalog.database import Database
 from infra.delivery.provenance import about
 from infra.models.loader import Loader, Record, Verified
-from infra.models.table import REGISTRY, SCHEMA, StoredModels
 from infra.serving.model import OnnxModel, Unable
-from infra.sqlite import connect, migrate
 from tests.onnx_models import endless, linear
-
-REPOSITORIES = [Repository(name="apps", bucket="models", prefix="apps/"), Repository(name="all", bucket="models")]
-
-
-class Bucket:
-    """Objects in memory, behind the port."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, bytes] = {}
-
-    def head(self, bucket, key, *, version=""):
-        return ObjectInfo(bucket=bucket, key=key, size=len(self._get(key)), etag=hashlib.md5(self._get(key)).hexdigest())
-
-    def delete(self, bucket, key):
-        self.found.pop(key, None)
-
-    def upload(self, bucket, key, file, **more):
-        return self.write(bucket, key, file.read_bytes())
-
-    def write(self, bucket, key, data, *, content_type=""):
-        self.found[key] = data
-        return ObjectInfo(bucket=bucket, key=key, size=len(data), etag=hashlib.md5(data).hexdigest())
-
-    def read(self, bucket, key, start, end, *, etag=""):
-        return self._get(key)[start:end]
-
-    def stream(self, bucket, key, *, etag=""):
-        yield self._get(key)
-
-    def list(self, bucket, prefix=""):
-        return (ObjectInfo(bucket=bucket, key=key, size=0, etag="") for key in sorted(self.found) if key.startswith(prefix))
-
-    def _get(self, key):
-        if key not in self.found:
-            raise NotFound(key)
-        return self.found[key]
-
-
-class Shop:
-    """A lake with just the model functions: what one yields, the others get."""
-
-    def __init__(self, models, repository: Repository) -> None:
-        self.models, self.repository, self.bucket = models, repository, Bucket()
-        self.seen: list[Event] = []
-        self.entries: dict[str, Entry] = {}
-        self.catalog: Any = self  # as much of one as is asked for
-
-    def get(self, bucket: str, key: str) -> Entry | None:
-        """The catalogue's entry."""
-        return self.entries.get(key)
-
-    def beside(self, path: str, content: bytes) -> CatalogUpdated:
-        """Put something that is no model; what the catalogue will say of it."""
-        self.bucket.write("models", self.repository.prefix + path, content)
-        return CatalogUpdated(bucket="models", key=self.repository.prefix + path, change="upserted", digest="blake3:0")
-
-    def tell(self, data: CatalogUpdated) -> list[Event]:
-        return self.run(Event(id=f"{len(self.seen)}", source="/t", type="t", subject=data.key).reply(data))
-
-    def upload(self, path: str, content: bytes, user: dict[str, str] | None = None) -> list[Event]:
-        key = self.repository.prefix + path
-        self.bucket.write("models", key, content)
-        source = Source(self.bucket, "models", key, len(content), "")
-        known = ONNX().sniff(content, key)
-        found: dict[str, Any] = {
-            "digest": f"sha256:{hashlib.sha256(content).hexdigest()}",
-            "etag": hashlib.md5(content).hexdigest(),
-            "format": "onnx" if known else "opaque",
-            "metadata": ONNX().describe(source, {}) if known else {},
-        }
-        self.entries[key] = Entry(bucket="models", key=key, user=user or {}, **found)
-        return self.change(key, **found)
-
-    def change(self, key: str, change: str = "upserted", **more) -> list[Event]:
-        data = CatalogUpdated(bucket="models", key=key, change=change, **more)
-        return self.run(Event(id=f"{len(self.seen)}", source="/t", type="t", subject=key).reply(data))
-
-    def promote(self, name: str, version: int, alias: str = "champion") -> list[Event]:
-        wanted = PromotionRequested(repository=self.repository.name, name=name, version=version, alias=alias)
-        return self.run(Event(id=f"p{len(self.seen)}", source="/t", type="t").reply(wanted))
-
-    def run(self, event: Event) -> list[Event]:
-        wanted: dict[str, list[Any]] = {
-            "catalog.updated": [lambda e: model_version(e, self.models, self.catalog)],
-            "model.submitted": [
-                lambda e: model_store(e, e.read(ModelSubmitted), self.bucket, self.models),
-                lambda e: model_trial(e, e.read(ModelSubmitted), self.bucket, self.models),
-            ],
-            "model.stored": [lambda e: model_version(e, self.models, self.catalog)],
-            "model.adopted": [lambda e: model_adopt(e, e.read(ModelAdopted), self.models)],
-            "model.rejected": [lambda e: model_version(e, self.models, self.catalog)],
-            "promotion.requested": [lambda e: model_alias(e, e.read(PromotionRequested), self.models)],
-            "model.promoted": [lambda e: alias_store(e, e.read(ModelPromoted), self.bucket, self.models) or []],
-        }
-        produced = [event]
-        for each in produced:
-            for function in wanted.get(each.type.removeprefix("dev.sluice.").removesuffix(".v1"), []):
-                produced += list(function(each))
-        self.seen += produced[1:]
-        return produced[1:]
-
-
-NAMES = {kind: name for name, kind in TYPES.items()}
-
-
-def read(events: list[Event], kind) -> list:
-    return [event.read(kind) for event in events if event.type == NAMES[kind]]
-
-
-@pytest.fixture
-def shops(database):
-    return lambda repository=REPOSITORIES[0]: Shop(StoredModels(database, [repository, *REPOSITORIES[1:]]), repository)
-
-
-@pytest.fixture
-def shop(shops):
-    return shops()
+from tests.unit.functions.model_shop import NAMES, REPOSITORIES, read
 
 
 def test_what_lies_where():
@@ -296,8 +165,8 @@ def test_a_model_that_never_ends_is_stopped(shop, monkeypatch):
 
 
 def test_a_model_that_takes_long_is_tried_where_no_other_waits_for_it(shop, monkeypatch):
-    monkeypatch.setattr("functions.model_store.FIRST_SECONDS", 0.0)
-    produced = shop.upload("digits.onnx", linear())
+    monkeypatch.setattr("functions.model_store.FIRST_SECONDS", 0.05)
+    produced = shop.upload("digits.onnx", endless(10**6))
     first, second = read(produced, ModelSubmitted)
     assert (first.slow, second.slow, first.version, second.version) == (False, True, 1, 1)
     assert [each.version for each in read(produced, ModelPublished)] == [1]
@@ -457,117 +326,3 @@ def test_a_repeated_event_changes_nothing(shop):
     again = shop.run(submitted)
     assert [event.key for event in again] == [stored.key]
     assert [v.version for v in shop.models.versions()] == [1]
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory):
-    connection = connect(tmp_path_factory.mktemp("models") / "lake.db")
-    migrate(connection, [SCHEMA, REGISTRY])
-    shop = Shop(StoredModels(Database(connection), REPOSITORIES), REPOSITORIES[0])
-    for weight in (1, 2):
-        shop.upload("digits.onnx", linear(weight))
-    shop.promote("digits", 2)
-    yield dict(shop.bucket.found)
-    connection.close()
-
-
-def loader_over(found: dict[str, bytes]) -> Loader:
-    bucket = Bucket()
-    bucket.found = dict(found)
-    return Loader(bucket, REPOSITORIES[0])
-
-
-def test_good_versions_load(published):
-    loader = loader_over(published)
-    assert loader.versions("digits") == [1, 2]
-    assert [loader.load("digits", version).content for version in (1, 2)] == [linear(1), linear(2)]
-    assert loader.resolve("digits", "champion") == 2
-
-
-def planted(found: dict[str, bytes], content: bytes) -> Loader:
-    """A loader over a bucket in which somebody put a version 3, with everything that belongs to one."""
-    bucket = Bucket()
-    bucket.found = dict(found)
-    key = layout.file_key("apps/", "digits", 3)
-    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    record = {"name": "digits", "version": 3, "key": key, "digest": digest, "size": len(content)}
-    store.write(bucket, REPOSITORIES[0], key, content, "")
-    store.write(bucket, REPOSITORIES[0], layout.record_key("apps/", "digits", 3), msgspec.json.encode(record), "")
-    return Loader(bucket, REPOSITORIES[0])
-
-
-def test_what_would_not_be_published_is_not_loaded_either(published):
-    assert planted(published, linear(3)).load("digits", 3).content == linear(3)
-    foreign, outside = onnx.load_from_string(linear()), onnx.load_from_string(linear())
-    foreign.graph.node[0].domain = "evil"
-    outside.graph.initializer[0].external_data.add(key="location", value="/etc/passwd")
-    for content, reason in (
-        (foreign.SerializeToString(), "evil.Mul"),
-        (outside.SerializeToString(), "external_data=False"),
-        (pickle.dumps([1]), "no ONNX model"),
-    ):
-        with pytest.raises(Unverified, match=reason):
-            planted(published, content).load("digits", 3)
-
-
-PARTS = ["2/model.onnx", "2/model.onnx.sha256asc", "2/version.json", "2/version.json.sha256asc"]
-ALIAS = ["aliases/champion.json", "aliases/champion.json.sha256asc"]
-
-
-@given(data=st.data())
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_one_flipped_byte_anywhere_is_refused(published, data):
-    path = data.draw(st.sampled_from([*PARTS, *ALIAS]))
-    found = dict(published)
-    content = bytearray(found[f"apps/digits/{path}"])
-    content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
-    found[f"apps/digits/{path}"] = bytes(content)
-    loader = loader_over(found)
-    with pytest.raises(Unverified):
-        loader.resolve("digits", "champion") if path in ALIAS else loader.load("digits", 2)
-    assert loader.load("digits", 1).content == linear(1)
-
-
-@pytest.mark.parametrize("path", [*PARTS, *ALIAS])
-@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"0" * 10_000])
-def test_missing_empty_and_nonsense_are_refused(published, path, content):
-    found = dict(published)
-    if content is None:
-        del found[f"apps/digits/{path}"]
-    else:
-        found[f"apps/digits/{path}"] = content
-    loader = loader_over(found)
-    with pytest.raises(Unverified):
-        loader.resolve("digits", "champion") if path in ALIAS else loader.load("digits", 2)
-
-
-def test_swapped_versions_and_replaced_aliases_are_refused(published):
-    found = dict(published)
-    for file in ("model.onnx", "model.onnx.sha256asc"):
-        found[f"apps/digits/2/{file}"] = published[f"apps/digits/1/{file}"]
-    with pytest.raises(Unverified, match="names another digest"):
-        loader_over(found).load("digits", 2)
-    for file in ("version.json", "version.json.sha256asc"):
-        found[f"apps/digits/2/{file}"] = published[f"apps/digits/1/{file}"]
-    with pytest.raises(Unverified, match="is the record of version 1"):
-        loader_over(found).load("digits", 2)
-    with pytest.raises(Unverified):
-        loader_over(found).resolve("digits", "champion")
-    other = dict(published)
-    for end in ("", ".sha256asc"):
-        copied = published[f"apps/digits/aliases/champion.json{end}"]
-        other[f"apps/digits/aliases/canary.json{end}"] = copied.replace(b"  champion.json", b"  canary.json")
-    with pytest.raises(Unverified, match="is the alias champion"):
-        loader_over(other).resolve("digits", "canary")
-
-
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_every_algorithm_checks(algorithm):
-    made = sidecar.hasher(algorithm)
-    made.update(b"content")
-    digest = made.hexdigest()
-    sidecar.check(sidecar.text(digest, "model.onnx"), algorithm, digest, "it")
-    with pytest.raises(Unverified, match="it is not what"):
-        sidecar.check(sidecar.text("0" * len(digest), "model.onnx"), algorithm, digest, "it")
-    with pytest.raises(Unverified, match="cannot be checked"):
-        sidecar.check(digest[:-1].encode(), algorithm, digest, "it")
