@@ -6,6 +6,7 @@ An object that was READY before stays it, with what is in its store then.
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any, cast
 
 from events.errors import SluiceError
 from events.event import Event
@@ -50,14 +51,22 @@ class Overdue(Periodic):
         if not isinstance(found, DataObject):
             return
         try:
-            action, more = ended(found, self._objects.head(found.bucket, found.key))
+            info = self._objects.head(found.bucket, found.key)
         except NotFound:
-            action, more = "expire", {} if found.state == "READY" else {"cause": "nothing was uploaded in time"}
+            info = None
         if found.upload:
             with suppress(NotFound):  # it was completed after all
                 presigned.abort(self._objects, found.bucket, found.key, found.upload)
 
         def work(database: Database) -> tuple[None, list[Event]]:
-            return None, changed(Store(database).transition(found.id, action, SYSTEM, **more), "edited")
+            store, action, more = Store(database), "expire", dict[str, Any]()
+            now = cast(DataObject, store.get(found.id, SYSTEM))  # what was sent may have been refused since it was found
+            if now.expires != found.expires:
+                raise Conflict(f"another upload of {found.id} has begun")
+            if info is not None:
+                action, more = ended(now, info)
+            elif now.state != "READY":
+                more = {"cause": "nothing was uploaded in time"}
+            return None, changed(store.transition(found.id, action, SYSTEM, **more), "edited")
 
         self._lake.commit(work).result()

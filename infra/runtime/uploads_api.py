@@ -285,8 +285,11 @@ class UploadsApi:
 def ended(found: DataObject, info: ObjectInfo) -> tuple[str, dict[str, Any]]:
     """How an upload ends whose object is in its store: the action, and what the store says, as the catalogue keeps it.
 
-    What was claimed and the store cannot tell, is found out when the object is read.
+    What was claimed and the store cannot tell, is found out when the object is read. What was refused stays so, until it is
+    sent again: that a URL was asked for since, does not mean that anything was put there.
     """
+    if found.cause and info.etag == found.etag and not _newer(info.modified, found.modified):
+        return "fail", {"cause": found.cause}
     facts: dict[str, Any] = {
         "bytes": info.size,
         "etag": info.etag,
@@ -298,6 +301,12 @@ def ended(found: DataObject, info: ObjectInfo) -> tuple[str, dict[str, Any]]:
     met = {name: value for name, value in info.digests.items() if found.claims.get(name) == value}
     left = {name: value for name, value in found.claims.items() if name not in met}
     return "ready", {**facts, "digests": info.digests, "claims": left}
+
+
+def _newer(time: str, known: str) -> bool:
+    """Whether a time is later than another that is known; what cannot be compared is not."""
+    one, other = times.utc(time), times.utc(known)
+    return bool(one and other and one > other)
 
 
 def _type(of: DataObject) -> str:

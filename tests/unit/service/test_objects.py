@@ -239,6 +239,30 @@ def test_what_the_store_can_tell_is_compared_when_the_upload_ends(service) -> No
     assert (ended["state"], ended["digests"], ended["claims"]) == ("READY", {"sha256": told}, {})
 
 
+@pytest.mark.parametrize("end", ["ready", "overdue"])
+def test_content_that_was_refused_is_not_ready_because_an_upload_has_begun(service, end) -> None:
+    ann = service.as_("ann")
+    made = make(ann, digests={"sha512": "0" * 128})
+    service.objects.write("lake", made["key"], CSV)
+    eventually(lambda: ann.get(path_of(made)).json()["state"] == "FAILED")
+    cause = ann.get(path_of(made)).json()["cause"]
+    ann.post(f"{path_of(made)}/upload", json={"ttl": 1})
+    overdue = Overdue(service.lake, service.objects)
+
+    def ended() -> bool:
+        ann.post(f"{path_of(made)}/ready") if end == "ready" else overdue.step()
+        return bool(ann.get(path_of(made)).json()["state"] != "UPLOADING")
+
+    eventually(ended)
+    found = ann.get(path_of(made)).json()
+    assert (found["state"], found["cause"], found["digest"]) == ("FAILED", cause, "")
+    asked = ann.post(f"{path_of(made)}/upload", json={"digests": {"sha512": hashlib.sha512(CSV).hexdigest()}}).json()
+    assert httpx.put(asked["uri"], content=CSV, headers=asked["headers"]).status_code == 200
+    service.settle()
+    found = ann.get(path_of(made)).json()
+    assert (found["state"], found["cause"], found["digest"]) == ("READY", "", f"blake3:{blake3(CSV).hexdigest()}")
+
+
 def test_a_new_version_is_uploaded_while_the_present_one_can_be_fetched(service) -> None:
     ann = service.as_("ann")
     made = make(ann)
