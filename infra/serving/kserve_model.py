@@ -154,6 +154,15 @@ class Repository(ModelRepository):
         raise NotImplementedError("models are loaded as the repository's bucket has them")
 
 
+class Server(ModelServer):
+    """KServe's server, which ends without taking the models away."""
+
+    def stop(self, sig: int) -> None:
+        """Stop both servers. KServe would unload every model first, by the door that ``Repository`` has shut, and fail."""
+        self.registered_models = ModelRepository()
+        super().stop(sig)
+
+
 def narrow(host: str) -> None:
     """Have KServe's servers listen on ``host``: neither of them can be told."""
 
@@ -200,7 +209,7 @@ def main() -> None:
     threading.Thread(target=keep_up, args=(app, shown, client, stopping), daemon=True).start()
     narrow(config.serving.host)
     memory.limit(config.serving.memory_gb)
-    ModelServer(registered_models=shown, enable_latency_logging=False).start([])
+    Server(registered_models=shown, enable_latency_logging=False).start([])
     stopping.set()
 
 

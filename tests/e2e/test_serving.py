@@ -387,6 +387,8 @@ def test_kserves_own_server_answers_with_the_same_models(kserve_python, lake, do
 
     eventually(swapped, 60, "the new version at KServe's server")
     eventually(lambda: httpx.post(f"{url}/v2/models/linear-v2/infer", json=document).status_code == 200, 20)
+    process.terminate()
+    assert process.wait(30) == 0  # a cluster that takes a container away sees no failure
 
 
 def test_a_result_follows_its_model_and_its_input(lake, served):
