@@ -1,5 +1,10 @@
 """What do we do about it? One function per file; ``formats/`` and ``planner/`` are pure helpers. Never a client library."""
 
+import os
+
+# ONNX Runtime tells its maker about the models that it loads, unless this is set before it is imported: here or in a child.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 #: The functions of the suite, by module. A new function is a file and an entry here.
 FUNCTIONS = (
     "functions.ingest",
