@@ -65,9 +65,15 @@ class _Server(uvicorn.Server):
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[TextIO]:
-    """Hold the folder for this process. Raises ``ConfigError`` while another one runs on it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+") as lock:
+    """Hold the folder for this process. Raises ``ConfigError`` while another one runs on it, or if it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("a+")
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write to {folder} ({error.strerror}): let user {os.getuid()} write there, or choose another SLUICE_DATA"
+        ) from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
