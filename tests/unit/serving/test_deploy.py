@@ -7,7 +7,6 @@ import importlib.util
 import json
 import os
 from http.server import ThreadingHTTPServer
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -20,14 +19,13 @@ from events.ports import Repository
 from infra.cli import application
 from infra.config import ConfigError, Kubernetes, Objects, load
 from infra.serving.kubernetes import Cluster
-from infra.serving.manifest import COMMANDS, Wanted, manifests, shown
+from infra.serving.manifest import Wanted, manifests, shown
 from infra.serving.manifest_check import check
 from tests.plain_http import Silent, answering
 
 OBJECTS = Objects(endpoint="https://rgw.example:7443", access_key="the-access", secret_key="the-secret", region="north")
 REPOSITORY = Repository(name="models", bucket="lake", prefix="models/")
 TOKEN = "the-token"
-DEPLOY = Path(__file__).parents[3] / "infra" / "deploy"
 
 
 def made(**more):
@@ -80,14 +78,6 @@ def test_kserves_own_server_with_our_models(mode, least, ports):
     assert "SLUICE_SERVING_TOKEN" not in {**secret["stringData"], **values(container)}
     config = load(None, values(container))
     assert (config.serving.host, config.serving.models, config.models[0].bucket) == ("0.0.0.0", ["digits"], "lake")
-
-
-def test_the_images_are_built_of_what_is_there():
-    for folder, command in (("kserve", COMMANDS["kserve"]), ("compose", None)):
-        lines = (DEPLOY / folder / "Dockerfile").read_text().splitlines()
-        copied = [name for line in lines if line.startswith("COPY") for name in line.split()[1:-1]]
-        assert all((DEPLOY.parents[1] / name).exists() for name in copied)
-        assert command is None or json.loads(lines[-1].removeprefix("CMD ")) == command
 
 
 def test_the_container_is_configured_by_its_environment():
