@@ -161,10 +161,11 @@ def _told() -> tuple[type[BaseException], ...]:
     """The errors whose text is for people. Botocore is only asked for its own when it has been loaded."""
     from events.errors import SluiceError
     from events.ports import Changed, NotFound
+    from infra.runtime.wiring import WiringError
 
     exceptions = sys.modules.get("botocore.exceptions")
     boto = (exceptions.ClientError, exceptions.BotoCoreError) if exceptions else ()
-    return (Complaint, ConfigError, SluiceError, NotFound, Changed, *boto)
+    return (Complaint, ConfigError, WiringError, SluiceError, NotFound, Changed, *boto)
 
 
 def configured(file: Path | None, data: str | None) -> Config:

@@ -21,6 +21,7 @@ from events.event import Event, restamp
 from events.ports import ObjectStore, Stopping
 from events.route import Handler, Routes, handlers
 from infra import bridge
+from infra.config import ConfigError
 
 #: Port -> how to make it over the log's unit of work (what it writes then belongs to that).
 Scoped = Mapping[type, Callable[[Any], Any]]
@@ -120,10 +121,23 @@ def _getter(kind: Any, fixed: Mapping[type, Any], scoped: Scoped) -> Getter | No
 
 
 def load(modules: Iterable[str]) -> Routes:
-    """The handlers of these modules, by their dotted names. Raises ``WiringError`` for one without any."""
+    """The handlers of these modules, by their dotted names.
+
+    Raises:
+        ConfigError: there is no such module.
+        WiringError: a module without any handler.
+
+    """
     found: list[Handler] = []
     for name in modules:
-        module = importlib.import_module(name)
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if not f"{name}.".startswith(f"{error.name}."):
+                raise  # it is there, but lacks something: where, its traceback says
+            raise ConfigError(
+                f"sluice.functions names {name}, but there is no module {error.name}: put it into a folder of PYTHONPATH"
+            ) from error
         here = list(handlers([module]))
         if not here:
             raise WiringError(f"module {name} has no function marked with @on(...): nothing in it can ever run")

@@ -16,6 +16,7 @@ from events.event import Event
 from events.ports import Catalog, ObjectStore, Settings
 from events.route import Handler, Routes, on
 from events.types import ObjectVersion
+from infra.config import ConfigError
 from infra.runtime.wiring import WiringError, load, wire
 
 EVENT = Event(id="1", source="/s", type="t", subject="x", datacontenttype="application/json", data={"bucket": "b", "key": "k"})
@@ -145,3 +146,16 @@ def test_a_module_without_functions_is_a_mistake(monkeypatch):
     monkeypatch.setitem(sys.modules, "empty_module", types.ModuleType("empty_module"))
     with pytest.raises(WiringError, match="empty_module"):
         load(["empty_module"])
+
+
+@pytest.mark.parametrize("name", ["no_such_module", "functions.no_such_module", "no_such_folder.module"])
+def test_a_module_that_is_not_there_is_a_mistake_of_the_configuration(name):
+    with pytest.raises(ConfigError, match=rf"sluice\.functions names {name}, but .*PYTHONPATH"):
+        load([name])
+
+
+def test_what_a_module_lacks_is_told_where_it_is_wanted(monkeypatch, tmp_path):
+    (tmp_path / "lacking_module.py").write_text("import no_such_library\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+        load(["lacking_module"])
