@@ -63,6 +63,7 @@ def test_the_images_run_what_is_there_as_somebody_who_is_not_root(folder: str) -
     assert int(user) > 0  # by its number: a cluster that refuses root cannot tell who a name is
     assert folder != "kserve" or json.loads(command) == COMMANDS["kserve"]
     assert can_run(COMMANDS["sluice"])
+    assert environment(folder)["PYTHONPATH"] == image(folder)["WORKDIR"][-1]  # where functions of one's own are looked for
 
 
 def test_the_image_of_the_lake_has_the_extras_it_names() -> None:
