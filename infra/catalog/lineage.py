@@ -147,7 +147,10 @@ class _Reader:
         done, waiting = {entity}, [entity]
         while waiting and len(found) <= MOST:
             visited = waiting.pop(0)
+            told: set[tuple[str, str]] = set()
             for row in self._rows(there, visited):
+                if "failed" not in row["detail"]:
+                    told.add((row["function"], row["detail"]["cause"]))
                 if row["n"] in found:
                     continue
                 if len(found) > MOST:
@@ -161,14 +164,17 @@ class _Reader:
                         done.add(one.entity)
                         waiting.append(one.entity)
             if there == "used":
-                found |= self._silent(visited)
+                found |= self._silent(visited, told)
         return list(found.values())
 
-    def _silent(self, entity: str) -> dict[int | str, Activity]:
-        """Those that used an entity and generated nothing."""
+    def _silent(self, entity: str, told: set[tuple[str, str]]) -> dict[int | str, Activity]:
+        """Those that used an entity and generated nothing.
+
+        One that ran again, after a conflict, may be recorded as it was before: it is none of ``told``, (function, cause).
+        """
         found: dict[int | str, Activity] = {}
         for each in lineage_silent.using(self._database, entity, MOST):
-            if all(self.sees(name) for name, _ in each.used):
+            if (each.function, each.cause) not in told and all(self.sees(name) for name, _ in each.used):
                 id, used = activity_id(each.function, each.cause, ""), [Entity(*one) for one in sorted(each.used)]
                 found[id] = Activity(id, each.function, times.text(each.started), times.text(each.ended), used, [])
         return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -15,10 +16,14 @@ from infra.log.log import Delivery
 MOST = 20_000
 
 
+#: A delivery: its number and its target.
+Mark = tuple[int, str]
+
+
 class Done(NamedTuple):
     """A function was done with the event ``cause``, which is about ``used``, and had nothing to tell. Times in ms."""
 
-    function: str
+    mark: Mark
     cause: str
     used: frozenset[Entity]
     started: int
@@ -28,13 +33,15 @@ class Done(NamedTuple):
 class Silent:
     """``ran`` is called in any thread while an invocation is not committed, ``settled`` once it is.
 
-    Nothing is kept until ``wanted``, by who will ``take`` it, nor where nothing was used.
+    Nothing is kept until ``wanted``, by who will ``take`` it, nor where nothing was used. An invocation runs again where it met
+    a conflict, also after it was thought to be settled: what counts is what came of it last.
     """
 
     def __init__(self) -> None:
         self.wanted = False
-        self._open: dict[tuple[int, str], tuple[int, frozenset[Entity]]] = {}
-        self._done: deque[Done] = deque(maxlen=MOST)
+        self._open: dict[Mark, tuple[int, frozenset[Entity]]] = {}
+        self._done: OrderedDict[Mark, Done] = OrderedDict()
+        self._lock = threading.Lock()
 
     def ran(self, delivery: Delivery, seconds: float) -> None:
         """It has come to its end, without a reply."""
@@ -46,19 +53,34 @@ class Silent:
         if not self._open:
             return
         present = round(time.time() * 1000)
-        for each in deliveries:
-            started, used = self._open.pop((each.seq, each.target), (0, None))
-            if used:
-                self._done.append(Done(each.target, each.event.id, used, started, present))
+        with self._lock:
+            for each in deliveries:
+                mark = each.seq, each.target
+                started, used = self._open.pop(mark, (0, None))
+                if used:
+                    self._keep(Done(mark, each.event.id, used, started, present))
 
-    def failed(self, delivery: Delivery) -> None:
-        """It is undone: its effects could not be written."""
-        self._open.pop((delivery.seq, delivery.target), None)
+    def drop(self, delivery: Delivery) -> None:
+        """It has told of something, or is undone: its effects could not be written."""
+        if self.wanted:
+            mark = delivery.seq, delivery.target
+            with self._lock:
+                self._open.pop(mark, None)
+                self._done.pop(mark, None)
 
     def take(self, limit: int) -> list[Done]:
         """The oldest, which are whoever's that asked from then on."""
-        return [self._done.popleft() for _ in range(min(limit, len(self._done)))]
+        with self._lock:
+            return [self._done.popitem(last=False)[1] for _ in range(min(limit, len(self._done)))]
 
     def give_back(self, taken: Iterable[Done]) -> None:
         """They could not be recorded."""
-        self._done.extendleft(reversed(list(taken)))
+        with self._lock:
+            newer, self._done = self._done, OrderedDict()
+            for each in (*taken, *newer.values()):
+                self._keep(each)
+
+    def _keep(self, done: Done) -> None:
+        self._done[done.mark] = done
+        if len(self._done) > MOST:
+            self._done.popitem(last=False)

@@ -47,7 +47,9 @@ class Middleware:
             replies = function(event, unit)
         seconds = perf_counter() - begun
         self._metrics.took(target, seconds)
-        if not replies and not target.startswith(PREFIX):
+        if replies:
+            self.silent.drop(delivery)
+        elif not target.startswith(PREFIX):
             self.silent.ran(delivery, seconds)
         if logger.isEnabledFor(logging.INFO):
             about = {"event": event.id, "type": event.type, "function": target, "seconds": round(seconds, 6)}
@@ -57,7 +59,7 @@ class Middleware:
     def failed(self, delivery: Delivery, failure: Failure) -> None:
         """A delivery is about to be put off or given up."""
         self._failed.add((delivery.seq, delivery.target))
-        self.silent.failed(delivery)
+        self.silent.drop(delivery)
         self._metrics.failed(delivery.target, "dead" if failure.seconds is None else "retry")
         about = {"event": delivery.event.id, "type": delivery.event.type, "function": delivery.target}
         about |= {"attempt": str(delivery.attempts + 1)}

@@ -52,7 +52,7 @@ class SilentRecorder(Periodic):
 
 def _invocation(done: Done) -> SilentInvocation:
     used = frozenset((one.entity, one.version) for one in done.used)
-    return SilentInvocation(done.function, done.cause, done.started, done.ended, used)
+    return SilentInvocation(done.mark[1], done.cause, done.started, done.ended, used)
 
 
 def _record(told: list[SilentInvocation], database: Database) -> tuple[None, list[Event]]:

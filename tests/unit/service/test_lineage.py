@@ -103,6 +103,31 @@ def test_nobody_sees_a_silent_invocation_with_something_that_he_may_not_view(ser
     assert seen(ann) == [["s3://raw/mine", "s3://raw/ours"], ["s3://raw/ours"]]
 
 
+def test_an_invocation_that_replied_when_it_ran_again_is_not_shown_as_silent_too(service) -> None:
+    admin = service.as_()
+    put(service, "s.csv", CSV)
+    used = ("s3://raw/s.csv", "")
+    silent = [SilentInvocation(name, "c", 1, 2, frozenset((used,))) for name in ("replied", "failed")]
+    loud = [
+        Invocation("activity/replied/1", "replied", "c", 1, 3, frozenset((Entity(*used),)), frozenset((Entity("event/1"),))),
+        Invocation("activity/failed/1", "failed", "c", 1, 3, frozenset((Entity(*used),)), frozenset(), "it broke"),
+    ]
+
+    def work(database: Database) -> tuple[None, tuple[()]]:
+        lineage_silent.record(database, silent)
+        record(database, loud)
+        return None, ()
+
+    service.lake.commit(work).result(10)
+    found = [each for each in admin.get("/lineage/raw/s.csv").json()["use"] if each["function"] in ("replied", "failed")]
+    told = sorted((each["function"], len(each["generated"]), each["failed"]) for each in found)
+    assert told == [
+        ("failed", 0, ""),  # its dead letter was replayed, and went well
+        ("failed", 0, "it broke"),
+        ("replied", 1, ""),
+    ]
+
+
 def test_it_is_recorded_once_and_goes_on_where_another_stopped(service) -> None:
     put(service, "s.csv", CSV)
     late = LineageReader(service.lake)
