@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from typing import Any
+
+from events.pattern import matcher
 
 #: The domain of ONNX's operators for classical machine learning; those of its main one have none in their names.
 CLASSICAL = "ai.onnx.ml"
@@ -44,7 +45,7 @@ def _allowed(name: str, rules: Iterable[str]) -> bool:
     domain = name.rpartition(".")[0]
     allowed = domain in ("", CLASSICAL)
     for rule in rules:
-        if fnmatchcase(name, rule.removeprefix("!")):
+        if matcher((rule.removeprefix("!"),))(name):
             allowed = not rule.startswith("!")
     return allowed
 

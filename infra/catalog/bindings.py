@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +12,7 @@ from sqlalchemy import Text, bindparam, cast, func, or_, select
 
 from events.errors import Reject
 from events.marks import BINDINGS, ETAG, SOURCE, address, place_of
+from events.pattern import matcher
 from events.ports import NotFound
 from events.tasks import task_rule
 from events.types import DeliveryFailed, FunctionRequested, ObjectVersion
@@ -202,7 +202,7 @@ def _matches(of: Binding, found: DataObject) -> bool:
     place = f"s3://{found.bucket}/{found.key}" if of.prefix.startswith("s3://") else found.key
     if not place.startswith(of.prefix) or (of.formats and found.format not in of.formats):
         return False
-    if of.content_types and not any(fnmatchcase(found.content_type, pattern) for pattern in of.content_types):
+    if of.content_types and not matcher(of.content_types)(found.content_type):
         return False
     if not of.filter:
         return True

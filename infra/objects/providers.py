@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +15,7 @@ import msgspec
 
 from events.errors import Reject
 from events.event import Event
+from events.pattern import matcher
 from events.ports import ObjectInfo
 from events.s3.record import TYPE_PREFIX
 from infra.config import ConfigError, Provider
@@ -106,7 +106,7 @@ class Providers:
         """A notification with the bucket's name in this lake, where its source is another provider's."""
         if not event.type.startswith(TYPE_PREFIX):
             return event
-        provider = next((name for pattern, name in self._patterns() if fnmatchcase(event.source, pattern)), "")
+        provider = next((name for pattern, name in self._patterns() if matcher((pattern,))(event.source)), "")
         if not provider or not isinstance(event.data, dict) or ":" in event.data["s3"]["bucket"]["name"]:
             return event
         s3 = event.data["s3"]

@@ -15,13 +15,13 @@ import threading
 import time
 import uuid
 from concurrent.futures import Future
-from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from events.errors import Reject
+from events.pattern import matcher
 from events.ports import NotFound, ObjectStore
 from infra.serving import protocol
 from infra.serving.model import OnnxModel, Unable
@@ -135,7 +135,7 @@ class Materialised:
                 and (data.get("bucket"), data.get("key")) == definition.place
                 and (data.get("etag") != held.result.source or data.get("change") == "removed")
             )
-            if changed or any("." in each and fnmatchcase(kind, each) for each in definition.trigger):
+            if changed or matcher(each for each in definition.trigger if "." in each)(kind):
                 self.refresh(name)
 
     def served(self, model: str) -> None:

@@ -281,7 +281,7 @@ def test_a_function_that_calls_itself_like_a_built_in_operator_does_not_allow_th
     [
         ([], "evil.Op"), (["evil.*"], ""), (["evil.*", "!evil.Op"], "evil.Op"), (["evil.*", "!Loop"], "Loop"),
         (["!*", "Mul", "ai.*", "evil.Op"], "Loop"), (["!*", "Mul", "Loop", "evil.Op", "ai.onnx.ml.Scaler"], ""),
-        (["evil.Op", "!ai.onnx.ml.*"], "ai.onnx.ml.Scaler"),
+        (["evil.Op", "!ai.onnx.ml.*"], "ai.onnx.ml.Scaler"), (["evil.[O]p", "evil.?p"], "evil.Op"),
     ],
 )  # fmt: skip
 def test_the_operators_that_are_allowed_are_configured(rules: list[str], fault: str) -> None:

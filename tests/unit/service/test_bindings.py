@@ -308,6 +308,20 @@ def test_a_rule_that_no_table_could_be_given_is_refused_when_it_is_made(service)
         assert (answer.status_code, told in answer.json()["error"]) == (400, True), answer.text
 
 
+def test_content_types_are_chosen_as_all_texts_are(service) -> None:
+    acl = Acl(owners=["group/admin"])
+    found = DataObject(acl=acl, bucket="raw", key="s.csv", content_type="text/csv[1]")
+    with service.lake.database() as database:
+        bindings = StoredBindings(database, "sluice")
+
+        def wanted(*patterns: str) -> bool:
+            of = Binding(acl=acl, id="binding/1", function="preprocess", enabled=True, content_types=list(patterns))
+            return bindings._request(of, found) is not None
+
+        assert all((wanted(), wanted("text/*"), wanted("image/*", "text/*1]"), wanted("text/csv[1]")))
+        assert not any((wanted("text/csv?1]"), wanted("text/csv[[]1]"), wanted("Text/*"), wanted("csv")))
+
+
 def test_only_bindings_that_may_match_are_made_of_rows(service, monkeypatch) -> None:
     admin = service.as_()
     wanted: list[dict[str, Any]] = [

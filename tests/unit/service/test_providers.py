@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -80,6 +81,19 @@ def test_one_name_in_two_stores_is_two_objects(tmp_path: Path, objects: S3Store,
     finally:
         lake.close()
         providers.close()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "bucket"),
+    [("http://[::1]:*", "far:lake"), ("*/9000", "lake"), ("http://?::1]:9000", "lake"), ("HTTP:*", "lake")],
+)
+def test_a_notification_is_of_the_store_that_its_source_names(objects: S3Store, other: str, pattern: str, bucket: str) -> None:
+    providers = Providers(objects, [msgspec.structs.replace(provider(other), source=pattern)])
+    body = json.dumps(notification("lake", "x.csv", b"", "aws:s3")).encode()
+    (told,) = read([(b"content-type", b"application/json")], body).events
+    event = msgspec.structs.replace(told, source="http://[::1]:9000")
+    assert providers.placed(event).data["s3"]["bucket"]["name"] == bucket
+    providers.close()
 
 
 def test_a_sweep_finds_what_another_store_has_not_told(tmp_path: Path, objects: S3Store, other: str) -> None:

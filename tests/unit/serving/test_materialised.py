@@ -173,6 +173,8 @@ def test_another_version_and_a_changed_input_compute_it_again_and_nothing_else_d
 
 def test_events_and_time_are_triggers(app, client):
     client.put("/results/mine", json={"model": "linear", "input": ask([1, 2, 3]), "trigger": ["dev.acme.*"]})
+    other = ["dev.acme.d?ne", "dev.acme.[d]one", "dev.acme.Done", "acme.*"]  # an asterisk is the only sign
+    client.put("/results/other", json={"model": "linear", "input": ask([1, 2, 3]), "trigger": other})
     runs = counted(app)
     app.announced("dev.acme.done", None)
     settled(app)
