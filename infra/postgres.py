@@ -5,13 +5,16 @@ Rows are read by column name or position, and JSON columns take and give dicts a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, ClassVar
 
 import msgspec
 import psycopg
 from psycopg.adapt import Buffer, Dumper
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.postgres import types
 from psycopg.pq import TransactionStatus
 from psycopg.types.json import set_json_loads
@@ -23,6 +26,10 @@ from infra.writer import GroupWriter
 Connection = psycopg.Connection[Any]
 #: How long a start, and a writer whose connection was lost, waits for the server, seconds.
 CONNECT_SECONDS = 10
+#: What a connection ends with, and the next ones do until the server is back: that is no reason of its own.
+_AWAY = re.compile(
+    "Connection (refused|reset)|the database system is|server closed|terminating connection|connection is (closed|lost)"
+)
 
 
 class Row(tuple[Any, ...]):
@@ -69,8 +76,18 @@ def connect(url: str) -> Connection:
     return connection
 
 
+def _unreachable(url: str, error: psycopg.Error) -> Retry:
+    """What to tell of a server that is away: the same, however one learnt it, to be told once; other reasons are said."""
+    where = conninfo_to_dict(url)
+    place = f"{where.get('host', '')}:{where.get('port') or 5432}/{where.get('dbname', '')}"
+    reason = "" if _AWAY.search(str(error)) else ": " + " ".join(str(error).split())
+    return Retry(f"the catalogue's PostgreSQL at {place} cannot be reached now{reason}")
+
+
 class PostgresWriter(GroupWriter[Connection]):
-    """The thread that writes to one database. A lost connection fails what was under way; the next batch opens another."""
+    """The thread that writes to one database. A lost connection fails what was under way, with ``Retry``; the next batch opens
+    another.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -89,6 +106,13 @@ class PostgresWriter(GroupWriter[Connection]):
         except psycopg.Error:
             self._connection.close()
 
+    def _explained(self, error: BaseException) -> BaseException:
+        if not isinstance(error, psycopg.Error) or not self._connection.closed:
+            return error
+        told = _unreachable(self._url, error)
+        told.__cause__ = error
+        return told
+
     def _end(self) -> None:
         self._connection.close()
 
@@ -98,12 +122,21 @@ class Pool(pool.Pool[Connection]):
 
     def __init__(self, url: str) -> None:
         super().__init__(lambda: _reader(url), lambda connection: not connection.closed)
+        self._url = url
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        connection: Connection | None = None
+        try:
+            with super().reading() as connection:
+                yield connection
+        except psycopg.OperationalError as error:
+            if connection is None or connection.closed:
+                raise _unreachable(self._url, error) from error
+            raise
 
 
 def _reader(url: str) -> Connection:
-    try:
-        connection = connect(url)
-    except psycopg.OperationalError as error:
-        raise Retry(f"the catalogue's PostgreSQL cannot be reached now: {error}") from error
+    connection = connect(url)
     connection.execute("SET default_transaction_read_only = on")
     return connection

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 
 from events.event import Event
 from infra.catalog.database import Database
+from infra.complaint import Complaint
 from infra.delivery import outbox
 from infra.log.stored import pack, unpack
 from infra.writer import GroupWriter
@@ -71,6 +72,7 @@ class OutboxCommits:
     def __init__(self, writer: GroupWriter[Any], append: Callable[[Sequence[Event]], Future[int]]) -> None:
         self._writer, self._append = writer, append
         self._waiting: SimpleQueue[tuple[str, Sequence[Event]] | None] = SimpleQueue()
+        self._trouble = Complaint(logger, "events wait in the outbox")
         self._thread = threading.Thread(target=self._run, name="commits", daemon=True)
         self._thread.start()
 
@@ -103,6 +105,7 @@ class OutboxCommits:
                 if look:
                     self._leftovers()
                     look = False
+                    self._trouble.over()
                 item = self._waiting.get(timeout=LOOK_SECONDS)
                 if item is None:
                     return
@@ -110,7 +113,7 @@ class OutboxCommits:
             except Empty:
                 look = True
             except Exception as error:  # it stays in the outbox
-                logger.warning("events wait in the outbox: %s", error)
+                self._trouble.tell(error)
                 look = True
                 time.sleep(1.0)
 

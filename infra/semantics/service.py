@@ -19,6 +19,7 @@ from events.types import Triple
 from functions.ontologies.graphs import BASE, INFERRED, STATE
 from functions.semantics.terms import iri, literal
 from infra.catalog.database import Database
+from infra.complaint import Complaint
 from infra.semantics import table
 from infra.semantics.table import Write
 
@@ -40,6 +41,7 @@ class SemanticService:
 
     def __init__(self, lake: Lake, store: GraphStore) -> None:
         self._lake, self._store = lake, store
+        self._trouble = Complaint(logger, "the graph store is not told what has changed")
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="semantics", daemon=True)
 
@@ -66,10 +68,12 @@ class SemanticService:
                 if not begun:
                     self._begin()
                     begun = True
-                if not self._tell():
+                more = self._tell()
+                self._trouble.over()
+                if not more:
                     self._stopping.wait(LOOK_S)
             except Retry as error:
-                logger.warning("the graph store could not be told, and will be: %s", error)
+                self._trouble.tell(error)
                 self._stopping.wait(error.after or 1.0)
             except Exception:
                 logger.exception("the graph store could not be told; trying again in a second")

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from events.errors import Retry
 from events.ports import ObjectStore
 from infra.catalog.database import Database
+from infra.complaint import Complaint
 from infra.config import Series as Settings
 from infra.series import lines, pending, remote_write
 from infra.series.batch import Batch, Series
@@ -44,6 +45,7 @@ class SeriesService:
         self.retention = retention(settings)
         self._store: SeriesStore | None = None
         self._described: dict[str, int] = {}
+        self._trouble = Complaint(logger, "the upkeep of the series cannot go on")
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="series", daemon=True)
 
@@ -105,13 +107,18 @@ class SeriesService:
             try:
                 self._move()
                 if self.store.full or time.monotonic() - tidied >= self._settings.every_s:
-                    tidied = time.monotonic()
                     self.store.maintain(_now())
                     self._describe()
+                    tidied = time.monotonic()
                 if _now() // HOUR != rolled:
                     self.rollup.run(_now())
                     rolled = _now() // HOUR
+                self._trouble.over()
+            except Retry as error:
+                self._trouble.tell(error)
+                self._stopping.wait(1.0)
             except Exception:
+                tidied = time.monotonic()
                 logger.exception("the upkeep of the series could not go on; trying again in a second")
                 self._stopping.wait(1.0)
 
