@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -72,6 +71,7 @@ class OutboxCommits:
     def __init__(self, writer: GroupWriter[Any], append: Callable[[Sequence[Event]], Future[int]]) -> None:
         self._writer, self._append = writer, append
         self._waiting: SimpleQueue[tuple[str, Sequence[Event]] | None] = SimpleQueue()
+        self._closing = threading.Event()
         self._trouble = Complaint(logger, "events wait in the outbox")
         self._thread = threading.Thread(target=self._run, name="commits", daemon=True)
         self._thread.start()
@@ -95,6 +95,7 @@ class OutboxCommits:
         return future
 
     def close(self) -> None:
+        self._closing.set()
         self._waiting.put(None)
         self._thread.join()
 
@@ -115,7 +116,8 @@ class OutboxCommits:
             except Exception as error:  # it stays in the outbox
                 self._trouble.tell(error)
                 look = True
-                time.sleep(1.0)
+                if self._closing.wait(1.0):
+                    return
 
     def _leftovers(self) -> None:
         def read(connection: Any) -> list[tuple[str, list[str]]]:

@@ -26,8 +26,11 @@ class SilentRecorder(Periodic):
 
     def stop(self) -> None:
         super().stop()
-        while self.step():
-            pass
+        try:
+            while self.step():
+                pass
+        except Exception as error:  # the process ends all the same
+            self._logger.warning("the last invocations that told of nothing are not recorded: %s", error)
 
     def step(self) -> bool:
         """Record some of them; whether there may be more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,13 +13,17 @@ import pytest
 from psycopg.errors import SyntaxError as Misspelt
 
 from events.errors import Retry
+from events.event import Event
 from infra import postgres
 from infra.bench.postgres_process import PostgresProcess
 from infra.complaint import Complaint
 from infra.config import CatalogStore, Config, EventLog
+from infra.delivery import commits
 from infra.graph.opened import opened
 from infra.lake import Lake
+from infra.log.log import Delivery
 from infra.runtime.lineage_reader import LineageReader
+from infra.runtime.silent_recorder import SilentRecorder
 from infra.semantics.service import SemanticService
 from infra.series.service import SeriesService
 from tests.conftest import eventually
@@ -61,6 +66,30 @@ def test_a_connection_that_the_server_ends_is_told_as_one_that_cannot_be_opened(
     other.close()
     writer.close()
     pool.close()
+
+
+@pytest.mark.timeout(120)
+def test_a_lake_stops_while_its_database_is_away(tmp_path, redis_server, own, objects, functions, monkeypatch, caplog):
+    waits = threading.Event()
+    monkeypatch.setattr(commits, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(Complaint, "tell", lambda self, _: waits.set() if self._logger is commits.logger else None)
+    log, place = EventLog(url=redis_server.url), CatalogStore(url=own.start().new())
+    lake = Lake(Config(data=str(tmp_path), functions=[shared.MODULE], log=log, catalog=place), objects)
+    recorder = SilentRecorder(lake, 3600)
+    event = Event(id="1", source="/t", type="dev.sluice.object.ingested.v1", data={"bucket": "b", "key": "k"})
+    silent = Delivery(1, "f", 0, event, ("f", ""))
+    lake.silent.ran(silent, 0.0)
+    lake.silent.settled([silent])
+    recorder.start()
+    lake.worker.start()
+    own.stop(signal.SIGINT)
+    assert waits.wait(60), "nobody looks into the outbox"
+    recorder.stop()
+    ending = threading.Thread(target=lake.close, daemon=True)
+    ending.start()
+    ending.join(60)
+    assert not ending.is_alive(), "it cannot be stopped"
+    assert any("are not recorded: the catalogue's PostgreSQL at" in each.getMessage() for each in caplog.records)
 
 
 @pytest.mark.timeout(240)
