@@ -7,7 +7,10 @@ import os
 import shutil
 import sys
 import tempfile
-from pathlib import Path
+
+from infra.runtime import own_folder
+
+PREFIX = "sluice-lithops-"
 
 
 def _own_folder() -> None:
@@ -15,14 +18,16 @@ def _own_folder() -> None:
 
     All Lithops processes of a user share one below ``TMPDIR``, with a copy of the lithops package that its workers run: another
     environment's version, or one that another process is just replacing. Job files hold a map's environment, so nobody else may
-    read them either. Lithops fixes the place when it is imported, and its workers take it from the environment.
+    read them either. Lithops fixes the place when it is imported, and its workers take it from the environment. What processes
+    left that were killed is removed.
     """
-    process, folder = os.getpid(), tempfile.mkdtemp(prefix="sluice-lithops-")
-    os.environ["TMPDIR"] = folder
+    own_folder.sweep(PREFIX)
+    process, (folder, _) = os.getpid(), own_folder.make(PREFIX)
+    os.environ["TMPDIR"] = str(folder)
 
     def remove() -> None:
         # A cleaner that somebody asked for finds its work there, and outlives us; a forked child is not its owner.
-        if os.getpid() == process and not any(Path(folder).glob("*/cleaner/tmp*")):
+        if os.getpid() == process and not any(folder.glob("*/cleaner/tmp*")):
             shutil.rmtree(folder, ignore_errors=True)
 
     atexit.register(remove)
