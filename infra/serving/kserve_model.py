@@ -211,6 +211,7 @@ def main() -> None:
     memory.limit(config.serving.memory_gb)
     Server(registered_models=shown, enable_latency_logging=False).start([])
     stopping.set()
+    app.shelf.loading.leave()
 
 
 if __name__ == "__main__":

@@ -95,6 +95,7 @@ def follow(app: Serving, lake: Lake, stopping: threading.Event, changed: Callabl
     Only what the lake has published is served. ``changed`` is called whenever something may be served that was not.
     """
     after, faults = -1, Faults(app, lake)
+    app.shelf.loading.ended = partial(_again, app, changed)
     app.shelf.published = Published(lake, app.repository.name)
     while not stopping.is_set():
         try:
@@ -132,6 +133,7 @@ def end(lake: Lake) -> int:
 
 def look(app: Serving, stopping: threading.Event, changed: Callable[[], None] = lambda: None) -> None:
     """Load everything, and look for new versions again and again, until ``stopping``: the bucket alone is enough."""
+    app.shelf.loading.ended = partial(_again, app, changed)
     while not stopping.is_set():
         try:
             app.refresh()
@@ -141,6 +143,12 @@ def look(app: Serving, stopping: threading.Event, changed: Callable[[], None] = 
             app.hearing(all_of_it=False)
             logger.warning("the repository cannot be looked at (%s); trying again", error)
         stopping.wait(AGAIN_SECONDS if app.missing() else LOOK_SECONDS)
+
+
+def _again(app: Serving, changed: Callable[[], None]) -> None:
+    """What took too long has been loaded, and what waited for its place may be."""
+    app.refresh()
+    changed()
 
 
 class _Server(uvicorn.Server):
@@ -174,3 +182,4 @@ def serve(app: Serving, config: Config, sockets: list[Any] | None = None) -> Non
         timeout_graceful_shutdown=30,
     )
     _Server(settings).run(sockets=sockets)
+    app.shelf.loading.leave()

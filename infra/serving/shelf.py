@@ -20,6 +20,7 @@ from functions.repository import layout
 from functions.repository.sidecar import Unverified
 from infra.models.loader import Loader
 from infra.serving.batcher import Batcher
+from infra.serving.loading import Loading
 from infra.serving.model import OnnxModel
 from infra.serving.published import Published, meant
 
@@ -58,7 +59,7 @@ class Shelf:
     """Loads from one repository. With an ``alias`` the version that it means is served, else the newest that is whole; to what
     the alias ``canary`` means, if there is one, goes a ``share`` of the requests.
 
-    Reading is free of locks; ``update``, ``load`` and ``unload`` take turns, and may take long.
+    Reading is free of locks; ``update``, ``load`` and ``unload`` take turns, and may take as long as a version is waited for.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Shelf:
         self._followed: set[tuple[str, str]] = set()
         self._away: set[str] = set()
         self._turn = threading.Lock()
+        self.loading = Loading(self._made)
         #: What the lake beside this server has published; ``None`` where there is no lake.
         self.published: Published | None = None
         #: Model -> what of it is not served, and why.
@@ -243,12 +245,19 @@ class Shelf:
         served = self._served.get(name)
         batcher = served.versions.get(version) if served else None
         if batcher is None:
-            verified = self._loader.load(name, version)
-            if self.published is not None:
-                self.published.check(name, version, verified.record.digest)
-            batcher = Batcher(self._make(verified))
+            model = self.loading.get(name, version)
+            if self.published is not None:  # it may have been made a while ago
+                self.published.check(name, version, model.record.digest)
+            batcher = Batcher(model)
             logger.info("serving version %d of %s", version, name)
         return batcher
+
+    def _made(self, name: str, version: int) -> OnnxModel:
+        """In a thread of its own."""
+        verified = self._loader.load(name, version)
+        if self.published is not None:
+            self.published.check(name, version, verified.record.digest)
+        return self._make(verified)
 
     def _told(self, name: str, faults: list[Fault]) -> None:
         if faults:
