@@ -4,6 +4,8 @@ import random
 
 import pytest
 
+from tests.conftest import eventually
+
 LEAST = 5 << 20
 
 
@@ -75,6 +77,36 @@ def test_part_again_replaces_it(s3, bucket, upload):
     parts = parts_of(s3, bucket, upload, {1: b"second"})
     s3.complete_multipart_upload(Bucket=bucket, Key="ü/k", UploadId=upload, MultipartUpload={"Parts": parts})
     assert s3.get_object(Bucket=bucket, Key="ü/k")["Body"].read() == b"second"
+
+
+def files_of(served):
+    """How many files the door's tables name, once all others are gone from the disk."""
+    store = served.door._store
+    named = {row[0] for row in store.reader.execute("SELECT name FROM files")}
+    here = {str(each.relative_to(store.files.folder)) for each in store.files.folder.glob("*/*")}
+    return len(named) if named == here else None
+
+
+def test_a_plain_put_meanwhile_is_replaced_when_the_upload_is_completed(served, s3, bucket, upload):
+    eventually(lambda: files_of(served) is not None, what="what earlier tests have removed to go")
+    before = files_of(served)
+    parts = parts_of(s3, bucket, upload, {1: b"a" * LEAST, 2: b"end", 3: b"not used"})[:2]
+    target = {"Bucket": bucket, "Key": "ü/k"}
+    for body in (b"one", b"two"):
+        s3.put_object(**target, Body=body)
+    s3.delete_object(**target)
+    s3.put_object(**target, Body=b"three")
+    assert [each["UploadId"] for each in s3.list_multipart_uploads(Bucket=bucket)["Uploads"]] == [upload]
+    s3.complete_multipart_upload(**target, UploadId=upload, MultipartUpload={"Parts": parts})
+    assert s3.get_object(**target)["Body"].read() == b"a" * LEAST + b"end"
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+    eventually(lambda: files_of(served) == before + 2, what="the replaced objects and the unused part to go")
+    other = s3.create_multipart_upload(**target)["UploadId"]
+    parts_of(s3, bucket, other, {1: b"a"})
+    s3.put_object(**target, Body=b"four")
+    s3.abort_multipart_upload(**target, UploadId=other)
+    assert s3.get_object(**target)["Body"].read() == b"four"
+    eventually(lambda: files_of(served) == before + 1, what="the parts of both uploads to go")
 
 
 def test_part_copy(s3, bucket, upload, refused):
