@@ -76,7 +76,8 @@ def check(proof: Proof, told: set[Triple]) -> None:
 def test_owlrl_knows_nothing_more(seed):
     rng = random.Random(seed)
     world = World(rng, classes=4, individuals=4)
-    ontology, told = world.ontology(6), [world.fact() for _ in range(8)]
+    # Of a key, owlrl compares all properties but the last: of one property, none.
+    ontology, told = [each for each in world.ontology(6) if not each[1].endswith("#hasKey>")], [world.fact() for _ in range(8)]
     reasoner = Reasoner(compile_ontology(ontology))
     reasoner.change(told)
     text = "".join(f"{one} {two} {three} .\n" for one, two, three in ontology + told)
