@@ -33,8 +33,8 @@ _STORED = """
 """
 _CATALOGUED = """
     WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < :keys - 1)
-    INSERT INTO data_object (id, acl, created, updated, t, bucket, key, state, etag, bytes, modified)
-    SELECT 'data-object/' || i, 1, 0, 0, 0, :bucket, printf('run/%08d.csv', i), 'READY', printf('%032x', i), 8,
+    INSERT INTO data_object (id, acl, created, updated, t, bucket, key, state, etag, digest, bytes, modified)
+    SELECT 'data-object/' || i, 1, 0, 0, 0, :bucket, printf('run/%08d.csv', i), 'READY', printf('%032x', i), 'blake3:' || i, 8,
         '2026-01-02T03:00:00.000Z'
     FROM n WHERE i % :missed
 """

@@ -46,7 +46,7 @@ _FOUND = [*(_c[name] for name in _SAME), _c.state, _c.bytes, _c.modified, _c.upd
 _GET = select(*_FOUND).where(_c.id == bindparam("id"))
 _STATES = select(_c.state, func.count(), func.sum(_c.bytes)).group_by(_c.state)
 _WALK = (
-    select(_c.key, _c.state, _c.etag, _c.bytes, _c.sequence, _c.modified, _c.kept)
+    select(_c.key, _c.state, _c.etag, _c.bytes, _c.sequence, _c.modified, _c.kept, _c.digest)
     .where(_c.bucket == bindparam("bucket"), _c.key > bindparam("after"), _c.key >= bindparam("prefix"))
     .order_by(_c.key)
     .limit(bindparam("limit"))
@@ -59,8 +59,8 @@ _COUNTS = {False: _COUNT, True: _COUNT.where(_c.key < bindparam("beyond"))}
 def _put(insert: Any) -> Any:
     """Insert, or replace what the store told before; who made it, its list and its labels stay.
 
-    Content that was kept in its store when the catalogue was made to forget it is not told of again, however late: only other
-    content brings the object back. Another upload that has begun goes on while what is there already is told of again.
+    Of content that was kept in its store when the catalogue was made to forget it, and of older, no word brings it back,
+    however late: only of other content. Another upload that has begun goes on while what is there already is told of again.
     """
     told = [*_SAME, "state", "bytes", "modified", "updated"]
     made = insert(data_object).values(
@@ -74,7 +74,10 @@ def _put(insert: Any) -> Any:
     new["expires"], new["upload"] = case((told_again, _c.expires)), case((told_again, _c.upload), else_="")
     new["claims"] = case((or_(told_again, made.excluded.state == "FAILED"), _c.claims), else_=literal_column("'{}'"))
     new["kept"] = ""
-    forgotten = and_(_c.kept != "", made.excluded.etag.in_((_c.kept, _c.etag)), made.excluded.state != "REMOVED")
+    known = or_(
+        made.excluded.etag.in_((_c.kept, _c.etag)), and_(made.excluded.modified != "", made.excluded.modified < _c.modified)
+    )
+    forgotten = and_(_c.kept != "", known, made.excluded.state != "REMOVED")
     newer = made.excluded.sequence >= _c.sequence
     return made.on_conflict_do_update(index_elements=[_c.id], set_=new, where=and_(newer, not_(forgotten)))
 
@@ -92,6 +95,7 @@ class Known(msgspec.Struct, frozen=True):
     sequence: str
     modified: str
     kept: str = ""
+    digest: str = ""
 
 
 def walk(database: Database, bucket: str, prefix: str, after: str, limit: int) -> list[Known]:

@@ -18,8 +18,8 @@ from sqlalchemy import Table, bindparam, insert, or_, select, update
 from sqlalchemy.sql import ClauseElement
 
 from events.errors import Reject
-from events.ports import NotFound
-from infra.catalog import groups, in_use, lists, providers, rows, schema, tombstones
+from events.ports import NotFound, ObjectInfo
+from infra.catalog import groups, in_use, lists, providers, rows, schema, times, tombstones
 from infra.catalog.acl import ADMIN, ANYONE, OPEN, Acl, Caller, Forbidden, Right, is_principal
 from infra.catalog.database import Database
 from infra.catalog.query import FilterError, bind, written
@@ -176,20 +176,21 @@ class Store:
         self._update(kind, id, row["revision"], after)
         return self._read(id)[0]
 
-    def delete(self, id: str, caller: Caller, if_match: str = "", kept: str = "") -> Resource:
+    def delete(self, id: str, caller: Caller, if_match: str = "", kept: ObjectInfo | None = None) -> Resource:
         """Remove it; what it was. An object stays behind as a tombstone that nobody sees.
 
-        ``kept`` is the ETag of the content that stays in the object's store: no late word of it brings the object back.
+        ``kept`` is the content that stays in the object's store: no late word of it, or of older, brings the object back.
         """
         kind = kind_of(id)
         found, row = self._for(id, caller, "delete")
         _match(found, if_match)
         if kind == "data-object":
             gone = {"state": "REMOVED", "expires": None, "upload": "", "updated": _present(), "revision": row["revision"] + 1}
-            self._update(kind, id, row["revision"], {**gone, "kept": kept})
+            stays = {"kept": kept.etag, "modified": times.utc(kept.modified) or row["modified"]} if kept else {"kept": ""}
+            self._update(kind, id, row["revision"], gone | stays)
             return found
-        if isinstance(found, Provider) and (kept := providers.kept(self.database, found)):
-            raise Conflict(kept)
+        if isinstance(found, Provider) and (left := providers.kept(self.database, found)):
+            raise Conflict(left)
         if isinstance(found, Prefix | Key) and (used := in_use.used(self.database, self._registry, found)):
             raise Conflict(used)
         self._registry.forget(kind)

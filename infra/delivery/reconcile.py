@@ -108,6 +108,8 @@ def differs(listed: ObjectInfo | None, known: Known | None) -> bool:
         return known is None or not known.kept or listed.etag not in (known.kept, known.etag)
     if (listed.etag, listed.size) != (known.etag, known.size):
         return True
+    if known.state == "ready" and not known.digest:
+        return True  # somebody said that it is there, and no notification has come: it was never read
     return bool(known.modified) and nanoseconds(listed.modified) > nanoseconds(known.modified)
 
 

@@ -236,7 +236,7 @@ class UploadsApi:
         if if_match and not strong(if_match, etag(found)):
             raise Conflict(f"{id} is at revision {found.revision} now", 412)
         await run_in_threadpool(self._abort, found, found.upload)
-        kept = ""
+        kept = None
         if keep == "true":
             kept = await run_in_threadpool(self._content, found)
         else:  # first: if what follows fails, the store's notification or a second attempt makes up for it
@@ -249,14 +249,14 @@ class UploadsApi:
             await commit(self._lake, work)
         return Response(status_code=204)
 
-    def _content(self, found: DataObject) -> str:
-        """The ETag of what is in the store, or what the catalogue knows of it where that cannot be asked."""
+    def _content(self, found: DataObject) -> ObjectInfo | None:
+        """What is in the store, or what the catalogue knows of it where that cannot be asked."""
         try:
-            return self._objects.head(found.bucket, found.key).etag
+            return self._objects.head(found.bucket, found.key)
         except NotFound:
-            return ""
+            return None
         except (Reject, Retry):
-            return found.etag
+            return ObjectInfo(bucket=found.bucket, key=found.key, size=found.bytes, etag=found.etag)
 
     async def _found(self, id: str, caller: Caller, right: Right) -> DataObject:
         """The object, if the caller has this right. Raises ``NotFound`` or ``Forbidden``."""

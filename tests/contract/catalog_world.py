@@ -38,11 +38,15 @@ from infra.runtime.uploads_api import UploadsApi
 
 ANN = Caller(frozenset(("user/ann", "group/anyone")), frozenset(("read", "write")))
 BUCKET, KEY = "lake", "k"
-TIME = "2026-01-01T00:00:00.000000Z"
 ID = object_id(BUCKET, KEY)
 CONTENTS = [b"one", b"two", b""]
 SHA = {content: hashlib.sha256(content).hexdigest() for content in CONTENTS}
 REFUSALS = (Conflict, NotFound, Forbidden, Reject, HTTPException)
+
+
+def _time(number: int) -> str:
+    """When the store did its change of this number: one a second."""
+    return f"2026-01-01T00:{number // 60:02}:{number % 60:02}.000000Z"
 
 
 @types.coroutine
@@ -59,6 +63,7 @@ class Bucket:
         self.parts: dict[str, list[bytes]] = {}
         self.told: list[Event] = []
         self.changes, self.begun, self.client = 0, 0, self
+        self.modified = ""
 
     def of(self, bucket: str) -> tuple[Bucket, str]:
         return self, bucket
@@ -71,7 +76,7 @@ class Bucket:
             raise NotFound(f"there is no {key}")
         content = self.content[key]
         etag = hashlib.md5(content).hexdigest()
-        return ObjectInfo(bucket=bucket, key=key, size=len(content), etag=etag, modified=TIME)
+        return ObjectInfo(bucket=bucket, key=key, size=len(content), etag=etag, modified=self.modified)
 
     def stream(self, bucket: str, key: str, *, etag: str = "") -> Iterator[bytes]:
         if self.head(bucket, key).etag != etag:
@@ -82,7 +87,7 @@ class Bucket:
         return b"".join(self.stream(bucket, key, etag=etag))[start:end]
 
     def put(self, content: bytes) -> None:
-        self.content[KEY] = content
+        self.content[KEY], self.modified = content, _time(self.changes + 1)
         self._tell("ObjectCreated:Put", {"size": len(content), "eTag": self.head(BUCKET, KEY).etag})
 
     def delete(self, bucket: str, key: str) -> None:
@@ -92,7 +97,7 @@ class Bucket:
     def _tell(self, name: str, more: dict[str, Any]) -> None:
         self.changes += 1
         s3 = {"bucket": {"name": BUCKET}, "object": {"key": KEY, **more}}
-        record = {"eventName": name, "eventTime": TIME, "s3": s3}
+        record = {"eventName": name, "eventTime": _time(self.changes), "s3": s3}
         extensions: dict[str, str | int | bool] = {"sequence": f"{self.changes:08x}", "partitionkey": KEY}
         made = Event(id=str(self.changes), source="/s3", type=f"com.amazonaws.s3.{name}", data=record, extensions=extensions)
         self.told.append(made)
@@ -125,7 +130,7 @@ class World:
         self.waiting: list[tuple[str, Event]] = []
         self.urls: list[str] = []
         self.overdue: list[DataObject] = []
-        self.kept = ""
+        self.kept = ("", "")
         lake = SimpleNamespace(config=SimpleNamespace(bucket="sluice"), database=self.reading, commit=self.future)
         self.uploads = UploadsApi(lake, self.bucket)  # type: ignore[arg-type]
         self.expiry = Overdue(lake, self.bucket)  # type: ignore[arg-type]
@@ -204,7 +209,7 @@ class World:
         digests = {"sha256": SHA[CONTENTS[0]]} if self.pick(2) else {}
         wanted = await self.run_in_threadpool(self.uploads.create, DataObject(bucket=BUCKET, key=KEY, digests=digests), ANN)
         await self.commit(None, lambda store: (store.create(wanted, ANN), ()))
-        self.kept = ""
+        self.kept = ("", "")
 
     async def upload(self) -> None:
         parts = self.pick(2)
@@ -228,7 +233,7 @@ class World:
         answer = await self.uploads.delete(self.request(query="keep-object=true"))
         assert answer.status_code == 204
         with self.reading() as database:
-            self.kept = str(database.row("SELECT kept FROM data_object")[0])
+            self.kept = str(database.row("SELECT kept FROM data_object")[0]), self.bucket.modified
 
     def proceed(self) -> None:
         if self.running:
@@ -336,5 +341,5 @@ class World:
         else:
             assert row["state"] == "FAILED", f"{row['state']}, although its content is there"
             assert row["cause"].endswith(("remove it.", "Upload it again."))
-        if content is not None and self.kept == etag:
+        if content is not None and self.kept == (etag, self.bucket.modified):
             assert row["state"] == "REMOVED", "nobody has put other content there since it was forgotten"

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from events.ports import Entry, NotFound
+from events.ports import Entry, NotFound, ObjectInfo
 from infra.catalog.acl import SYSTEM, Acl, Caller
 from infra.catalog.database import Database
 from infra.catalog.entries import Entries
@@ -110,7 +110,8 @@ def machine(database: Database) -> type[RuleBasedStateMachine]:
 
         @rule(kept=st.one_of(st.just(""), ETAGS))
         def delete(self, kept):
-            self.tried(lambda: Store(database).delete(self.id, SYSTEM, kept=kept), *([] if self.there else [NotFound]))
+            left = ObjectInfo(bucket="b", key="k", size=1, etag=kept) if kept else None
+            self.tried(lambda: Store(database).delete(self.id, SYSTEM, kept=left), *([] if self.there else [NotFound]))
             if self.there:
                 self.state, self.kept, self.pending = "REMOVED", kept, False
 

@@ -321,6 +321,21 @@ def test_a_sweep_leaves_places_alone_that_wait_for_their_objects(service) -> Non
     assert ann.get(path_of(made)).json()["state"] == "NEW"
 
 
+def test_what_was_kept_and_is_taken_up_again_is_read_by_the_next_sweep(service) -> None:
+    ann = service.as_("ann")
+    made = make(ann)
+    sent(ann, made)
+    service.settle()
+    assert ann.delete(f"{path_of(made)}?keep-object=true").status_code == 204
+    taken = ann.post(f"{path_of(make(ann))}/ready").json()
+    assert (taken["state"], taken["digest"]) == ("READY", ""), "of which no notification will ever come"
+    sweeper = Sweeper(service.lake, service.objects, Reconcile(buckets=[]))
+    assert list(sweeper.sweep("lake"))[-1].changed == 1
+    service.settle()
+    assert ann.get(path_of(made)).json()["digest"] == f"blake3:{blake3(CSV).hexdigest()}"
+    assert list(sweeper.sweep("lake"))[-1].changed == 0
+
+
 def test_an_empty_upload_fails(service) -> None:
     ann = service.as_("ann")
     made = make(ann)

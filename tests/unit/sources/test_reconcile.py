@@ -33,7 +33,9 @@ def listed(key: str, **more) -> ObjectInfo:
 
 
 def known(key: str, **more) -> Known:
-    return Known(**{"key": key, "state": "ready", "etag": "e", "size": 8, "sequence": "0F", "modified": TIME, **more})
+    return Known(
+        **{"key": key, "state": "ready", "etag": "e", "size": 8, "sequence": "0F", "modified": TIME, "digest": "d", **more}
+    )
 
 
 class Synthetic:
@@ -95,6 +97,8 @@ def test_a_listing_out_of_order_is_refused_not_believed():
         (listed("k"), known("k", state="removed"), True),
         (listed("k"), known("k"), False),
         (listed("k"), known("k", state="failed"), False),
+        (listed("k"), known("k", digest=""), True),
+        (listed("k"), known("k", state="failed", digest=""), False),
         (listed("k", etag="f"), known("k"), True),
         (listed("k", size=9), known("k"), True),
         (listed("k", modified="2026-01-02T03:04:05.625Z"), known("k", modified="2026-01-02T03:04:05.625493Z"), False),
@@ -147,10 +151,10 @@ def test_a_sweep_counts_tells_once_and_remembers_nothing_when_done(still):
     store = Synthetic(3, frozenset({"k0000009"}))
     enter(
         still,
-        Entry(bucket="raw", key="k0000000", etag="e", size=8, modified=TIME),
-        Entry(bucket="raw", key="k0000001", etag="old", size=8, modified=TIME),
-        Entry(bucket="raw", key="k0000009", etag="e", size=8, modified=TIME),
-        Entry(bucket="other", key="k0000002", etag="e", size=8, modified=TIME),
+        Entry(bucket="raw", key="k0000000", etag="e", size=8, digest="d", modified=TIME),
+        Entry(bucket="raw", key="k0000001", etag="old", size=8, digest="d", modified=TIME),
+        Entry(bucket="raw", key="k0000009", etag="e", size=8, digest="d", modified=TIME),
+        Entry(bucket="other", key="k0000002", etag="e", size=8, digest="d", modified=TIME),
     )
     reconciler = Reconciler(still, store, "aws:s3", lambda _: "0" * 32)
     tried = last(reconciler.sweep("raw", dry_run=True))
@@ -164,7 +168,7 @@ def test_a_sweep_counts_tells_once_and_remembers_nothing_when_done(still):
 
 
 def test_an_object_that_came_back_while_we_compared_is_not_told_removed(still):
-    enter(still, Entry(bucket="raw", key="k0000009", etag="e", size=8))
+    enter(still, Entry(bucket="raw", key="k0000009", etag="e", size=8, digest="d"))
     tally = last(Reconciler(still, Synthetic(0), "aws:s3", lambda _: "").sweep("raw"))
     assert (tally.removed, tally.new, tally.done) == (0, 0, True)
 
