@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from events.errors import Reject, SluiceError
+from events.errors import Reject, Retry, SluiceError
 from functions.repository.layout import ALIASES, touched
 from functions.repository.sidecar import Unverified
 from infra.models.loader import Loader
@@ -90,6 +90,8 @@ class Serving:
             await answer(send, 500, {"error": str(error)})
         except Reject as error:
             await answer(send, 400, {"error": str(error)})
+        except Retry as error:
+            await answer(send, 503, {"error": str(error)})
         except SluiceError as error:
             await answer(send, 500, {"error": str(error)})
         except ConnectionResetError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from events.errors import Retry
 from infra.serving.results import Definition, Result, Results
 from infra.serving.results_redis import RedisResults
 from infra.serving.results_sqlite import SqliteResults
@@ -56,6 +57,14 @@ class TestSqlite(ResultsContract):
     @pytest.fixture
     def again(self, tmp_path):
         return lambda: SqliteResults(tmp_path / "new" / "results.db")
+
+    def test_a_folder_that_cannot_be_written_is_told(self, tmp_path):
+        (tmp_path / "new").write_bytes(b"")
+        results = SqliteResults(tmp_path / "new" / "results.db")
+        assert results.names() == [], "models can be served all the same"
+        with pytest.raises(Retry, match=r"cannot be kept in .*new/results\.db .*sluice\.data"):
+            results.put("a", result())
+        results.close()
 
 
 @pytest.mark.server
