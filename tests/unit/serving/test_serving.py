@@ -13,9 +13,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 from onnx import TensorProto, helper
 
 from events.ports import NotFound, ObjectInfo, Repository
@@ -25,7 +22,6 @@ from infra.serving import tensors
 from infra.serving.app import Serving
 from infra.serving.model import OnnxModel, Unable
 from infra.serving.shelf import Shelf
-from infra.serving.tensors import BadTensor
 from tests.conftest import eventually, serving
 from tests.onnx_models import endless, linear, operators, rowed
 
@@ -375,63 +371,6 @@ def test_requests_that_come_together_are_inferred_together_and_one_bad_one_fails
     assert isinstance(bad, Unable)
     assert [answer["y"][0, 0] for answer in (one, two, three)] == [2, 4, 6]
     assert max(sizes) > 2
-
-
-VALUES = {
-    "b": st.booleans(), "i": st.integers(-(2**7), 2**7 - 1), "u": st.integers(0, 2**8 - 1),
-    "f": st.floats(width=16, allow_nan=False, allow_infinity=False), "O": st.text(max_size=4),
-}  # fmt: skip
-
-
-@given(st.data(), st.sampled_from(sorted(tensors.NUMPY)))
-def test_tensors_survive_both_ways(data, datatype):
-    dtype = tensors.DTYPES[datatype]
-    shape = data.draw(arrays.array_shapes(min_dims=0, max_dims=3, max_side=3))
-    array = np.empty(shape, dtype)
-    array[...] = np.array(
-        data.draw(st.lists(VALUES[dtype.kind], min_size=array.size, max_size=array.size)), dtype=dtype
-    ).reshape(shape)
-    back = tensors.from_bytes("x", datatype, list(shape), memoryview(tensors.to_bytes(array)))
-    listed = tensors.from_list("x", datatype, list(shape), json.loads(json.dumps(array.ravel().tolist())))
-    for found in (back, listed):
-        assert found.dtype == array.dtype
-        np.testing.assert_array_equal(found, array)
-    assert tensors.name_of(array) == datatype
-
-
-@pytest.mark.parametrize(
-    ("datatype", "data"),
-    [
-        ("UINT8", [True]),
-        ("FP64", [True]),
-        ("FP16", ["1"]),
-        ("BOOL", [None]),
-        ("BYTES", [True]),
-        ("UINT8", [256]),
-        ("INT64", [1.5]),
-        ("BOOL", [2]),
-        ("BYTES", [1]),
-        ("FP16", [1e6]),
-        ("INT8", ["1"]),
-        ("UINT64", [-1]),
-        ("UINT64", [2**64]),
-        ("INT64", [2**63]),
-        ("INT64", [10**400]),
-        ("FP32", [10**400]),
-    ],
-)
-def test_values_that_do_not_fit_are_refused(datatype, data):
-    with pytest.raises(BadTensor):
-        tensors.from_list("x", datatype, [1], data)
-
-
-@pytest.mark.parametrize(
-    ("datatype", "data"),
-    [("UINT64", [[2**64 - 1, 0]]), ("INT64", [[-(2**63), 2**63 - 1]]), ("UINT8", [[0, 255]]), ("FP16", [[65504, -0.0]])],
-)
-def test_the_most_extreme_values_survive_in_nested_lists_too(datatype, data):
-    found = tensors.from_list("x", datatype, [1, 2], data)
-    assert (found.dtype, found.tolist()) == (tensors.DTYPES[datatype], data)
 
 
 def test_compressed_bodies_and_numbers_that_json_does_not_have_are_told_apart(client):
