@@ -222,8 +222,10 @@ class Store:
         if action == "ready" and found.state == "READY" and not again:
             return found
         settled: dict[str, Any] = {} if action == "upload" else {"expires": None, "upload": ""}
-        if action == "ready" and facts.get("etag", found.etag) != found.etag:
-            settled.update(digest="", digests={}, cause="")
+        if action == "ready":
+            settled["cause"] = ""
+            if facts.get("etag", found.etag) != found.etag:
+                settled.update(digest="", digests={})
         if found.state == "READY" and action in ("upload", "expire"):
             ends = "READY"
         after = {**settled, **facts, "state": ends, "updated": _present(), "revision": row["revision"] + 1}

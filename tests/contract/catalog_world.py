@@ -337,6 +337,7 @@ class World:
         elif row["state"] == "READY":
             assert (row["etag"], row["bytes"]) == (etag, len(content))
             assert row["digest"], "it has been read"
+            assert row["cause"] == ""
             assert content != b""
         else:
             assert row["state"] == "FAILED", f"{row['state']}, although its content is there"
