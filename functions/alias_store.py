@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from events.event import Event
-from events.ports import Models, ObjectStore
+from events.models import Models
+from events.ports import ObjectStore
 from events.route import on
 from events.types import ModelPromoted
 from functions.repository import layout, store

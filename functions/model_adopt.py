@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from events.event import Event
-from events.ports import Models
+from events.models import Models
 from events.route import on
 from events.types import ModelAdopted, ModelPublished, PromotionRequested
 from events.types.models import StoredModel

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from events.errors import Reject
 from events.event import Event
-from events.ports import Alias, Models
+from events.models import Alias, Models
 from events.route import on
 from events.types import ModelPromoted, PromotionRequested
 from functions.repository.layout import is_alias

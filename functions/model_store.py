@@ -15,7 +15,8 @@ import msgspec
 
 from events.errors import Reject
 from events.event import Event
-from events.ports import Changed, Models, NotFound, ObjectStore, Repository
+from events.models import Models, Repository
+from events.ports import Changed, NotFound, ObjectStore
 from events.route import on
 from events.types import ModelRejected, ModelStored, ModelSubmitted
 from functions.formats.isolated import ONNXRUNTIME, ONNXRUNTIME_SLOW, Failed
@@ -51,7 +52,11 @@ def _stored(event: Event, data: ModelSubmitted, objects: ObjectStore, models: Mo
     if repository is None:
         return  # configured no more
     subject = f"{data.repository}/{data.name}"
+    version = data.version
     try:
+        if not models.holds(data.repository, data.name, version, data.digest):
+            version = 0
+            raise Reject(f"its number, {data.version}, went to another upload meanwhile: upload it again")
         content = _read(data, repository, objects)
         signed = _signed(data, repository, content, objects)
         _try(content, f"s3://{data.object.bucket}/{data.object.key}", slow=data.slow)
@@ -64,7 +69,7 @@ def _stored(event: Event, data: ModelSubmitted, objects: ObjectStore, models: Mo
         rejected = ModelRejected(
             repository=data.repository,
             name=data.name,
-            version=data.version,
+            version=version,
             bucket=data.object.bucket,
             key=data.object.key,
             etag=data.object.etag,
@@ -185,6 +190,7 @@ def _store(
         key=key,
         etag=info.etag,
         digest=f"{repository.digest}:{digest}",
+        upload=data.digest,
         size=len(content),
         source=f"s3://{data.object.bucket}/{data.object.key}",
         metadata=data.metadata,

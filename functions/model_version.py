@@ -1,33 +1,61 @@
-"""New content in a model repository becomes a numbered version: submitted here, checked and copied, then published here."""
+"""New content in a model repository becomes a numbered version: submitted here, checked and copied, then published here.
+
+Of each model one upload at a time is decided on, so that a version's number is always one more than what is published: who
+signs one knows it. What is uploaded meanwhile waits its turn.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from events.errors import Reject
 from events.event import Event
-from events.ports import Catalog, Entry, Models, Repository
+from events.models import Models, Repository
+from events.ports import Catalog, Entry
 from events.route import on
-from events.types import CatalogUpdated, ModelPublished, ModelRejected, ModelStored, ModelSubmitted, ObjectVersion
+from events.types import (
+    CatalogUpdated,
+    DeliveryFailed,
+    ModelPublished,
+    ModelRejected,
+    ModelStored,
+    ModelSubmitted,
+    ObjectVersion,
+)
+from events.types.models import StoredModel
 from functions.repository import layout, sidecar, store, told
 from functions.repository.layout import FILE, RECORD, Place, place
 
+#: What goes back and forth until an upload is decided on.
+_ON_ITS_WAY = tuple(f"dev.sluice.model.{each}.v1" for each in ("submitted", "stored", "rejected"))
 
-@on("dev.sluice.catalog.updated.v1", "dev.sluice.model.stored.v1", "dev.sluice.model.rejected.v1")
+
+@on(
+    "dev.sluice.catalog.updated.v1",
+    "dev.sluice.model.stored.v1",
+    "dev.sluice.model.rejected.v1",
+    "dev.sluice.delivery.failed.v1",
+)
 def model_version(event: Event, models: Models, catalog: Catalog) -> Iterator[Event]:
-    """Number an upload, publish what was stored, forget the number of what was rejected.
+    """Number an upload, publish what was stored, forget the number of what was rejected, and go on with the next upload.
 
     What was rejected for its sidecar or signature keeps its number, and is submitted again when that comes.
     """
     if event.type == "dev.sluice.model.stored.v1":
         stored = event.read(ModelStored)
-        version = ModelPublished(**{name: getattr(stored, name) for name in ModelStored.__struct_fields__})
-        if models.publish(version):
+        version = ModelPublished(**{name: getattr(stored, name) for name in StoredModel.__struct_fields__})
+        if models.publish(version, stored.upload):
             yield event.reply(version, subject=f"{version.repository}/{version.name}")
+        yield from _next(event, version.repository, version.name, models)
     elif event.type == "dev.sluice.model.rejected.v1":
         rejected = event.read(ModelRejected)
         if not _is_version(rejected, models):  # what became of a version's own objects says nothing of an upload on its way
             yield from _withdrawn(event, rejected, models, catalog)
+    elif event.type == "dev.sluice.delivery.failed.v1":
+        if event.read(DeliveryFailed).type in _ON_ITS_WAY:
+            yield from _failed(event, event.subject or "", models)
     else:
         data = event.read(CatalogUpdated)
         if repository := _repository(data, models):
@@ -47,6 +75,22 @@ def _withdrawn(event: Event, rejected: ModelRejected, models: Models, catalog: C
         repository = store.configured(models, rejected.repository)
         if repository is not None:
             yield from _again(event, repository, rejected.name, catalog.get(rejected.bucket, rejected.key), models)
+    yield from _next(event, rejected.repository, rejected.name, models)
+
+
+def _failed(event: Event, subject: str, models: Models) -> Iterator[Event]:
+    """Nobody will decide on the upload of this ``REPOSITORY/NAME`` unless a dead letter is replayed: others go before it."""
+    for repository in models.repositories():
+        if subject.startswith(f"{repository.name}/"):
+            name = subject.removeprefix(f"{repository.name}/")
+            models.fail(repository.name, name)
+            yield from _next(event, repository.name, name, models)
+
+
+def _next(event: Event, repository: str, name: str, models: Models) -> Iterator[Event]:
+    """Submit what was uploaded while another upload of this model was undecided."""
+    if submitted := models.next(repository, name):
+        yield event.reply(submitted, subject=f"{repository}/{name}")
 
 
 def _is_version(rejected: ModelRejected, models: Models) -> bool:
@@ -72,39 +116,37 @@ def _changed(
         entry = catalog.get(data.bucket, data.key)
         why = f": {entry.cause}" if entry is not None and entry.etag == data.etag and entry.cause else ""
         yield _rejected(event, data, repository, found, f"it is no ONNX model that can be used{why}")
-    elif data.change == "upserted" and (version := models.submit(repository.name, found.name, data.digest)):
+    elif data.change == "upserted":
         entry = catalog.get(data.bucket, data.key)
         user = entry.user if entry is not None and entry.etag == data.etag else {}
-        yield _submitted(event, repository, found.name, version, data, user)
+        try:
+            upload = _submission(repository, found.name, data, user)
+        except Reject as error:
+            yield _rejected(event, data, repository, found, str(error))
+            return
+        if version := models.submit(upload):
+            yield event.reply(msgspec.structs.replace(upload, version=version), subject=f"{repository.name}/{found.name}")
 
 
 def _again(event: Event, repository: Repository, name: str, entry: Entry | None, models: Models) -> Iterator[Event]:
     """Submit an upload that waited, if it still lies there."""
-    if entry is not None and entry.state == "ready" and (version := models.resubmit(repository.name, name, entry.digest)):
-        yield _submitted(event, repository, name, version, entry, entry.user)
-
-
-def _submitted(
-    event: Event, repository: Repository, name: str, version: int, data: CatalogUpdated | Entry, user: dict[str, str]
-) -> Event:
-    """An upload with its number; or that it cannot have one, for what is told beside it."""
+    if entry is None or entry.state != "ready":
+        return
     try:
-        metrics, datasets = told.read(user)
-    except Reject as error:
-        rejected = ModelRejected(
-            repository=repository.name,
-            name=name,
-            bucket=data.bucket,
-            key=data.key,
-            etag=data.etag,
-            cause=str(error),
-            version=version,
-        )
-        return event.reply(rejected, subject=f"{repository.name}/{name}")
-    submitted = ModelSubmitted(
+        upload = _submission(repository, name, entry, entry.user)
+    except Reject:
+        return  # that was told when it was uploaded
+    if version := models.resubmit(repository.name, name, entry.digest):
+        yield event.reply(msgspec.structs.replace(upload, version=version), subject=f"{repository.name}/{name}")
+
+
+def _submission(repository: Repository, name: str, data: CatalogUpdated | Entry, user: dict[str, str]) -> ModelSubmitted:
+    """An upload that has no number yet. Raises ``Reject`` for what is told beside it."""
+    metrics, datasets = told.read(user)
+    return ModelSubmitted(
         repository=repository.name,
         name=name,
-        version=version,
+        version=0,
         object=ObjectVersion(**{each: getattr(data, each) for each in ObjectVersion.__struct_fields__}),
         digest=data.digest,
         format=data.format,
@@ -112,7 +154,6 @@ def _submitted(
         metrics=metrics,
         datasets=datasets,
     )
-    return event.reply(submitted, subject=f"{repository.name}/{name}")
 
 
 def _watch(event: Event, data: CatalogUpdated, repository: Repository, found: Place, models: Models) -> Iterator[Event]:

@@ -19,7 +19,8 @@ import msgspec
 
 from events.errors import Reject
 from events.event import Event
-from events.ports import Changed, Models, NotFound, ObjectStore, Repository, Settings, Stopping
+from events.models import Models, Repository
+from events.ports import Changed, NotFound, ObjectStore, Settings, Stopping
 from events.route import on
 from events.types import ModelTrained, ObjectVersion, TrainingRequested
 from functions.repository import layout, store

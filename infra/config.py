@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from events.ports import Repository, Settings
+from events.models import Repository
+from events.ports import Settings
 from events.types import WorkerSize
 
 CONFIG_FILE = "lithops_config.yaml"

@@ -16,12 +16,12 @@ from typing import Any, TypeVar, get_type_hints
 
 from events.bindings import Bindings
 from events.event import Event
+from events.models import Models
 from events.ports import (
     Catalog,
     DataSets,
     Facts,
     GraphStore,
-    Models,
     ObjectStore,
     Ontologies,
     OntologyChecker,

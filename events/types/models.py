@@ -53,7 +53,12 @@ class StoredModel(ModelVersion, frozen=True, kw_only=True):
 
 @event_type("dev.sluice.model.stored.v1")
 class ModelStored(StoredModel, frozen=True, kw_only=True):
-    """A version passed every check and lies in its own place, with its sidecar."""
+    """A version passed every check and lies in its own place, with its sidecar.
+
+    ``upload`` is the digest by which the catalogue knows the same content.
+    """
+
+    upload: str = ""
 
 
 @event_type("dev.sluice.model.published.v1")

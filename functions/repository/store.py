@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from events.ports import Models, ObjectInfo, ObjectStore, Repository
+from events.models import Models, Repository
+from events.ports import ObjectInfo, ObjectStore
 from functions.repository import sidecar
 
 JSON = "application/json"

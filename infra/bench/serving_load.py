@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 from onnx import TensorProto, helper
 
-from events.ports import Repository
+from events.models import Repository
 from functions.repository import layout, sidecar
 from infra.bench.door import ACCESS, BUCKET, SECRET, door
 from infra.models.loader import Loader, Record

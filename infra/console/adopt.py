@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from events.ports import Repository
+from events.models import Repository
 from infra.console import text
 from infra.console.client import Complaint
 from infra.console.session import Session

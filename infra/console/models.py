@@ -11,7 +11,8 @@ import typer
 from rich.table import Table
 
 from events.errors import Reject
-from events.ports import NotFound, Repository
+from events.models import Repository
+from events.ports import NotFound
 from functions.repository import sidecar, signature, told
 from functions.repository.sidecar import Unverified
 from infra.console import text

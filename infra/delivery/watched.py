@@ -14,15 +14,14 @@ from typing import Any
 import msgspec
 
 from events.bindings import Bindings
+from events.models import Alias, Models
 from events.ports import (
-    Alias,
     Catalog,
     DataSets,
     Entry,
     Facts,
     GraphChange,
     GraphStore,
-    Models,
     NotFound,
     ObjectInfo,
     ObjectStore,
@@ -32,7 +31,7 @@ from events.ports import (
     SetChange,
 )
 from events.ports import Change as Inferred
-from events.types import DatasetScanned, DeliveryFailed, ModelPublished, ObjectVersion, OntologyChecked, Triple
+from events.types import DatasetScanned, DeliveryFailed, ModelPublished, ModelSubmitted, ObjectVersion, OntologyChecked, Triple
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -74,11 +73,21 @@ class _WatchedCatalog(_Watched):
 
 
 class _WatchedModels(_Watched):
-    def submit(self, repository: str, name: str, digest: str) -> int | None:
-        version: int | None = self._port.submit(repository, name, digest)
+    def submit(self, upload: ModelSubmitted) -> int | None:
+        version: int | None = self._port.submit(upload)
         if version:
-            self._note("models", f"{repository}/{name}/{version}", None, {"state": "pending"})
+            self._note("models", f"{upload.repository}/{upload.name}/{version}", None, {"state": "pending"})
         return version
+
+    def next(self, repository: str, name: str) -> ModelSubmitted | None:
+        upload: ModelSubmitted | None = self._port.next(repository, name)
+        if upload:
+            self._note("models", f"{repository}/{name}/{upload.version}", None, {"state": "pending"})
+        return upload
+
+    def fail(self, repository: str, name: str) -> None:
+        self._port.fail(repository, name)
+        self._note("models", f"{repository}/{name}", {"state": "pending"}, {"state": "waiting"})
 
     def resubmit(self, repository: str, name: str, digest: str) -> int | None:
         version: int | None = self._port.resubmit(repository, name, digest)
@@ -92,8 +101,8 @@ class _WatchedModels(_Watched):
         self._note("models", f"{repository}/{name}/{version}", {"state": "pending"}, after)
         return done
 
-    def publish(self, version: ModelPublished) -> bool:
-        done: bool = self._port.publish(version)
+    def publish(self, version: ModelPublished, upload: str) -> bool:
+        done: bool = self._port.publish(version, upload)
         if done:
             self._note("models", f"{version.repository}/{version.name}/{version.version}", {"state": "pending"}, version)
         return done

@@ -13,7 +13,8 @@ from contextlib import AbstractContextManager
 import msgspec
 
 from events.event import Event
-from events.ports import ObjectStore, Repository
+from events.models import Repository
+from events.ports import ObjectStore
 from events.types import ModelPromoted, ModelPublished
 from infra.catalog import times
 from infra.catalog.database import Database

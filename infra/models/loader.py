@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from events.ports import NotFound, ObjectStore, Repository
+from events.models import Repository
+from events.ports import NotFound, ObjectStore
 from functions.repository import layout, onnx_model, safety, sidecar
 from functions.repository.protobuf import Malformed
 from functions.repository.sidecar import Unverified

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import msgspec
 from sqlalchemy import BigInteger, Column, MetaData, Table, Text, and_, bindparam, delete, insert, or_, select, update
 
-from events.ports import Alias, Repository
-from events.types import ModelPublished
+from events.models import Alias, Repository
+from events.types import ModelPublished, ModelSubmitted
 from infra.catalog.database import Database, Upsert
 
 SCHEMA = """
@@ -18,7 +19,8 @@ CREATE TABLE model (
 ) WITHOUT ROWID
 """
 #: A version is ``pending`` from its submission until it is published, or ``waiting`` for something beside its upload, and
-#: ``again`` if that came while it was pending; ``upload`` is the digest of what was uploaded.
+#: ``again`` if that came while it was pending; ``upload`` is the digest of what was uploaded. While one is undecided, its
+#: ``body`` is the time of its submission, and what is uploaded meanwhile is ``queued``: its submission, numbered -1, -2, ...
 REGISTRY = """
 ALTER TABLE model ADD COLUMN state TEXT NOT NULL DEFAULT 'published';
 ALTER TABLE model ADD COLUMN upload TEXT NOT NULL DEFAULT '';
@@ -28,6 +30,8 @@ CREATE TABLE alias (
     PRIMARY KEY (repository, name, alias)
 ) WITHOUT ROWID
 """
+#: An upload whose submission was not decided for so long (a log that was lost) holds up no other.
+PATIENCE_SECONDS = 3600.0
 
 
 def _table(name: str, texts: Sequence[str], numbers: Sequence[str]) -> Table:
@@ -41,22 +45,28 @@ _m, _a = _model.c, _alias.c
 _OF = and_(_m.repository == bindparam("r"), _m.name == bindparam("n"))
 _THIS = and_(_OF, _m.version == bindparam("v"))
 _OPEN = or_(_m.state == "pending", _m.state == "again")
-_LATEST = select(_m.version, _m.upload, _m.state).where(_OF).order_by(_m.version.desc()).limit(1)
+_NEWEST = select(_m.version, _m.upload, _m.state, _m.body).order_by(_m.version.desc()).limit(1)
+_LATEST = _NEWEST.where(_OF, _m.version > 0)
+_UNDECIDED = _NEWEST.where(_OF, _OPEN)
+_FIRST = _NEWEST.where(_OF, _m.state == "queued")
+_LAST = select(_m.version, _m.upload).where(_OF, _m.state == "queued").order_by(_m.version).limit(1)
 _SUBMIT = insert(_model).values(
-    repository=bindparam("r"), name=bindparam("n"), version=bindparam("v"), body="", state="pending", upload=bindparam("u")
-)
-_FIND = (
-    select(_m.version, _m.state)
-    .where(_OF, _m.upload == bindparam("u"), _m.state != "published")
-    .order_by(_m.version.desc())
-    .limit(1)
-)
-_STATE = select(_m.state).where(_THIS)
+    repository=bindparam("r"), name=bindparam("n"), version=bindparam("v"), body=bindparam("b"), state=bindparam("s"),
+    upload=bindparam("u"),
+)  # fmt: skip
+_FIND = _NEWEST.where(_OF, _m.upload == bindparam("u"), _m.version > 0, _m.state != "published")
+_STATE = select(_m.state, _m.upload).where(_THIS)
 _NUMBERED = select(_m.version).where(_THIS)
-_TURN = update(_model).where(_THIS).values(state=bindparam("s"), upload=bindparam("u"))
+_TURN = update(_model).where(_THIS).values(state=bindparam("s"), upload=bindparam("u"), body=bindparam("b"))
 _KEEP = update(_model).where(_THIS, _OPEN).values(state="waiting")
+_FAILED = update(_model).where(_OF, _OPEN).values(state="waiting")
 _WITHDRAW = delete(_model).where(_THIS, _OPEN)
-_PUBLISH = update(_model).where(_THIS, _OPEN).values(body=bindparam("b"), state="published")
+_TAKE = delete(_model).where(_THIS, _m.state == "queued")
+_PUBLISH = (
+    update(_model)
+    .where(_THIS, or_(_m.upload == bindparam("u", type_=Text), bindparam("u", type_=Text) == ""), _m.state != "published")
+    .values(body=bindparam("b"), state="published")
+)
 _ADOPT = insert(_model).values(
     repository=bindparam("r"), name=bindparam("n"), version=bindparam("v"), body=bindparam("b"), state="published",
     upload=bindparam("u"),
@@ -96,40 +106,77 @@ class StoredModels:
     def repositories(self) -> list[Repository]:
         return list(self._repositories)
 
-    def submit(self, repository: str, name: str, digest: str) -> int | None:
-        self._database.one_by_one(f"model {repository}/{name}")
-        latest = self._database.row(_LATEST, {"r": repository, "n": name})
+    def submit(self, upload: ModelSubmitted) -> int | None:
+        model = self._locked(upload.repository, upload.name)
+        open_ = self._database.row(_UNDECIDED, model)
+        if open_ and float(open_["body"] or 0) > time.time() - PATIENCE_SECONDS:
+            last = self._database.row(_LAST, model)
+            if (last or open_)["upload"] != upload.digest:
+                place = last["version"] - 1 if last else -1
+                self._insert(model, place, "queued", upload.digest, msgspec.json.encode(upload).decode())
+            return None
+        return self._number(model, upload.digest)
+
+    def _number(self, model: dict[str, str], digest: str) -> int | None:
+        latest = self._database.row(_LATEST, model)
         if latest and latest["state"] == "waiting":  # whatever is uploaded next takes its number
-            self._turn(repository, name, latest["version"], "pending", digest)
+            self._turn(model, latest["version"], "pending", digest)
             return int(latest["version"])
         if latest and latest["upload"] == digest:
-            return None
+            if latest["state"] == "published":
+                return None
+            self._turn(model, latest["version"], "pending", digest)  # its submission was lost, long ago
+            return int(latest["version"])
         version: int = latest["version"] + 1 if latest else 1
-        self._database.run(_SUBMIT, {"r": repository, "n": name, "v": version, "u": digest})
+        self._insert(model, version, "pending", digest, str(time.time()))
         return version
 
     def resubmit(self, repository: str, name: str, digest: str) -> int | None:
-        self._database.one_by_one(f"model {repository}/{name}")
-        found = self._database.row(_FIND, {"r": repository, "n": name, "u": digest})
+        model = self._locked(repository, name)
+        found = self._database.row(_FIND, {**model, "u": digest})
         if not found:
             return None
         waits = found["state"] == "waiting"
-        self._turn(repository, name, found["version"], "pending" if waits else "again", digest)
+        self._turn(model, found["version"], "pending" if waits else "again", digest)
         return int(found["version"]) if waits else None
 
-    def _turn(self, repository: str, name: str, version: int, state: str, digest: str) -> None:
-        self._database.run(_TURN, {"r": repository, "n": name, "v": version, "s": state, "u": digest})
+    def next(self, repository: str, name: str) -> ModelSubmitted | None:
+        model = self._locked(repository, name)
+        if self._database.row(_UNDECIDED, model):
+            return None
+        while queued := self._database.row(_FIRST, model):
+            self._database.run(_TAKE, {**model, "v": queued["version"]})
+            if version := self._number(model, queued["upload"]):
+                upload = msgspec.json.decode(queued["body"], type=ModelSubmitted)
+                return msgspec.structs.replace(upload, version=version)
+        return None
+
+    def _locked(self, repository: str, name: str) -> dict[str, str]:
+        self._database.one_by_one(f"model {repository}/{name}")
+        return {"r": repository, "n": name}
+
+    def _insert(self, model: dict[str, str], version: int, state: str, digest: str, body: str) -> None:
+        self._database.run(_SUBMIT, {**model, "v": version, "s": state, "u": digest, "b": body})
+
+    def _turn(self, model: dict[str, str], version: int, state: str, digest: str) -> None:
+        self._database.run(_TURN, {**model, "v": version, "s": state, "u": digest, "b": str(time.time())})
 
     def withdraw(self, repository: str, name: str, version: int, *, waiting: bool = False) -> bool:
-        self._database.one_by_one(f"model {repository}/{name}")
-        which = {"r": repository, "n": name, "v": version}
+        which = {**self._locked(repository, name), "v": version}
         found = self._database.row(_STATE, which)
         self._database.run(_KEEP if waiting else _WITHDRAW, which)
         return bool(found and found["state"] == "again")
 
-    def publish(self, version: ModelPublished) -> bool:
+    def fail(self, repository: str, name: str) -> None:
+        self._database.run(_FAILED, self._locked(repository, name))
+
+    def holds(self, repository: str, name: str, version: int, digest: str) -> bool:
+        found = self._database.row(_STATE, {"r": repository, "n": name, "v": version})
+        return bool(found and found["upload"] == digest)
+
+    def publish(self, version: ModelPublished, upload: str) -> bool:
         body = msgspec.json.encode(version).decode()
-        values = {"r": version.repository, "n": version.name, "v": version.version, "b": body}
+        values = {"r": version.repository, "n": version.name, "v": version.version, "b": body, "u": upload}
         return self._database.run(_PUBLISH, values) == 1
 
     def adopt(self, version: ModelPublished, upload: str) -> bool:

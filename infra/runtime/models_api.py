@@ -14,7 +14,8 @@ from starlette.responses import Response, StreamingResponse
 
 from events.errors import SluiceError
 from events.event import Event, now
-from events.ports import Alias, NotFound, Repository
+from events.models import Alias, Repository
+from events.ports import NotFound
 from events.types import ModelAdopted, ModelPromoted, ModelPublished, PromotionRequested
 from infra.access.visible import visible
 from infra.catalog.resources import object_id

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from events.bindings import Bindings
 from events.claims import Claims
-from events.ports import Catalog, DataSets, Facts, Models, Ontologies, Profiles, Series
+from events.models import Models
+from events.ports import Catalog, DataSets, Facts, Ontologies, Profiles, Series
 from infra.catalog.bindings import StoredBindings
 from infra.catalog.claims import StoredClaims
 from infra.catalog.entries import Entries

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import UNSET
 
 from events.errors import Reject
-from events.ports import Repository
+from events.models import Repository
 from functions.repository.layout import is_alias
 from infra.config import Objects
 from infra.serving.manifest_check import MODE, PLACEHOLDER, check

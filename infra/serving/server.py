@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import uvicorn
 
-from events.ports import ObjectStore, Repository
+from events.models import Repository
+from events.ports import ObjectStore
 from infra.config import Config, ConfigError
 from infra.models.loader import Loader
 from infra.serving import memory

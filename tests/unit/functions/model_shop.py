@@ -6,7 +6,8 @@ import hashlib
 from typing import Any
 
 from events.event import Event
-from events.ports import Entry, NotFound, ObjectInfo, Repository
+from events.models import Repository
+from events.ports import Entry, NotFound, ObjectInfo
 from events.types import (
     TYPES,
     CatalogUpdated,

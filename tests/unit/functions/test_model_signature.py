@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.errors import Reject
-from events.ports import Repository
+from events.models import Repository
 from events.types import ModelPublished, ModelRejected
 from functions.repository import sidecar, signature
 from functions.repository.sidecar import Unverified

@@ -17,7 +17,7 @@ from minio import Minio
 
 from events.errors import Reject
 from events.event import Event
-from events.ports import Repository
+from events.models import Repository
 from events.types import ModelPublished
 from infra.delivery.stream_sink import StreamSettings, StreamSink
 from infra.models.announced import Announced

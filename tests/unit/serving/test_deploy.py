@@ -15,7 +15,7 @@ import yaml
 from typer.testing import CliRunner
 
 from events.errors import Reject
-from events.ports import Repository
+from events.models import Repository
 from infra.cli import application
 from infra.config import ConfigError, Kubernetes, Objects, load
 from infra.serving.kubernetes import Cluster

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from events.ports import NotFound, ObjectInfo, Repository
+from events.models import Repository
+from events.ports import NotFound, ObjectInfo
 from functions.repository import layout, sidecar
 from infra.models.loader import Loader
 from infra.serving import tensors

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from events.event import Event
-from events.ports import Repository
+from events.models import Repository
 from functions.repository import layout, sidecar, store
 from infra.models.loader import Loader
 from infra.objects.s3 import S3Store
