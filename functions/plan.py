@@ -21,6 +21,7 @@ from functions.planner.explain import explain
 from functions.planner.grid import Load, configurations
 from functions.planner.history import find
 from functions.planner.probe import probe_parts
+from functions.planner.telling import telling
 
 
 @on("dev.sluice.plan.requested.v1")
@@ -33,16 +34,19 @@ def plan(
     cuts = [cut(entry, objects, settings.bucket) for entry in found]
     format = _main_format(found)
     history = find(profiles, data.task, data.code, format, data.backend, data.image)
-    learned = history.waves if history else []
+    load = _load(data, settings, cuts)
+    known = history.waves if history else []
+    learned = telling(known, load)
+    slight = len(known) - len(learned)
     basis = "profile" if learned else "probe" if data.measured else "none"
     runs: list[list[Wave]] = [data.measured, *learned] if data.measured else learned
-    load = _load(data, settings, cuts)
     prices = Prices(settings.price_per_gb_s, settings.price_per_request, data.before_cost)
     decision = decide(runs, load, prices, objective=data.objective, deadline=data.deadline_s)
     if decision.time is None:
         basis, learned = "none", []  # it has only failed so far
     parts = share_out(found, cuts, decision.choice.slices)
-    yield event.reply(_ready(data, decision, parts, basis, len(learned), format))
+    explanation = explain(data, decision, basis, len(learned), slight)
+    yield event.reply(_ready(data, decision, parts, basis, len(learned), format, explanation))
 
 
 def _check(data: PlanRequested) -> None:
@@ -86,7 +90,13 @@ def _load(data: PlanRequested, settings: Settings, cuts: list[Coverage]) -> Load
 
 
 def _ready(
-    data: PlanRequested, decision: Decision, parts: list[PlannedObject], basis: str, runs: int, format: str
+    data: PlanRequested,
+    decision: Decision,
+    parts: list[PlannedObject],
+    basis: str,
+    runs: int,
+    format: str,
+    explanation: str,
 ) -> PlanReady:
     slices = decision.choice.slices if data.measured else sum(part.slices for part in parts)
     workers = min(decision.choice.workers, slices)
@@ -117,5 +127,5 @@ def _ready(
         discarded=list(decision.discarded),
         scale_out=decision.scale_out,
         scale_up=decision.scale_up,
-        explanation=explain(data, decision, basis, runs),
+        explanation=explanation,
     )

@@ -14,13 +14,13 @@ WHY = {
 DISCARDED = {"memory": "for want of memory", "deadline": "as too late", "beaten": "as both slower and dearer than others"}
 
 
-def explain(request: PlanRequested, decision: Decision, basis: str, runs: int) -> str:
-    """What was chosen, from what, and what stands against it."""
+def explain(request: PlanRequested, decision: Decision, basis: str, runs: int, slight: int = 0) -> str:
+    """What was chosen, from what, and what stands against it; ``slight`` runs were over too little to tell anything."""
     choice = decision.choice
     what = f"{_count(choice.workers, 'worker')} of {choice.memory_mb} MB for {_count(choice.slices, 'slice')}"
     if decision.time is None or decision.peak is None:
         text = (
-            f"{what}: nothing is known of {request.task!r} on such data yet, "
+            f"{what}: nothing is known of {request.task!r} on such data yet{_slight(slight)}, "
             f"so the first wave will be measured ({_sizes(request, decision)}) and the rest planned anew."
         )
         if request.deadline_s is not None and decision.in_time:
@@ -39,6 +39,11 @@ def explain(request: PlanRequested, decision: Decision, basis: str, runs: int) -
     if request.deadline_s is not None:
         text += f" {_deadline(request.deadline_s, decision)}"
     return f"{text}{_scaling(decision)}{_others(decision)}"
+
+
+def _slight(runs: int) -> str:
+    """That there are runs, and why they do not count."""
+    return f" ({_count(runs, 'run')} over far less data cannot tell)" if runs else ""
 
 
 def _sizes(request: PlanRequested, decision: Decision) -> str:

@@ -33,6 +33,10 @@ BEYOND = 0.1
 DEAD = 1.5
 #: Memory of a task nobody has measured yet: the interpreter with its libraries, and copies of the slice.
 GUESS_MB, GUESS_COPIES = 256.0, 4.0
+#: How many copies of a slice more than guessed would surprise: what slices of some kB seem to need are the task's imports.
+COPIES_DOUBT = 200.0
+#: How far a measured peak may be from the line (relative).
+MEMORY_NOISE = 0.1
 #: How far each feature may be from its centre, as a share of what a configuration takes where the feature weighs most.
 TIME_DOUBT = np.array([0.45, 0.3, 0.3, 0.3, 0.45, 0.2, 0.45, 0.45, 0.45, 0.2, 0.45])
 BUSY_DOUBT = np.array([0.3, 0.3, 0.3, 0.3, 0.15, 0.45, 0.45, 0.2])
@@ -187,13 +191,13 @@ def _memory_line(waves: Sequence[Wave], weights: Vector) -> tuple[Vector, float,
     lived = ~dead[seen]
     base = np.array([wave.base_mb for wave in waves])[seen]
     known = base > 0
-    # An idle worker is a measurement too: of no slice. Without one, half the peak is taken for the fixed part, weakly.
-    idle = base[known] if known.any() else np.array([peak.min() / 2])
-    faint = np.full(len(idle), 1.0 if known.any() else 0.1)
-    rows = np.vstack(
-        [np.column_stack([np.ones(len(size)), size]) * (heavy / peak)[:, None], np.column_stack([faint / idle, 0 * idle])]
-    )
-    line = non_negative(rows, np.concatenate([heavy, faint]))
+    # An idle worker needs less than any other: what it has is the least of the fixed part, the task's modules come on top.
+    idle = float(base[known].mean()) if known.any() else 0.0
+    likely, doubt = (0.0, idle) if idle else (float(peak.min()) / 2,) * 2
+    scale = heavy / (MEMORY_NOISE * peak)
+    rows = np.vstack([np.column_stack([scale, scale * size]), [[1 / doubt, 0.0], [0.0, 1 / COPIES_DOUBT]]])
+    wanted = np.concatenate([scale * np.maximum(peak - idle, 0), [likely / doubt, GUESS_COPIES / COPIES_DOUBT]])
+    line = non_negative(rows, wanted) + np.array([idle, 0.0])
     slack = np.maximum(peak / (line[0] + line[1] * size) - 1, 0)
     largest = float(size[lived].max() if lived.any() else size.max()) * 1e6
     # What died is a bound and no measurement: it lifts the margin at most to itself.

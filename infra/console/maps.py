@@ -67,11 +67,11 @@ def map_(
         return
     for result in results:
         typer.echo(f"s3://{result.bucket}/{result.key}" if into else result)
-    known = (
-        f"predicted {interval(plan.get('time_s'), text.seconds)}, from {basis_of(plan)}"
-        if plan.get("time_s")
-        else "not predicted"
-    )
+    known = "not predicted"
+    if time := plan.get("time_s"):
+        first = max(statistics.predicted_s - time["value"], 0.0)  # a first wave that was measured was over by then
+        whole = {bound: value + first for bound, value in time.items()}
+        known = f"predicted {interval(whole, text.seconds)}, from {basis_of(plan)}"
     how = f"{text.count(len(results), 'slice')}, {text.count(plan['workers'], 'worker')}"
     session.err.print(f"{how}, {text.seconds(statistics.seconds)} ({known})", markup=False)
 

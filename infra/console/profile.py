@@ -53,12 +53,7 @@ def profile(
 def picture(history: History, told: dict[str, Any]) -> Picture:
     """Time over workers: the curve, and what was measured, as if of the same volume."""
     curve: list[tuple[float, float]] = [(point["workers"], point["time_s"]) for point in told["curve"]]
-    measured: list[tuple[float, float]] = [
-        (wave.workers, wave.seconds * told["bytes"] / wave.bytes)
-        for waves in history.waves
-        for wave in waves
-        if wave.bytes and not wave.failed and told["curve"]
-    ]
+    measured: list[tuple[float, float]] = [(point["workers"], point["time_s"]) for point in told["measured"]]
     about = f"{history.task} over {text.size(told.get('bytes', 0))} of {history.format or 'data'}"
     return Picture(about, "workers", "seconds", [Points("fitted", ".", curve, line=True), Points("measured", "o", measured)])
 

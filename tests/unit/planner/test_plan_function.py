@@ -67,11 +67,11 @@ class Ports:
         assert reply.type == "dev.sluice.plan.ready.v1"
         return reply.read(PlanReady)
 
-    def teach(self, seconds: float = 20.0, runs: int = 1) -> None:
+    def teach(self, seconds: float = 20.0, runs: int = 1, volume: int = GIGABYTE) -> None:
         for number in range(runs):
             wave = Wave(
-                workers=2, slices=2, bytes=GIGABYTE, seconds=seconds, memory_mb=2048, cores=8, start_s=1, read_s=2,
-                compute_s=2 * seconds - 4, peak_mb=600, base_mb=100, slice_bytes=GIGABYTE // 2,
+                workers=2, slices=2, bytes=volume, seconds=seconds, memory_mb=2048, cores=8, start_s=seconds / 20,
+                read_s=seconds / 10, compute_s=1.8 * seconds, peak_mb=600, base_mb=100, slice_bytes=volume // 2,
             )  # fmt: skip
             data = TaskExecuted(
                 run=str(number), task="count", code="1", format="csv", backend="localhost", finished="2026-01-01T00:00:00Z",
@@ -107,6 +107,18 @@ def test_a_profile_predicts_and_says_of_how_many_runs(ports: Ports) -> None:
     assert ready.time_s.value == pytest.approx(1 + 38 / 8, rel=0.2)
     assert ready.front
     assert "3 earlier runs" in ready.explanation
+
+
+def test_runs_over_a_tiny_file_do_not_tell_what_a_large_one_takes(ports: Ports) -> None:
+    ports.add("tiny.csv", size=9000, units=400)
+    ports.teach(runs=3, seconds=1.0, volume=9000)
+    assert ports.ask(objects=["s3://b/tiny.csv"]).basis == "profile"
+    ready = ports.ask(objects=["s3://b/one.csv"])
+    assert (ready.basis, ready.runs, ready.time_s, ready.feasible) == ("none", 0, None, True)
+    assert ready.probe
+    assert "nothing is known of 'count' on such data yet (3 runs over far less data cannot tell), so" in ready.explanation
+    wave = Wave(workers=2, slices=2, bytes=GIGABYTE // 10, seconds=5, start_s=1, compute_s=8, peak_mb=200, base_mb=100)
+    assert ports.ask(objects=["s3://b/one.csv"], measured=[wave], done=0.1, slices=18).basis == "probe"
 
 
 def test_measured_waves_are_the_basis_where_there_is_no_profile(ports: Ports) -> None:
