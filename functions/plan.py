@@ -21,6 +21,7 @@ from functions.planner.explain import explain
 from functions.planner.grid import Load, configurations
 from functions.planner.history import find
 from functions.planner.probe import probe_parts
+from functions.planner.squares import prepare
 from functions.planner.telling import telling
 
 
@@ -44,6 +45,8 @@ def plan(
     decision = decide(runs, load, prices, objective=data.objective, deadline=data.deadline_s)
     if decision.time is None:
         basis, learned = "none", []  # it has only failed so far
+    if basis == "none":
+        prepare()
     parts = share_out(found, cuts, decision.choice.slices)
     explanation = explain(data, decision, basis, len(learned), slight)
     yield event.reply(_ready(data, decision, parts, basis, len(learned), format, explanation))

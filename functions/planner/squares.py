@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+import threading
+
 import numpy as np
 
 
@@ -11,6 +15,15 @@ def non_negative(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
 
     found: np.ndarray = nnls(rows, values)[0]
     return found
+
+
+def prepare() -> None:
+    """Begin to import what a fit needs: who plans without a history asks again as soon as a wave was measured.
+
+    On a busy machine the import takes longer than a map waits for its plan.
+    """
+    if "scipy.optimize" not in sys.modules:
+        threading.Thread(target=importlib.import_module, args=("scipy.optimize",), name="fit").start()
 
 
 def product(rows: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -84,7 +84,7 @@ class PlannedMap:
         self._gone: dict[int, float] = {}
         self._results: Any = None
         self._error: BaseException | None = None
-        self._ended, self._told = False, ""
+        self._ended, self._told, self._before = False, "", 0.0
         self._began = time.time()
         self._steps = self._drive()
         first = self._board.order
@@ -332,6 +332,7 @@ class PlannedMap:
         )
         answer = self._executor.ask(request)
         if answer is not None:
+            self._before = time.time() - self._began
             rest = rest if self.request.slices else recut(self._board, rest, answer.slices, self._executor.index)
             workers = min(answer.workers, len(rest))
             self.plan = msgspec.structs.replace(
@@ -375,7 +376,7 @@ class PlannedMap:
     def _executed(self) -> TaskExecuted:
         waves, plan, settings = self._measured(), self.plan, self._executor.settings
         ends = [outcome.measured.ended for outcome in self._board.outcomes.values()]
-        before, well = sum(wave.seconds for wave in waves[:-1]), self._error is None
+        well = self._error is None
         paid = [wave.busy_s * wave.memory_mb / 1000 * settings.price_per_gb_s for wave in waves]
         return TaskExecuted(
             run=self.run,
@@ -387,9 +388,9 @@ class PlannedMap:
             finished=now(),
             waves=waves,
             seconds=max(max(ends, default=0.0) - self._began, 0.0) or time.time() - self._began,
-            predicted_s=before + plan.time_s.value if plan.time_s and well else 0.0,
+            predicted_s=self._before + plan.time_s.value if plan.time_s and well else 0.0,
             cost=sum(paid) + len(self._workers) * settings.price_per_request,
-            predicted_cost=plan.cost.value if plan.cost and well and not before else 0.0,
+            predicted_cost=plan.cost.value if plan.cost and well and not self._before else 0.0,
             error=f"{type(self._error).__name__}: {self._error}"[:500] if self._error else "",
             ran=measure.workers(self._waves, self._board.outcomes, self._asked),
         )

@@ -204,15 +204,16 @@ def test_the_rest_is_cut_anew_by_what_the_first_wave_showed(
         return msgspec.structs.replace(plan, slices=16, objects=[msgspec.structs.replace(plan.objects[0], slices=16)])
 
     monkeypatch.setattr(executor, "ask", other)
-    planned = executor.map(total, "s3://data/one.csv")
+    planned: Any = executor.map(total, "s3://data/one.csv")
     planned_first = planned.plan
     assert sum(planned.result()) == WHOLE
     first, second = asked
     assert first.slices == second.slices == 0, "how many is left to the planner both times"
     assert 0 < second.done < 0.5
     assert sum(part.units for part in planned.slices) == ROWS
-    assert planned.statistics is not None
-    left = sum(wave.slices for wave in planned.statistics.waves[2:])
+    ran = planned.statistics
+    left = sum(wave.slices for wave in ran.waves[2:])
+    assert 0 < ran.predicted_s - planned.plan.time_s.value <= ran.seconds - ran.waves[2].seconds, "the first wave, once"
     assert planned.plan.slices == left
     assert (left < 10) if times < 1 else (left >= 25) if times > 1 else (13 <= left <= 18)
 

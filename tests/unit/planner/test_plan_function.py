@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import msgspec
@@ -107,6 +109,20 @@ def test_a_profile_predicts_and_says_of_how_many_runs(ports: Ports) -> None:
     assert ready.time_s.value == pytest.approx(1 + 38 / 8, rel=0.2)
     assert ready.front
     assert "3 earlier runs" in ready.explanation
+
+
+def test_what_the_next_plan_needs_is_imported_meanwhile() -> None:
+    """In a process of its own: here it has been imported long ago."""
+    program = (
+        "import sys, threading\n"
+        "from tests.unit.planner.test_plan_function import Ports\n"
+        "ports = Ports(); ports.add('one.csv')\n"
+        "assert 'scipy.optimize' not in sys.modules\n"
+        "ports.ask(objects=['s3://b/one.csv'])\n"
+        "[each.join() for each in threading.enumerate() if each.name == 'fit']\n"
+        "assert 'scipy.optimize' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
 def test_runs_over_a_tiny_file_do_not_tell_what_a_large_one_takes(ports: Ports) -> None:
