@@ -51,7 +51,7 @@ class Models(Protocol):
     def submit(self, upload: ModelSubmitted) -> int | None:
         """Number an upload, whatever number it has: one more than the latest, or that of one that waits for something.
 
-        ``None`` if the latest has the same content already, or one before it is undecided: then it is kept (see ``next``).
+        ``None`` if the latest has the same content already, or others come before it: then it is kept (see ``next``).
         """
         ...
 
@@ -66,8 +66,11 @@ class Models(Protocol):
         """
         ...
 
-    def fail(self, repository: str, name: str) -> None:
-        """Nobody will decide on the upload of this model that is undecided: it waits, to be replayed or replaced."""
+    def fail(self, repository: str, name: str, *, stored: bool = False) -> None:
+        """Nobody will decide on the upload of this model that is undecided: it waits, to be replayed or replaced.
+
+        With ``stored`` it lies in its place already: it may only be replayed, and what comes next gets the next number.
+        """
         ...
 
     def next(self, repository: str, name: str) -> ModelSubmitted | None:

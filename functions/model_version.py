@@ -28,8 +28,10 @@ from events.types.models import StoredModel
 from functions.repository import layout, sidecar, store, told
 from functions.repository.layout import FILE, RECORD, Place, place
 
-#: What goes back and forth until an upload is decided on.
-_ON_ITS_WAY = tuple(f"dev.sluice.model.{each}.v1" for each in ("submitted", "stored", "rejected"))
+#: Who decides on an upload, and what goes back and forth between them.
+_DECIDING = ("model_store", "model_trial", "model_version")
+_STORED = "dev.sluice.model.stored.v1"
+_ON_ITS_WAY = ("dev.sluice.model.submitted.v1", _STORED, "dev.sluice.model.rejected.v1")
 
 
 @on(
@@ -54,8 +56,9 @@ def model_version(event: Event, models: Models, catalog: Catalog) -> Iterator[Ev
         if not _is_version(rejected, models):  # what became of a version's own objects says nothing of an upload on its way
             yield from _withdrawn(event, rejected, models, catalog)
     elif event.type == "dev.sluice.delivery.failed.v1":
-        if event.read(DeliveryFailed).type in _ON_ITS_WAY:
-            yield from _failed(event, event.subject or "", models)
+        failure = event.read(DeliveryFailed)
+        if failure.function in _DECIDING and failure.type in _ON_ITS_WAY:
+            yield from _failed(event, failure.type == _STORED, models)
     else:
         data = event.read(CatalogUpdated)
         if repository := _repository(data, models):
@@ -78,12 +81,13 @@ def _withdrawn(event: Event, rejected: ModelRejected, models: Models, catalog: C
     yield from _next(event, rejected.repository, rejected.name, models)
 
 
-def _failed(event: Event, subject: str, models: Models) -> Iterator[Event]:
-    """Nobody will decide on the upload of this ``REPOSITORY/NAME`` unless a dead letter is replayed: others go before it."""
+def _failed(event: Event, stored: bool, models: Models) -> Iterator[Event]:
+    """Nobody will decide on this upload unless a dead letter is replayed: others go before it. It is ``REPOSITORY/NAME``'s."""
+    subject = event.subject or ""
     for repository in models.repositories():
         if subject.startswith(f"{repository.name}/"):
             name = subject.removeprefix(f"{repository.name}/")
-            models.fail(repository.name, name)
+            models.fail(repository.name, name, stored=stored)
             yield from _next(event, repository.name, name, models)
 
 
@@ -126,6 +130,8 @@ def _changed(
             return
         if version := models.submit(upload):
             yield event.reply(msgspec.structs.replace(upload, version=version), subject=f"{repository.name}/{found.name}")
+        else:
+            yield from _next(event, repository.name, found.name, models)
 
 
 def _again(event: Event, repository: Repository, name: str, entry: Entry | None, models: Models) -> Iterator[Event]:
@@ -182,6 +188,8 @@ def _altered(data: CatalogUpdated, found: Place, version: ModelPublished) -> boo
     """Whether what lies there now is other than what was written. The record's time is not known here: every load checks it."""
     if found.file == FILE:
         return data.etag != version.etag  # its list or labels may change
+    if data.change == "failed":
+        return True  # it is empty: what was written never is
     algorithm, _, digest = data.digest.partition(":")
     if found.file == RECORD or algorithm not in sidecar.ALGORITHMS:
         return False

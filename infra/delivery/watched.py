@@ -85,9 +85,9 @@ class _WatchedModels(_Watched):
             self._note("models", f"{repository}/{name}/{upload.version}", None, {"state": "pending"})
         return upload
 
-    def fail(self, repository: str, name: str) -> None:
-        self._port.fail(repository, name)
-        self._note("models", f"{repository}/{name}", {"state": "pending"}, {"state": "waiting"})
+    def fail(self, repository: str, name: str, *, stored: bool = False) -> None:
+        self._port.fail(repository, name, stored=stored)
+        self._note("models", f"{repository}/{name}", {"state": "pending"}, {"state": "lost" if stored else "waiting"})
 
     def resubmit(self, repository: str, name: str, digest: str) -> int | None:
         version: int | None = self._port.resubmit(repository, name, digest)

@@ -21,6 +21,7 @@ CREATE TABLE model (
 #: A version is ``pending`` from its submission until it is published, or ``waiting`` for something beside its upload, and
 #: ``again`` if that came while it was pending; ``upload`` is the digest of what was uploaded. While one is undecided, its
 #: ``body`` is the time of its submission, and what is uploaded meanwhile is ``queued``: its submission, numbered -1, -2, ...
+#: One is ``lost`` that nobody waits for any more, though it may be published yet: its number is given to no other.
 REGISTRY = """
 ALTER TABLE model ADD COLUMN state TEXT NOT NULL DEFAULT 'published';
 ALTER TABLE model ADD COLUMN upload TEXT NOT NULL DEFAULT '';
@@ -49,19 +50,20 @@ _NEWEST = select(_m.version, _m.upload, _m.state, _m.body).order_by(_m.version.d
 _LATEST = _NEWEST.where(_OF, _m.version > 0)
 _UNDECIDED = _NEWEST.where(_OF, _OPEN)
 _FIRST = _NEWEST.where(_OF, _m.state == "queued")
-_LAST = select(_m.version, _m.upload).where(_OF, _m.state == "queued").order_by(_m.version).limit(1)
+_LAST = select(_m.version).where(_OF, _m.state == "queued").order_by(_m.version).limit(1)
 _SUBMIT = insert(_model).values(
     repository=bindparam("r"), name=bindparam("n"), version=bindparam("v"), body=bindparam("b"), state=bindparam("s"),
     upload=bindparam("u"),
 )  # fmt: skip
-_FIND = _NEWEST.where(_OF, _m.upload == bindparam("u"), _m.version > 0, _m.state != "published")
+_FIND = _NEWEST.where(_OF, _m.upload == bindparam("u"), or_(_OPEN, _m.state == "waiting"))
 _STATE = select(_m.state, _m.upload).where(_THIS)
-_NUMBERED = select(_m.version).where(_THIS)
+_NUMBERED = select(_m.version).where(_THIS, _m.state != "lost")
 _TURN = update(_model).where(_THIS).values(state=bindparam("s"), upload=bindparam("u"), body=bindparam("b"))
-_KEEP = update(_model).where(_THIS, _OPEN).values(state="waiting")
-_FAILED = update(_model).where(_OF, _OPEN).values(state="waiting")
-_WITHDRAW = delete(_model).where(_THIS, _OPEN)
-_TAKE = delete(_model).where(_THIS, _m.state == "queued")
+_LEFT = or_(_OPEN, _m.state == "lost")
+_KEEP = update(_model).where(_THIS, _LEFT).values(state="waiting")
+_FAILED = update(_model).where(_OF, _OPEN).values(state=bindparam("s"))
+_WITHDRAW = delete(_model).where(_THIS, _LEFT)
+_TAKE = delete(_model).where(_THIS, _m.state == bindparam("s"))
 _PUBLISH = (
     update(_model)
     .where(_THIS, or_(_m.upload == bindparam("u", type_=Text), bindparam("u", type_=Text) == ""), _m.state != "published")
@@ -108,25 +110,29 @@ class StoredModels:
 
     def submit(self, upload: ModelSubmitted) -> int | None:
         model = self._locked(upload.repository, upload.name)
-        open_ = self._database.row(_UNDECIDED, model)
-        if open_ and float(open_["body"] or 0) > time.time() - PATIENCE_SECONDS:
-            last = self._database.row(_LAST, model)
-            if (last or open_)["upload"] != upload.digest:
-                place = last["version"] - 1 if last else -1
-                self._insert(model, place, "queued", upload.digest, msgspec.json.encode(upload).decode())
+        last = self._database.row(_LAST, model)
+        if last or self._undecided(model):
+            place = last["version"] - 1 if last else -1
+            self._insert(model, place, "queued", upload.digest, msgspec.json.encode(upload).decode())
             return None
         return self._number(model, upload.digest)
 
+    def _undecided(self, model: dict[str, str]) -> bool:
+        """Whether an upload is being decided on. What should have been long ago holds up no other."""
+        found = self._database.row(_UNDECIDED, model)
+        if found and float(found["body"] or 0) <= time.time() - PATIENCE_SECONDS:
+            self._database.run(_FAILED, {**model, "s": "lost"})
+            return False
+        return found is not None
+
     def _number(self, model: dict[str, str], digest: str) -> int | None:
         latest = self._database.row(_LATEST, model)
-        if latest and latest["state"] == "waiting":  # whatever is uploaded next takes its number
-            self._turn(model, latest["version"], "pending", digest)
+        same = latest is not None and latest["upload"] == digest
+        if latest and (latest["state"] == "waiting" or (latest["state"] == "lost" and same)):
+            self._turn(model, latest["version"], "pending", digest)  # of what waits, whatever comes next takes the number
             return int(latest["version"])
-        if latest and latest["upload"] == digest:
-            if latest["state"] == "published":
-                return None
-            self._turn(model, latest["version"], "pending", digest)  # its submission was lost, long ago
-            return int(latest["version"])
+        if same and latest["state"] == "published":
+            return None
         version: int = latest["version"] + 1 if latest else 1
         self._insert(model, version, "pending", digest, str(time.time()))
         return version
@@ -142,10 +148,10 @@ class StoredModels:
 
     def next(self, repository: str, name: str) -> ModelSubmitted | None:
         model = self._locked(repository, name)
-        if self._database.row(_UNDECIDED, model):
+        if self._undecided(model):
             return None
         while queued := self._database.row(_FIRST, model):
-            self._database.run(_TAKE, {**model, "v": queued["version"]})
+            self._database.run(_TAKE, {**model, "v": queued["version"], "s": "queued"})
             if version := self._number(model, queued["upload"]):
                 upload = msgspec.json.decode(queued["body"], type=ModelSubmitted)
                 return msgspec.structs.replace(upload, version=version)
@@ -167,8 +173,8 @@ class StoredModels:
         self._database.run(_KEEP if waiting else _WITHDRAW, which)
         return bool(found and found["state"] == "again")
 
-    def fail(self, repository: str, name: str) -> None:
-        self._database.run(_FAILED, self._locked(repository, name))
+    def fail(self, repository: str, name: str, *, stored: bool = False) -> None:
+        self._database.run(_FAILED, {**self._locked(repository, name), "s": "lost" if stored else "waiting"})
 
     def holds(self, repository: str, name: str, version: int, digest: str) -> bool:
         found = self._database.row(_STATE, {"r": repository, "n": name, "v": version})
@@ -184,6 +190,7 @@ class StoredModels:
         if self.numbered(version.repository, version.name, version.version):
             return False
         body = msgspec.json.encode(version).decode()
+        self._database.run(_TAKE, {"r": version.repository, "n": version.name, "v": version.version, "s": "lost"})
         which = {"r": version.repository, "n": version.name, "v": version.version}
         self._database.run(_ADOPT, {**which, "b": body, "u": upload})
         return True

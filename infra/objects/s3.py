@@ -58,7 +58,12 @@ class S3Store:
             return b""
         more = {"IfMatch": f'"{etag}"'} if etag else {}
         with errors(bucket, key):
-            got = self.client.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}", **more)
+            try:
+                got = self.client.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}", **more)
+            except ClientError as error:
+                if start == 0 and error.response["Error"].get("Code") == "InvalidRange":
+                    return b""  # it is empty, and no range lies within it
+                raise
             with got["Body"] as body:
                 data: bytes = body.read()
                 return data

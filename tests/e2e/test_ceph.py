@@ -55,6 +55,11 @@ def overceph(ceph, tmp_path):
         made.close()
 
 
+def test_what_is_empty_is_read_as_nothing(store, bucket):
+    store.write(bucket, "empty", b"")
+    assert store.read(bucket, "empty", 0, 10) == b""
+
+
 def cli(lake: Sluice, *arguments: str) -> Any:
     command = [sys.executable, "-m", "infra.cli", *arguments, "--json"]
     done = subprocess.run(command, env=lake.environment, capture_output=True, text=True, timeout=60)

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from events.errors import Reject
+
 KEYS = [
     "a b+c%20/ü/日本.txt",
     "x//y",
@@ -350,3 +352,11 @@ def test_large_content_survives_with_every_digest_right(s3, bucket):
     )
     assert (put["ETag"], put["ChecksumCRC32"]) == (f'"{hashlib.md5(content).hexdigest()}"', crc)
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == content
+
+
+def test_what_is_empty_is_read_as_nothing(objects):
+    objects.ensure("data")
+    objects.write("data", "empty", b"")
+    assert objects.read("data", "empty", 0, 10) == b""
+    with pytest.raises(Reject, match="InvalidRange"):
+        objects.read("data", "empty", 1, 10)

@@ -175,9 +175,14 @@ def submitted(hall: Hall) -> Event:
     return found
 
 
-def failed(event: Event) -> Event:
+def failed(event: Event, function: str = "model_store") -> Event:
     """What tells that an event became a dead letter."""
-    return event.reply(DeliveryFailed(event=event.id, type=event.type, function="model_store", cause="it broke", attempts=9))
+    return event.reply(DeliveryFailed(event=event.id, type=event.type, function=function, cause="it broke", attempts=9))
+
+
+def contents(hall: Hall) -> list[tuple[int, bytes]]:
+    """What is published."""
+    return [(each.version, hall.bucket.found[each.key]) for each in hall.models.versions()]
 
 
 @pytest.fixture
@@ -220,6 +225,52 @@ def test_what_failed_is_published_when_it_is_replayed(hall, kind):
     assert [each.version for each in hall.models.versions()] == [1]
 
 
+@pytest.mark.parametrize("kind", [ModelSubmitted, ModelStored])
+def test_a_subscriber_that_fails_changes_nothing(hall, kind):
+    hall.put(UPLOAD, MODELS[1])
+    hall.step(0)
+    while not (event := [line[0] for line in hall.lines.values() if line[0].type == NAMES[kind]]):
+        hall.step(0)
+    hall.lines["a webhook"] = deque([failed(event[0], "subscription/hook")])
+    hall.put(UPLOAD, MODELS[2])
+    while len(hall.lines) > 1:  # the upload before what was on its way
+        hall.step(sorted(hall.lines).index("a webhook") if "a webhook" in hall.lines else len(hall.lines) - 1)
+    hall.settle(None)
+    assert [content for _, content in contents(hall)][-1] == MODELS[2]
+    assert not [each.cause for each in read(hall.seen, ModelRejected) if "already" in each.cause]
+
+
+def test_what_was_stored_but_not_announced_keeps_its_place_and_nobody_waits_for_it(hall):
+    hall.put(UPLOAD, MODELS[1])
+    hall.step(0)
+    while not (stored := [line[0] for line in hall.lines.values() if line[0].type == NAMES[ModelStored]]):
+        hall.step(0)
+    hall.lines.clear()
+    hall.put(UPLOAD, MODELS[2])
+    hall.run(failed(stored[0], "model_version"))
+    hall.settle(None)
+    hall.put(UPLOAD, MODELS[3])
+    hall.settle(None)
+    assert contents(hall) == [(2, MODELS[2]), (3, MODELS[3])]
+    hall.run(stored[0])  # it is replayed
+    hall.settle(None)
+    assert contents(hall) == [(1, MODELS[1]), (2, MODELS[2]), (3, MODELS[3])]
+    assert read(hall.seen, ModelRejected) == []
+
+
+def test_the_same_content_again_is_looked_at_when_the_one_before_is_refused(hall):
+    """By its place it may be another: this one is whole, and what was submitted is not there any more."""
+    hall.put("apps/digits.onnx", MODELS[1])
+    found = {"digest": f"sha256:{hashlib.sha256(MODELS[1]).hexdigest()}", "etag": "gone", "format": "onnx"}
+    hall.lines.clear()
+    hall.change("apps/digits.onnx", **found)
+    hall.put(UPLOAD, MODELS[1])
+    hall.step(sorted(hall.lines).index(UPLOAD))
+    hall.settle(None)
+    assert [content for _, content in contents(hall)] == [MODELS[1]]
+    assert len(read(hall.seen, ModelRejected)) == 1
+
+
 def test_a_submission_that_was_lost_does_not_hold_up_uploads_for_ever(hall, monkeypatch):
     hall.put(UPLOAD, MODELS[1])
     hall.step(0)
@@ -233,7 +284,14 @@ def test_a_submission_that_was_lost_does_not_hold_up_uploads_for_ever(hall, monk
     monkeypatch.setattr(infra.models.table, "PATIENCE_SECONDS", 0.0)
     hall.put(UPLOAD, MODELS[3])
     hall.settle(None)
-    assert {hall.bucket.found[each.key] for each in hall.models.versions()} == {MODELS[3]}
+    assert contents(hall)[-1][1] == MODELS[3]
+    assert contents(hall) == [(1, MODELS[3])], "the others were overwritten by then"
+    monkeypatch.undo()
+    hall.put(UPLOAD, MODELS[1])
+    hall.step(0)
+    hall.put(UPLOAD, MODELS[2])  # at once: they wait for nobody but each other
+    hall.settle(None)
+    assert contents(hall)[-1][1] == MODELS[2]
 
 
 def test_a_lost_submission_is_made_again_with_its_number(hall, monkeypatch):

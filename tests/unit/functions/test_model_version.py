@@ -178,6 +178,15 @@ def sidecar_of(content: bytes, algorithm: str) -> bytes:
     return sidecar.text(store.digest_of(content, algorithm), "digits.onnx")
 
 
+def test_an_empty_sidecar_is_a_wrong_one_until_it_is_replaced(shop):
+    shop.beside("digits.onnx.sha256asc", b"")
+    (rejected,) = read(shop.upload("digits.onnx", linear()), ModelRejected)
+    assert "hexadecimal digits" in rejected.cause
+    assert rejected.wants.endswith("digits.onnx.sha256asc")
+    late = shop.beside("digits.onnx.sha256asc", sidecar_of(linear(), "sha256"))
+    assert [p.version for p in read(shop.tell(late), ModelPublished)] == [1]
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_an_uploads_own_sidecar_is_checked_whatever_its_algorithm(shops, algorithm):
     shop = shops()
@@ -297,6 +306,9 @@ def test_a_version_that_was_changed_is_told_on(shop):
     assert shop.change(beside, digest=f"blake3:{written}") == []
     (rejected,) = read(shop.change(beside, digest=f"blake3:{blake3(b'other').hexdigest()}"), ModelRejected)
     assert (rejected.key, "sha256asc was overwritten" in rejected.cause) == (beside, True)
+    for name in ("model.onnx.sha256asc", "version.json", "version.json.sha256asc"):  # nothing can be read of what is empty
+        (rejected,) = read(shop.change(f"apps/digits/1/{name}", "failed", etag="e"), ModelRejected)
+        assert f"{name} was overwritten" in rejected.cause
     assert shop.change("apps/digits/1/notes.txt", "removed") == []
     assert shop.models.get("apps", "digits", 1) is not None
 
