@@ -107,7 +107,7 @@ def deploy(
     objects = _objects(config, endpoint)
     if (apply or with_secrets) and not (objects.access_key and objects.secret_key):
         raise Complaint("the cluster needs the keys of the object store: set sluice.objects.access_key and secret_key")
-    made = manifests(wanted, found[0], objects)
+    made = manifests(wanted, found[0], objects, config.models)
     if not apply:
         told = made if with_secrets else [shown(each) for each in made]
         if session.json:

@@ -58,7 +58,7 @@ def infer(
         with session.api() as api:
             published = Published(api, where.name)
             published.look()
-        found = batch.chosen(Loader(store, where), model, serving.alias, published)
+        found = batch.chosen(Loader(store, where, config.models), model, serving.alias, published)
         options = batch.Options(
             tuple(serving.devices), serving.threads, serving.seconds, rows, tuple(filter(None, columns.split(",")))
         )

@@ -185,7 +185,7 @@ def _verify(session: Session, where: Repository, name: str, what: str, alias: st
 
     store = S3Store(*session.store())
     try:
-        loader = Loader(store, where)
+        loader = Loader(store, where, session.config.models)
         version = _number(what) if what else loader.resolve(name, alias)
         found = loader.load(name, version)
     except (Unverified, NotFound) as error:

@@ -2,12 +2,13 @@
 
 A version is loaded if its record, its file, their sidecars and its signature (where the repository has keys) agree about it,
 and it is nothing that would have been refused; an alias if its own sidecar agrees. Nothing else is asked, so the bucket alone
-is enough: a container that has no catalogue checks the same.
+is enough: a container that has no catalogue checks the same. What belongs to a repository within this one is not there for it:
+that one may ask for signatures which this one does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from typing import Any
 
@@ -52,11 +53,22 @@ class Verified(msgspec.Struct, frozen=True):
     content: bytes
 
 
-class Loader:
-    """Loads from one repository."""
+def within(repository: Repository, others: Iterable[Repository]) -> list[Repository]:
+    """Those of ``others`` that lie within a repository, whose objects are theirs."""
+    bucket, prefix = repository.bucket, repository.prefix
+    return [each for each in others if each.bucket == bucket and each.prefix != prefix and each.prefix.startswith(prefix)]
 
-    def __init__(self, objects: ObjectStore, repository: Repository) -> None:
+
+class Loader:
+    """Loads from one repository. ``others`` are whichever else are configured: what lies in one of them is not loaded here."""
+
+    def __init__(self, objects: ObjectStore, repository: Repository, others: Iterable[Repository] = ()) -> None:
         self._objects, self.repository = objects, repository
+        self._inner = [each.prefix for each in within(repository, others)]
+
+    def owns(self, key: str) -> bool:
+        """Whether an object is this repository's: where prefixes contain each other, it belongs to the innermost."""
+        return key.startswith(self.repository.prefix) and not any(key.startswith(prefix) for prefix in self._inner)
 
     def load(self, name: str, version: int) -> Verified:
         """Raises ``Unverified`` for anything that is missing or does not agree."""
@@ -96,18 +108,18 @@ class Loader:
     def has_alias(self, name: str, alias: str) -> bool:
         """Whether the bucket has this alias, or a part of it."""
         key = layout.alias_key(self.repository.prefix, name, alias)
-        return any(info.key.startswith(key) for info in self._objects.list(self.repository.bucket, key))
+        return any(True for _ in self._listed(key))
 
     def aliases(self, name: str) -> list[str]:
         """The aliases of a model that lie in the bucket, whether or not they can be believed."""
         folder = layout.alias_key(self.repository.prefix, name, "").removesuffix(".json")
-        files = (info.key.removeprefix(folder) for info in self._objects.list(self.repository.bucket, folder))
+        files = (found.removeprefix(folder) for found in self._listed(folder))
         return sorted({file.removesuffix(".json") for file in files if file.endswith(".json") and "/" not in file})
 
     def names(self) -> list[str]:
         """The models that have a version in the bucket."""
         prefix = self.repository.prefix
-        places = (layout.place(info.key[len(prefix) :]) for info in self._objects.list(self.repository.bucket, prefix))
+        places = (layout.place(key[len(prefix) :]) for key in self._listed(prefix))
         return sorted({place.name for place in places if place and place.version and place.file == layout.FILE})
 
     def versions(self, name: str) -> list[int]:
@@ -115,12 +127,16 @@ class Loader:
         folder = layout.file_key(self.repository.prefix, name, 0)[: -len(f"0/{layout.FILE}")]
         found = {
             place.version
-            for info in self._objects.list(self.repository.bucket, folder)
-            if (place := layout.place(info.key[len(self.repository.prefix) :]))
+            for key in self._listed(folder)
+            if (place := layout.place(key[len(self.repository.prefix) :]))
             and (place.name, place.file) == (name, layout.FILE)
             and place.version
         }
         return sorted(found)
+
+    def _listed(self, start: str) -> Iterator[str]:
+        """The repository's own keys that begin so."""
+        return (info.key for info in self._objects.list(self.repository.bucket, start) if self.owns(info.key))
 
     def _document(self, key: str, kind: type[Any]) -> Any:
         configured = self.repository.digest  # now; it may have been another when this was written
@@ -166,6 +182,8 @@ class Loader:
 
         ``size`` is a guess. Raises ``Unverified``.
         """
+        if not self.owns(key):
+            raise Unverified(f"{self._at(key)} belongs to another model repository, which lies within {self.repository.name}")
         content, bucket = room(size), self.repository.bucket
         try:
             algorithm, told = self._sidecar(key, algorithms)

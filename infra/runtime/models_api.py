@@ -115,7 +115,9 @@ class ModelsApi:
 
     def _adopted(self, wanted: Adopt, repository: Repository) -> Iterator[Found]:
         lake = self._lake
-        adoption = Adoption(Loader(lake.objects, repository), lake.objects, lake.database, lake.config.digest)
+        adoption = Adoption(
+            Loader(lake.objects, repository, lake.config.models), lake.objects, lake.database, lake.config.digest
+        )
         for found, event in adoption.look(wanted.name, aliases=wanted.aliases):
             if event is not None and not wanted.dry_run:
                 lake.append([_event("dev.sluice.model.adopted.v1", event)]).result()

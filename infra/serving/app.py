@@ -239,8 +239,7 @@ class Serving:
 
     def _changed(self, key: str) -> None:
         """An object of the repository is other than it was: an alias was written now, or what was damaged is mended."""
-        prefix = self.repository.prefix
-        name = touched(key[len(prefix) :]) if key.startswith(prefix) else ""
+        name = touched(key[len(self.repository.prefix) :]) if self._loader.owns(key) else ""
         if name and (name in self.shelf.faults or f"/{ALIASES}/" in key):
             self.follow(name)
 

@@ -12,6 +12,7 @@ import ipaddress
 import json
 import re
 import secrets
+from collections.abc import Iterable
 from typing import Any, Literal
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -22,6 +23,7 @@ from events.errors import Reject
 from events.models import Repository
 from functions.repository.layout import is_alias
 from infra.config import Objects
+from infra.models.loader import within
 from infra.serving.manifest_check import MODE, PLACEHOLDER, check
 from infra.serving.manifest_parts import (
     Capabilities,
@@ -88,9 +90,12 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     verify: bool = True
 
 
-def manifests(wanted: Wanted, repository: Repository, objects: Objects) -> list[dict[str, Any]]:
+def manifests(
+    wanted: Wanted, repository: Repository, objects: Objects, others: Iterable[Repository] = ()
+) -> list[dict[str, Any]]:
     """The secret (with the keys of ``objects``), the service account and the InferenceService, in the order to apply them.
 
+    The container is told which of the ``others`` that are configured lie within the repository: it serves nothing of theirs.
     Raises ``Reject`` for what KServe would not take.
     """
     if not objects.endpoint:
@@ -110,7 +115,7 @@ def manifests(wanted: Wanted, repository: Repository, objects: Objects) -> list[
         raise Reject("our own servers never talk to a store whose certificate they cannot verify: give --ca-file instead")
     if wanted.runtime == "kserve" and "/" in wanted.name:
         raise Reject(f"KServe's own server cannot serve {wanted.name!r}: names have no slash there; use --runtime sluice")
-    shared = {"name": secret, "namespace": wanted.namespace}
+    shared, known = {"name": secret, "namespace": wanted.namespace}, [repository, *within(repository, others)]
     annotations = {
         f"{S3}endpoint": place.netloc,
         f"{S3}usehttps": "1" if place.scheme == "https" else "0",
@@ -125,7 +130,7 @@ def manifests(wanted: Wanted, repository: Repository, objects: Objects) -> list[
         min_replicas=wanted.min_replicas,
         max_replicas=wanted.max_replicas,
         canary_traffic_percent=UNSET if wanted.canary is None else wanted.canary,
-        containers=UNSET if wanted.runtime == "cluster" else [_container(wanted, repository, objects, secret)],
+        containers=UNSET if wanted.runtime == "cluster" else [_container(wanted, known, objects, secret)],
         model=_stored(repository) if wanted.runtime == "cluster" else UNSET,
         volumes=[Volume(name="ca", config_map=Named(name=_ca(wanted)))] if wanted.ca and wanted.runtime != "cluster" else UNSET,
     )
@@ -203,14 +208,16 @@ def _stored(repository: Repository) -> Stored:
     return Stored(model_format=Format(name="onnx"), protocol_version="v2", storage_uri=uri)
 
 
-def _container(wanted: Wanted, repository: Repository, objects: Objects, secret: str) -> Container:
-    place = {name: getattr(repository, name) for name in ("name", "bucket", "prefix", "digest", "operators", "keys", "signed")}
+def _container(wanted: Wanted, repositories: list[Repository], objects: Objects, secret: str) -> Container:
+    """The container: it serves the first of these repositories, as any server does that is not told which."""
+    told = ("name", "bucket", "prefix", "digest", "operators", "keys", "signed")
+    places = [{name: getattr(repository, name) for name in told} for repository in repositories]
     plain = {
         "SLUICE_SERVING_HOST": "0.0.0.0",  # noqa: S104 - a container is reached from outside of it
         "SLUICE_SERVING_PORT": str(PORT),
         "SLUICE_SERVING_MODELS": json.dumps([wanted.name]),
         "SLUICE_SERVING_ALIAS": wanted.alias,
-        "SLUICE_MODELS": json.dumps([place]),
+        "SLUICE_MODELS": json.dumps(places),
         "SLUICE_OBJECTS_ENDPOINT": objects.endpoint,
         "SLUICE_OBJECTS_REGION": objects.region,
         "SLUICE_RUNTIME_LOG_FORMAT": "json",

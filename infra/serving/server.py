@@ -63,7 +63,7 @@ def application(config: Config, objects: ObjectStore, *, keep: bool = True) -> S
     if why := unavailable(wanted.devices):
         raise ConfigError(f"sluice.serving.devices is {list(wanted.devices)}, but {why}")
     make = partial(OnnxModel, devices=wanted.devices, threads=wanted.threads, seconds=wanted.seconds)
-    loader = Loader(objects, repository)
+    loader = Loader(objects, repository, config.models)
     shelf = Shelf(loader, make, wanted.alias, canary=wanted.canary, share=wanted.canary_share)
     results = Materialised(shelf, objects, _results(config)) if keep else None
     return Serving(shelf, loader, wanted.token, wanted.models, results, trusting=_is_loopback(wanted.host))

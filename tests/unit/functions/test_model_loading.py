@@ -123,6 +123,22 @@ def test_swapped_versions_and_replaced_aliases_are_refused(published):
         loader_over(other).resolve("digits", "canary")
 
 
+def test_what_lies_in_an_inner_repository_is_none_of_the_outer_one(published):
+    bucket = Bucket()
+    bucket.found = {**published, **{key.replace("apps/digits", "own"): content for key, content in published.items()}}
+    inner, outer = REPOSITORIES
+    elsewhere = msgspec.structs.replace(inner, bucket="others")
+    alone, loader = Loader(bucket, outer, [outer, elsewhere]), Loader(bucket, outer, [inner, outer, elsewhere])
+    assert (alone.names(), loader.names()) == (["apps/digits", "own"], ["own"])
+    assert (alone.versions("apps/digits"), loader.versions("apps/digits")) == ([1, 2], [])
+    assert (loader.aliases("apps/digits"), loader.has_alias("apps/digits", "champion")) == ([], False)
+    for refused in (lambda: loader.load("apps/digits", 1), lambda: loader.resolve("apps/digits", "champion")):
+        with pytest.raises(Unverified, match="belongs to another model repository"):
+            refused()
+    assert (loader.versions("own"), loader.aliases("own")) == ([1, 2], ["champion"])
+    assert Loader(bucket, inner, REPOSITORIES).load("digits", 2).content == linear(2)
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_algorithm_checks(algorithm):
     made = sidecar.hasher(algorithm)

@@ -21,6 +21,7 @@ from infra.config import ConfigError, Kubernetes, Objects, load
 from infra.serving.kubernetes import Cluster
 from infra.serving.manifest import Wanted, manifests, shown
 from infra.serving.manifest_check import check
+from infra.serving.server import repository_of
 from tests.plain_http import Silent, answering
 
 OBJECTS = Objects(endpoint="https://rgw.example:7443", access_key="the-access", secret_key="the-secret", region="north")
@@ -89,6 +90,20 @@ def test_the_container_is_configured_by_its_environment():
         "containers"
     ]
     assert load(None, values(container)).models == [repository]
+
+
+def test_the_container_leaves_alone_what_lies_in_an_inner_repository(monkeypatch):
+    inner = Repository(name="signed", bucket="lake", prefix="models/sg/", signed=True)
+    beside = Repository(name="beside", bucket="lake", prefix="others/")
+    settings = {
+        "SLUICE_OBJECTS_ENDPOINT": OBJECTS.endpoint,
+        "SLUICE_MODELS": msgspec.json.encode([inner, REPOSITORY, beside]).decode(),
+    }
+    done = deployed(monkeypatch, "digits", "--repository", "models", **settings)
+    assert done.exit_code == 0, done.output
+    service = next(each for each in yaml.safe_load_all(done.stdout) if each["kind"] == "InferenceService")
+    config = load(None, values(service["spec"]["predictor"]["containers"][0]))
+    assert (config.models, repository_of(config)) == ([REPOSITORY, inner], REPOSITORY)
 
 
 def test_a_store_with_an_authority_of_its_own():

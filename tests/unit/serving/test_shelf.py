@@ -11,6 +11,7 @@ import onnxruntime as ort
 import pytest
 
 from events.event import Event
+from events.models import Repository
 from functions.repository import layout
 from infra.config import Config, ConfigError
 from infra.config import Serving as Settings
@@ -348,3 +349,20 @@ def test_the_index_tells_only_what_is_ready_if_asked_so(bucket, build):
         index = partial(httpx.post, f"{url}/v2/repository/index", headers=TOKEN)
         assert [(each["version"], each["state"]) for each in index().json()] == [("3", "READY"), ("4", "UNAVAILABLE")]
         assert [each["state"] for each in index(json={"ready": True}).json()] == ["READY"]
+
+
+def test_what_lies_in_an_inner_repository_is_neither_served_nor_told_on(bucket, caplog, tmp_path):
+    bucket.publish("sg/evil", 1, linear(9))
+    bucket.promote("sg/evil", "champion", 1)
+    inner = Repository(name="signed", bucket="models", prefix="sg/", signed=True)
+    lake = Lake()
+    lake.published(bucket, 1, 2, 3)
+    app = server.application(Config(data=str(tmp_path), models=[REPOSITORY, inner]), bucket, keep=False)
+    app.shelf.published = Published(lake, "models")
+    app.refresh()
+    app.announced("dev.sluice.catalog.updated.v1", {"bucket": "models", "key": "sg/evil/aliases/champion.json"})
+    Faults(app, lake).tell()
+    with pytest.raises(Unknown):
+        app.shelf.load("sg/evil", 1)
+    assert (app.shelf.names, app.shelf.faults, lake.told, caplog.messages) == (["linear"], {}, [], [])
+    app.shelf.close()
