@@ -63,6 +63,12 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def move(self, url: str) -> None:
+        """Ask there from now on."""
+        if url.rstrip("/") != self.url:
+            self.url = url.rstrip("/")
+            self._http.base_url = self.url
+
     def close(self) -> None:
         """Free the connections."""
         self._http.close()

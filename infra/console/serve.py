@@ -20,6 +20,7 @@ def serve(
     from infra.serving import start
 
     start.quick()
+    from infra.console.beside import BesideClient, BesideStore
     from infra.objects.s3 import S3Store
     from infra.runtime.listen import listen, url_of
     from infra.runtime.logs import configure as configure_logs
@@ -28,13 +29,17 @@ def serve(
     config = session.config
     configure_logs(config.runtime.log_format)
     try:
-        api, store = session.api(), session.store()
+        api = session.api() if session.url else BesideClient(config)
     except NotRunning:
         if not config.objects.endpoint:
             raise
-        place = config.objects  # a container has no lake beside it: the bucket alone is enough
-        api, store = None, (place.endpoint, place.access_key, place.secret_key, place.region)
-    objects, stopping = S3Store(*store), threading.Event()
+        api = None  # a container has no lake beside it: the bucket alone is enough
+    place, stopping = config.objects, threading.Event()
+    objects: S3Store | BesideStore
+    if place.endpoint:
+        objects = S3Store(place.endpoint, place.access_key, place.secret_key, place.region)
+    else:
+        objects = S3Store(*session.store()) if session.url else BesideStore(config)
     try:
         app = server.application(config, objects)
         with listen(config.serving.host, config.serving.port if port is None else port) as bound:

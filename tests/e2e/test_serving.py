@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 
 import httpx
@@ -14,7 +16,7 @@ import psutil
 from onnx import TensorProto, helper
 
 from tests.conftest import Sluice, eventually, need
-from tests.e2e.served import push, sluice, versions
+from tests.e2e.served import Served, push, sluice, versions
 from tests.onnx_models import linear
 
 
@@ -51,6 +53,23 @@ def test_models_are_served_and_swapped_without_a_restart_and_outlive_the_lake(la
     sluice(lake, "model", "rollback", "linear")
     eventually(partial(served.answered, 200, 2), 20, "the lake to be followed again")
     assert served.process.poll() is None
+
+
+def test_a_lake_that_was_killed_is_followed_again_on_the_other_ports_that_it_gets(tmp_path):
+    lake = Sluice(tmp_path / "data")
+    try:
+        lake.start()
+        push(lake, "linear", linear(2))
+        with closing(Served(lake)) as served:
+            eventually(partial(served.answered, 200, 2), 60, "version 1 to be served")
+            before = lake.endpoints
+            lake.stop(signal.SIGKILL)
+            lake.start()
+            assert not {before["http"], before["s3"]} & {lake.endpoints["http"], lake.endpoints["s3"]}
+            push(lake, "linear", linear(5))
+            eventually(partial(served.answered, 200, 5), 60, "version 2, of the lake on its other ports")
+    finally:
+        lake.close()
 
 
 def test_a_sidecar_may_come_late_and_what_is_told_of_a_model_stays_with_it(tmp_path):
