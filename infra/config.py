@@ -6,6 +6,7 @@ Nothing else is read. ``SLUICE_HTTP_PORT=0`` overrides ``http: {port: ...}``; a 
 from __future__ import annotations
 
 import os
+from copy import copy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,8 +19,6 @@ from events.types import WorkerSize
 CONFIG_FILE = "lithops_config.yaml"
 #: See ``infra/access/scopes.py``.
 Scope = Literal["read", "write", "events", "graph", "admin"]
-
-
 #: What a binding calls a task: it becomes a part of keys.
 TaskName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]
 TaskPlace = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
@@ -351,9 +350,7 @@ def cores() -> int:
 def load(path: str | Path | None = None, environment: dict[str, str] | None = None) -> Config:
     """The configuration from ``path`` (else ``LITHOPS_CONFIG_FILE``, else ``./lithops_config.yaml`` if there) and environment.
 
-    Raises:
-        ConfigError: a file that cannot be read, an unknown setting, or a value of the wrong type.
-
+    Raises ``ConfigError`` for what cannot be read, an unknown setting, or a value of the wrong type.
     """
     env = dict(os.environ) if environment is None else environment
     named = path or env.get("LITHOPS_CONFIG_FILE")
@@ -381,13 +378,22 @@ def _yaml(text: str) -> Any:
         raise ValueError(str(error)) from error
 
 
-def _override(document: dict[str, Any], kind: type[msgspec.Struct], prefix: str, env: dict[str, str]) -> None:
-    for field in msgspec.structs.fields(kind):
+def _override(document: Any, kind: type[msgspec.Struct], prefix: str, env: dict[str, str]) -> None:
+    for field in msgspec.structs.fields(kind) if isinstance(document, dict) else ():  # what is none, is refused with its name
         name = prefix + field.name.upper()
         if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
-            part = dict(document.get(field.name) or {})
+            part = copy(document.get(field.name) or {})
             _override(part, field.type, name + "_", env)
             if part:
                 document[field.name] = part
         elif name in env:
-            document[field.name] = env[name] if field.type is str else _yaml(env[name])
+            document[field.name] = env[name] if field.type is str else _value(name, env[name])
+
+
+def _value(name: str, text: str) -> Any:
+    """The value of an environment variable that is no text. Raises ``ConfigError``."""
+    try:
+        return _yaml(text)
+    except (ValueError, RecursionError) as error:
+        why = getattr(error.__cause__, "problem", None) or str(error)
+        raise ConfigError(f"the environment variable {name} cannot be read as YAML: {why}") from error

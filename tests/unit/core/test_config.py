@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from infra.cli import application
 from infra.config import Config, ConfigError, load
 from infra.objects.door_keys import door_keys
 
@@ -19,12 +21,34 @@ def test_the_file_is_read_and_the_environment_overrides(tmp_path):
     assert config.door.notify is False
 
 
-@pytest.mark.parametrize("text", ["sluice: {thread: 3}", "sluice: {threads: many}", "sluice: {http: {prot: 1}}", "sluice: ["])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sluice: {thread: 3}",
+        "sluice: {threads: many}",
+        "sluice: {http: {prot: 1}}",
+        "sluice: [",
+        "sluice: 5",
+        "sluice: {http: 5}",
+    ],
+)
 def test_mistakes_name_the_file(tmp_path, text):
     file = tmp_path / "lithops_config.yaml"
     file.write_text(text)
     with pytest.raises(ConfigError, match=r"lithops_config\.yaml"):
         load(file, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SLUICE_MODELS", "[{"), ("SLUICE_HTTP_PORT", "@1"), ("SLUICE_THREADS", "2026-13-13")]
+)
+def test_a_variable_that_is_no_yaml_is_named_in_one_sentence(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=name):
+        load(None, {name: value})
+    monkeypatch.setenv("SLUICE_MODELS", "[{")
+    done = CliRunner().invoke(application("models"), ["models"])
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("sluice: the environment variable SLUICE_MODELS cannot be read as YAML: ")
 
 
 def test_a_named_file_must_exist(tmp_path):
