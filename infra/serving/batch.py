@@ -63,7 +63,10 @@ def chosen(loader: Loader, model: str, alias: str, published: Published | None =
         there = ", ".join(map(str, known)) or "none"
         raise Reject(f"the repository {loader.repository.name} has no {model[:100]!r}; its versions: {there}")
     if not number:
-        number = meant(loader, published, name, wanted or alias, followed=bool(wanted))
+        number = meant(loader, published, name, wanted or alias)
+        if wanted and not number:
+            there = ", ".join(loader.aliases(name)) or "none"
+            raise Reject(f"{name[:100]} has no alias {wanted[:40]!r}; its aliases: {there}")
     tried = [number] if number else known[::-1]
     for each in tried:
         try:

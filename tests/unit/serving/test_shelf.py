@@ -10,9 +10,11 @@ import msgspec
 import onnxruntime as ort
 import pytest
 
+from events.errors import Reject
 from events.event import Event
 from events.models import Repository
 from functions.repository import layout
+from functions.repository.sidecar import Unverified
 from infra.config import Config, ConfigError
 from infra.config import Serving as Settings
 from infra.models.loader import Loader
@@ -188,6 +190,21 @@ def test_batch_inference_asks_the_lake_too(bucket):
         batch.chosen(loader, "linear", "champion", told)
     bucket.promote("linear", "champion", 1)
     assert batch.chosen(loader, "linear", "champion", told).record.version == 1
+
+
+def test_an_alias_that_never_was_is_no_alias_that_is_gone(bucket):
+    bucket.promote("linear", "champion", 2)
+    loader, lake = Loader(bucket, REPOSITORY), Lake()
+    lake.published(bucket, 1, 2, 3)
+    lake.promoted(2)
+    told = Published(lake, "models")
+    told.look()
+    with pytest.raises(Reject, match="linear has no alias 'nope'; its aliases: champion"):
+        batch.chosen(loader, "linear@nope", "champion", told)
+    assert batch.chosen(loader, "linear@champion", "", told).record.version == 2
+    remove(bucket, ALIAS)
+    with pytest.raises(Unverified, match="was there before"):
+        batch.chosen(loader, "linear@champion", "", told)
 
 
 def test_a_broken_newest_version_is_passed_over_by_a_fresh_server(bucket, build):
