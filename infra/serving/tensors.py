@@ -129,6 +129,8 @@ def from_bytes(name: str, datatype: str, shape: list[int], data: memoryview) -> 
     if len(data) != elements * dtype.itemsize:
         needed = elements * dtype.itemsize
         raise BadTensor(f"the tensor {name!r} of shape {shape} needs {needed} bytes of {datatype}, but {len(data)} came")
+    if dtype.kind == "b" and np.ndarray(elements, "u1", data).max(initial=0) > 1:
+        raise BadTensor(f"a value of the tensor {name!r} is no {datatype}: its bytes must be 0 or 1")
     return np.ndarray(shape, dtype, data)
 
 

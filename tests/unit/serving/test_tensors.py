@@ -61,6 +61,15 @@ def test_values_that_do_not_fit_are_refused(datatype, data):
         tensors.from_list("x", datatype, [1], data)
 
 
+def test_a_raw_truth_value_is_0_or_1():
+    for data in (b"", b"\0\1\1"):
+        found = tensors.from_bytes("x", "BOOL", [len(data)], memoryview(data))
+        assert found.tolist() == [bool(each) for each in data]
+    for bad in (b"\2\0\1", b"\0\1\xff"):
+        with pytest.raises(BadTensor, match="'x' is no BOOL: its bytes must be 0 or 1"):
+            tensors.from_bytes("x", "BOOL", [3], memoryview(bad))
+
+
 @pytest.mark.parametrize(
     ("datatype", "data"),
     [("UINT64", [[2**64 - 1, 0]]), ("INT64", [[-(2**63), 2**63 - 1]]), ("UINT8", [[0, 255]]), ("FP16", [[65504, -0.0]])],
