@@ -344,12 +344,20 @@ def _named(rest: list[str]) -> tuple[str, str]:
     return "/".join(rest), ""
 
 
+class _Wanted(msgspec.Struct):
+    version: int | str | None = None
+
+
+class _Load(msgspec.Struct):
+    parameters: _Wanted | None = None
+
+
 def _version_in(body: bytes) -> int:
     """The version that a load asks for in its ``parameters``, 0 for the default one. Raises ``BadTensor``."""
     try:
-        document = msgspec.json.decode(body or b"{}", type=dict[str, Any])
-        return int((document.get("parameters") or {}).get("version") or 0)
-    except (msgspec.MsgspecError, AttributeError, TypeError, ValueError, RecursionError) as error:
+        wanted = msgspec.json.decode(body or b"{}", type=_Load).parameters
+        return int(wanted.version or 0) if wanted else 0
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BadTensor(f'load takes nothing, or {{"parameters": {{"version": N}}}}: {error}') from error
 
 

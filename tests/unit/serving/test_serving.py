@@ -221,6 +221,23 @@ def test_json_that_is_nested_without_end_is_400(client):
         assert (answer.status_code, bool(answer.json()["error"])) == (400, True), path
 
 
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"parameters": 5}, "got `int` - at `$.parameters`"),
+        ({"parameters": [1]}, "got `array` - at `$.parameters`"),
+        ({"parameters": {"version": True}}, "got `bool` - at `$.parameters.version`"),
+        ({"parameters": {"version": 1.5}}, "got `float` - at `$.parameters.version`"),
+        ({"parameters": {"version": "one"}}, "'one'"),
+    ],
+)
+def test_a_load_of_what_is_no_version_is_400_and_says_what_it_takes(client, asked, reason):
+    answer = client.post("/v2/repository/models/linear/load", headers=TOKEN, json=asked)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith('load takes nothing, or {"parameters": {"version": N}}: ')
+    assert reason in answer.json()["error"]
+
+
 def test_texts_are_utf8_and_what_json_has_no_word_for_is_null(bucket, app, client):
     text = TensorProto.STRING
     bucket.publish("echo", 1, rowed([helper.make_node("Identity", ["x"], ["y"])], kind=text))
