@@ -128,7 +128,11 @@ def parse(body: bytes, header: int | None) -> Request:
                 raise BadTensor(f"the input {each.name!r} has neither data nor binary_data_size")
             inputs[each.name] = take(each.name, each.datatype, each.shape, each.data)
             continue
-        if not isinstance(size, int) or not 0 <= size <= len(rest) or each.data is not None:
+        if each.data is not None:
+            raise BadTensor(f"the input {each.name!r} has both data and binary_data_size: send one of them")
+        if type(size) is not int:
+            raise BadTensor(f"the input {each.name!r} has binary_data_size {repr(size)[:40]}, which is no whole number")
+        if not 0 <= size <= len(rest):
             raise BadTensor(f"the input {each.name!r} has binary_data_size {size!r}, but {len(rest)} bytes are left for it")
         inputs[each.name] = from_bytes(each.name, each.datatype, each.shape, rest[:size])
         rest = rest[size:]

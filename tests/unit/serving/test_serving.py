@@ -273,6 +273,24 @@ def test_bad_bytes_are_told_apart(client):
         assert (answer.status_code, reason in answer.json()["error"]) == (400, True), answer.text
 
 
+@pytest.mark.parametrize(
+    ("size", "more", "reason"),
+    [
+        (12, {"data": [1, 2, 3]}, "has both data and binary_data_size"),
+        ("12", {}, "has binary_data_size '12', which is no whole number"),
+        (12.0, {}, "has binary_data_size 12.0, which is no whole number"),
+        (True, {}, "has binary_data_size True, which is no whole number"),
+        (13, {}, "has binary_data_size 13, but 12 bytes are left for it"),
+    ],
+)
+def test_what_is_wrong_with_a_raw_tensor_is_said(client, size, more, reason):
+    told = {"name": "x", "shape": [1, 3], "datatype": "FP32", "parameters": {"binary_data_size": size}, **more}
+    head = json.dumps({"inputs": [told]}).encode()
+    headers = {"inference-header-content-length": str(len(head))}
+    answer = client.post("/v2/models/linear/infer", content=head + bytes(12), headers=headers)
+    assert (answer.status_code, reason in answer.json()["error"]) == (400, True), answer.text
+
+
 def test_a_run_that_takes_too_long_is_stopped_and_the_rest_goes_on(app, bucket, client):
     bucket.publish("endless", 1, endless())
     app.refresh()
