@@ -31,7 +31,10 @@ MARK = "map"
 
 @dataclass(frozen=True)
 class Written:
-    """An object that a worker wrote: where, which version of it, and how many rows it has (-1 if it is no table)."""
+    """An object that a worker wrote: where, which version of it, and how many rows it has (-1 if it is no table).
+
+    A ``size`` of 0 says that there was nothing to write: no object is there.
+    """
 
     bucket: str
     key: str

@@ -104,7 +104,9 @@ class Lake:
                 pause = min(pause * 1.5, 1.0)
 
     def define(self, name: str, results: Sequence[ObjectVersion]) -> None:
-        """Let the data set of this name have these objects as members; made if there is none."""
+        """Let the data set of this name have these objects as members; made if there is none. Raises ``Reject`` without any."""
+        if not results:
+            raise Reject(f"there is no object to make the data set {name} of: all results are empty")
         keys: dict[str, list[str]] = {}
         for one in results:
             keys.setdefault(one.bucket, []).append(_quoted(one.key))

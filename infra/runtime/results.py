@@ -32,9 +32,14 @@ class Target:
         return f"{self.prefix}part-{'-'.join(f'{number:05}' for number in place)}{suffix}"
 
     def write(self, store: Any, place: Place, result: Any) -> Written:
-        """Write a result. Raises ``Reject`` for what is no table, bytes, text or JSON."""
+        """Write a result, unless it is empty: a lake takes no object without a byte, such as JSON Lines of no rows.
+
+        Raises ``Reject`` for what is no table, bytes, text or JSON.
+        """
         data, suffix, kind, rows = encoded(result, self.form)
         key = self.key(place, suffix)
+        if not data:
+            return Written(self.bucket, key, "", 0, rows)
         info = store.create(self.bucket, key, data, content_type=kind)
         return Written(self.bucket, key, info.etag, info.size, rows)
 
@@ -51,7 +56,7 @@ def target(into: str, run: str, form: str) -> Target:
 
 
 def derived(made: Sequence[Written], parts: Sequence[Slice], task: str) -> list[ObjectDerived]:
-    """Which object was made of which."""
+    """Which object was made of which; what is empty is none."""
     return [
         ObjectDerived(
             of=ObjectVersion(bucket=part.bucket, key=part.key, etag=part.etag, size=part.size),
@@ -59,6 +64,7 @@ def derived(made: Sequence[Written], parts: Sequence[Slice], task: str) -> list[
             function=task,
         )
         for one, part in zip(made, parts, strict=True)
+        if one.size
     ]
 
 

@@ -168,8 +168,9 @@ def repartition(
 
 
 def _mapped(executor: SluiceExecutor, task: Any, inputs: Sequence[str], output: Output, name: str, **plan: Any) -> Staged:
-    made = executor.map(task, list(inputs), into=output.into, form=output.form, dataset=output.dataset, name=name, **plan)
-    return Staged(made.result(), made.plan, made.run)
+    made = executor.map(task, list(inputs), into=output.into, form=output.form, keep=False, name=name, **plan)
+    written: list[Written] = made.result()
+    return _kept(executor, made, written, made.slices, output, name, [[number] for number in range(len(written))])
 
 
 def _kept(
@@ -181,9 +182,17 @@ def _kept(
     name: str,
     of: list[list[int]] | None = None,
 ) -> Staged:
-    """Tell which objects each result was made of (``of``: the numbers of its slices; else all), and make the data set."""
+    """Tell which objects each result was made of (``of``: the numbers of its slices; else all), and make the data set.
+
+    Raises ``Reject`` where no result is an object: without rows, JSON Lines are none.
+    """
+    objects = [one for one in written if one.size]
+    if not objects:
+        raise Reject(f"the result has no rows, and {output.form} without rows is no object: choose parquet or csv")
     told = {}
     for number, one in enumerate(written):
+        if not one.size:
+            continue
         for at in of[number] if of else range(len(slices)):
             part = slices[at]
             told[one.key, part.bucket, part.key] = ObjectDerived(
@@ -192,7 +201,7 @@ def _kept(
                 function=name,
             )
     executor.keep(made.run, name, list(told.values()), output.dataset)
-    return Staged(written, made.plan, made.run)
+    return Staged(objects, made.plan, made.run)
 
 
 def _ensure(executor: SluiceExecutor, place: Target) -> None:

@@ -146,6 +146,43 @@ def test_a_worker_killed_in_the_second_pass_of_a_repartition_costs_nothing(
     assert not list(executor.objects.list("sluice", "staging/"))
 
 
+def test_slices_without_rows_make_no_json_lines(executor: SluiceExecutor, lake: Sluice) -> None:
+    a, out = ["s3://lake/in/a.csv"], Output("s3://lake/lines", dataset="lines", form="jsonl")
+    staged = operations.filter(executor, a, out, where=[("n", ">=", ROWS - 9)], slices=3)
+    (one,) = staged.objects
+    assert (one.rows, staged.rows, one.key.rpartition("/")[2]) == (9, 9, "part-00002.jsonl"), "parts keep their names"
+    with Client(lake.endpoints["http"]) as api:
+        assert objects_of(api, ["lines"]) == [f"s3://lake/{one.key}"]
+        with pytest.raises(Reject, match="no rows, and jsonl without rows is no object: choose parquet"):
+            operations.filter(executor, a, out, where=[("n", "<", 0)], slices=2)
+        assert objects_of(api, ["lines"]) == [f"s3://lake/{one.key}"], "the data set is as it was"
+    assert [each.key for each in executor.objects.list("lake", "lines/")] == [one.key]
+    spread = operations.repartition(executor, ["s3://lake/bands.csv"], Output("s3://lake/spread", form="jsonl"), parts=3)
+    assert [each.rows for each in spread.objects] == [1, 1], "of two rows"
+    eventually(lambda: lake.get(f"/lineage/lake/{one.key}")["origin"], what="lineage")
+    (activity,) = lake.get(f"/lineage/lake/{one.key}")["origin"]
+    assert (activity["function"], [used["entity"] for used in activity["used"]]) == ("filter", a)
+
+
+def test_empty_results_of_any_map_are_no_objects(executor: SluiceExecutor, lake: Sluice) -> None:
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers have no tests to import it from
+    made = executor.map(nothing_but_late, "s3://lake/in/a.csv", slices=2, into="s3://lake/late", dataset="late").result()
+    assert [one.size for one in made] == [0, 4]
+    assert [one.key for one in executor.objects.list("lake", "late/")] == [made[1].key]
+    with Client(lake.endpoints["http"]) as api:
+        assert objects_of(api, ["late"]) == [f"s3://lake/{made[1].key}"]
+    with pytest.raises(Reject, match="no object to make the data set never of: all results are empty"):
+        executor.map(nothing, "s3://lake/in/a.csv", slices=2, into="s3://lake/never", dataset="never").result()
+
+
+def nothing_but_late(table: pa.Table) -> bytes:
+    return b"" if table["n"][0].as_py() == 0 else b"late"
+
+
+def nothing(_: pa.Table) -> bytes:
+    return b""
+
+
 def _origin(lake: Sluice, one: Written) -> list[Any]:
     return [each for each in lake.get(f"/lineage/{one.bucket}/{one.key}")["origin"] if each["function"] == "repartition"]
 
