@@ -1,7 +1,8 @@
 """A small client of a lake's HTTP API.
 
 Complaint               what the person at the command line must know: one line, no traceback
-└── NotRunning          nothing answers where the lake should be
+├── NotRunning          nothing answers where the lake should be
+└── Unanswered          the lake was asked, and may have done it or not
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ class Complaint(Exception):
 
 class NotRunning(Complaint):
     """No lake answers."""
+
+
+class Unanswered(Complaint):
+    """The answer was lost: what was asked for may be done or not."""
 
 
 def locate(config: Config) -> Endpoints:
@@ -176,7 +181,7 @@ class Client:
         except httpx.ConnectError as error:
             raise self._missing() from error
         except httpx.HTTPError as error:
-            raise Complaint(
+            raise Unanswered(
                 f"the lake at {self.url} did not answer {method} {path}: {error or type(error).__name__}"
             ) from error
         if answer.is_error:

@@ -193,7 +193,7 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
         if into and keep:
 
             def tell(made: list[Written], parts: list[Slice]) -> list[Written]:
-                self.keep(run, request.task, derived(made, parts, request.task), dataset)
+                self.keep(run, request.task, derived(made, parts, request.task), dataset, target(into, run, form))
                 return made
 
             planned.then.append(tell)
@@ -295,21 +295,19 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
         """Teach the planner."""
         self._planner.publish(executed)
 
-    def keep(self, run: str, task: str, made: Sequence[ObjectDerived], dataset: str) -> None:
+    def keep(self, run: str, task: str, made: Sequence[ObjectDerived], dataset: str, place: Target) -> None:
         """Tell the lake what objects were made of; with ``dataset`` wait until it knows them and let that consist of them.
 
-        Raises ``Reject`` or ``Retry`` where a data set was asked for and the lake does not answer.
+        Raises ``Reject`` or ``Retry`` where a data set was asked for and cannot be made; then what lies at ``place`` is gone.
         """
         if not dataset and not isinstance(self._planner, HttpPlanner):
             return
         try:
             with self.lake() as lake:
-                lake.told(run, made)
                 if dataset:
-                    results = list({(one.result.bucket, one.result.key): one.result for one in made}.values())
-                    lake.catalogued(results)
-                    lake.define(dataset, results)
-                    lake.joined(dataset, results)
+                    lake.keep(run, made, dataset, lambda: self.discard(place))
+                else:
+                    lake.told(run, made)
         except (Reject, Retry) as error:
             if dataset:
                 raise

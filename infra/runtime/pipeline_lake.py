@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -16,7 +16,7 @@ from events.event import Event, now
 from events.json_format import to_json
 from events.types import ObjectDerived, ObjectVersion, PlanReady, PlanRequested
 from infra.config import Config
-from infra.console.client import Client, Complaint, locate
+from infra.console.client import Client, Complaint, Unanswered, locate
 from infra.runtime.derived import PART_BYTES, address
 
 #: Seconds that the lake has to catalogue a stage's results.
@@ -85,6 +85,27 @@ class Lake:
                 raise Retry(f"the lake at {self._api.url} does not take events: {error}") from error
             if not answer.is_success:
                 raise Reject(f"the lake at {self._api.url} did not take what {one.function} made: {answer.text[:200]}")
+
+    def keep(self, run: str, made: Sequence[ObjectDerived], name: str, discard: Callable[[], None]) -> None:
+        """Tell what was made of what, and let the data set of this name consist of it: all of it, or ``discard`` it.
+
+        It is not discarded where the data set may consist of it already. Raises as ``told``, ``catalogued``, ``define`` and
+        ``joined`` do.
+        """
+        results = list({(one.result.bucket, one.result.key): one.result for one in made}.values())
+        try:
+            self.told(run, made)
+            self.catalogued(results)
+        except BaseException:
+            discard()
+            raise
+        try:
+            self.define(name, results)
+        except (Complaint, Reject) as error:
+            if not isinstance(error, Unanswered):
+                discard()
+            raise
+        self.joined(name, results)
 
     def catalogued(self, results: Sequence[ObjectVersion]) -> None:
         """Wait until the catalogue has these versions. ``Reject`` for one that it refuses, ``Retry`` if it takes long."""

@@ -200,7 +200,7 @@ def _kept(
                 result=ObjectVersion(bucket=one.bucket, key=one.key, etag=one.etag, size=one.size),
                 function=name,
             )
-    executor.keep(made.run, name, list(told.values()), output.dataset)
+    executor.keep(made.run, name, list(told.values()), output.dataset, target(output.into, made.run, output.form))
     return Staged(objects, made.plan, made.run)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -17,12 +17,14 @@ import pytest
 from pyarrow import parquet
 
 from events.errors import Reject
+from events.types import ObjectVersion
 from functions.formats.format import Slice
 from functions.tables.aggregate import value_of
 from infra.config import Config, Planner
-from infra.console.client import Client
+from infra.console.client import Client, Complaint, Unanswered
 from infra.runtime.journal import Place, Written
 from infra.runtime.lithops import SluiceExecutor
+from infra.runtime.pipeline_lake import Lake
 from infra.runtime.results import Target
 from infra.staging import operations, parts
 from infra.staging.inputs import objects_of, schema_of
@@ -194,3 +196,36 @@ def test_what_fails_leaves_nothing(executor: SluiceExecutor, lake: Sluice) -> No
         )
     assert not list(executor.objects.list("lake", "half/"))
     assert not lake.get("/data-sets", filter="name = 'half'")["resources"]
+
+
+class Refuses(Lake):
+    """A lake that takes no data set."""
+
+    error: Exception = Complaint("no data set of this name")
+
+    def define(self, name: str, results: Sequence[ObjectVersion]) -> None:
+        raise self.error
+
+
+def test_what_the_lake_refuses_is_removed(executor: SluiceExecutor, lake: Sluice, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers have no tests to import it from
+    a = ["s3://lake/in/a.csv"]
+    with pytest.raises(Reject, match="the lake refused s3://lake/no/"):
+        executor.map(cut_off, a, slices=2, into="s3://lake/no", dataset="no").result()
+    monkeypatch.setattr(executor, "lake", lambda: Refuses(executor.sluice))
+    out = Output("s3://lake/no", dataset="no")
+    with pytest.raises(Complaint, match="no data set"):
+        operations.aggregate(executor, a, out, values=[value_of("count(*)")])
+    with pytest.raises(Complaint, match="no data set"):
+        operations.repartition(executor, a, out, parts=2)
+    with pytest.raises(Complaint, match="no data set"):
+        operations.convert(executor, a, out)
+    assert not list(executor.objects.list("lake", "no/"))
+    monkeypatch.setattr(Refuses, "error", Unanswered("no answer"))
+    with pytest.raises(Unanswered):
+        operations.convert(executor, a, out, slices=1)
+    assert len(list(executor.objects.list("lake", "no/"))) == 1, "the data set may consist of it"
+
+
+def cut_off(_: pa.Table) -> bytes:
+    return b"PAR1 and no footer"
