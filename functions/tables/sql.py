@@ -65,10 +65,23 @@ class Shaped:
         table = as_table(opened)
         there = set(table.column_names)
         columns = [
-            table.column(field.name).cast(field.type) if field.name in there else pa.nulls(table.num_rows, field.type)
+            _cast(table.column(field.name), field) if field.name in there else pa.nulls(table.num_rows, field.type)
             for field in self.schema
         ]
         return pa.Table.from_arrays(columns, schema=self.schema)
+
+
+def _cast(column: Any, field: Any) -> Any:
+    """A column as the type of the field. Raises ``Reject`` where that does not hold it; Arrow drops parts of structures."""
+    try:
+        if pa.types.is_nested(column.type):
+            both = pa.unify_schemas([pa.schema([field]), pa.schema([(field.name, column.type)])], promote_options="permissive")
+            if both.field(0).type != field.type:
+                raise pa.ArrowTypeError("parts would be lost")
+        return column.cast(field.type)
+    except pa.ArrowException as error:
+        why = " ".join(str(error).split())[:200]
+        raise Reject(f"the column {field.name} of type {column.type} does not fit in {field.type}: {why}") from error
 
 
 #: Joins that a slice of the left side can do by itself.

@@ -11,6 +11,7 @@ import pyarrow as pa
 from events.errors import Reject
 from functions.planner.dataset import split_address
 from infra.console.client import Client
+from infra.staging.column_types import type_of
 
 
 def objects_of(api: Client, inputs: Sequence[str]) -> list[str]:
@@ -72,7 +73,9 @@ def schema_of(api: Client, objects: Sequence[str]) -> pa.Schema:
 
 
 def _type(kind: str) -> Any:
+    """The type of this text; of a dictionary that of its values, since each slice has a dictionary of its own."""
     try:
-        return pa.type_for_alias(kind)
+        found = type_of(kind)
     except ValueError as error:
-        raise Reject(f"a column of type {kind} cannot be combined: select or convert it first") from error
+        raise Reject(f"a column of type {kind} cannot be combined: select the others, or write it as another type") from error
+    return found.value_type if pa.types.is_dictionary(found) else found

@@ -7,7 +7,9 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +185,44 @@ def nothing_but_late(table: pa.Table) -> bytes:
 
 def nothing(_: pa.Table) -> bytes:
     return b""
+
+
+def test_columns_of_any_type_are_combined(executor: SluiceExecutor, lake: Sluice) -> None:
+    kinds = pa.schema(
+        [
+            ("points", pa.list_(pa.int64())),
+            ("band", pa.dictionary(pa.int8(), pa.string())),
+            ("at", pa.timestamp("us", "UTC")),
+            ("price", pa.decimal128(10, 2)),
+            ("tags", pa.map_(pa.string(), pa.int8())),
+            ("place", pa.struct([("ra", pa.float64())])),
+        ]
+    )
+    row = {
+        "points": [1, 2],
+        "band": "g",
+        "at": datetime(2026, 1, 1, tzinfo=UTC),
+        "price": Decimal("1.50"),
+        "tags": [("a", 1)],
+        "place": {"ra": 0.5},
+    }
+    for name, rows_ in (("one", [row]), ("two", [row, dict.fromkeys(row)])):
+        out = BytesIO()
+        parquet.write_table(pa.Table.from_pylist(rows_, kinds), out)
+        executor.objects.write("lake", f"deep/{name}.parquet", out.getvalue())
+    executor.objects.write("lake", "deep/zoo.jsonl", b'{"points": [3], "place": {"ra": 1, "dec": 2}}\n')
+    inputs = [f"s3://lake/deep/{name}" for name in ("one.parquet", "two.parquet", "zoo.jsonl")]
+    eventually(lambda: len(lake.get("/catalog", bucket="lake", prefix="deep/", state="ready")["entries"]) == 3, what="inputs")
+    with Client(lake.endpoints["http"]) as api:
+        united = operations.union(executor, inputs, Output("s3://lake/out"), schema=schema_of(api, inputs))
+    nothing = dict.fromkeys(row)
+    place = {"place": {"ra": 0.5, "dec": None}}
+    assert rows(executor, united.objects) == [
+        row | place,
+        row | place,
+        nothing,
+        nothing | {"points": [3], "place": {"ra": 1.0, "dec": 2}},
+    ]
 
 
 def _origin(lake: Sluice, one: Written) -> list[Any]:

@@ -28,6 +28,16 @@ def test_columns_of_other_tables_are_cast_filled_and_left_out() -> None:
     assert Shaped(wanted)(TABLE).to_pylist()[0] == {"b": "x", "a": 1.0, "c": None}
 
 
+def test_columns_are_cast_only_to_what_holds_them() -> None:
+    table = pa.table({"a": [{"x": 1, "y": 2}], "b": ["unknown"]})
+    wider = pa.schema([("a", pa.struct([("y", pa.int64()), ("x", pa.float64()), ("z", pa.int8())]))])
+    assert Shaped(wider)(table).to_pylist() == [{"a": {"y": 2, "x": 1.0, "z": None}}]
+    with pytest.raises(Reject, match=r"the column a of type struct<x: int64, y: int64> does not fit in struct<x: int64>"):
+        Shaped(pa.schema([("a", pa.struct([("x", pa.int64())]))]))(table)
+    with pytest.raises(Reject, match="the column b of type string does not fit in int64"):
+        Shaped(pa.schema([("b", pa.int64())]))(table)
+
+
 @pytest.mark.parametrize(("how", "rows"), [("inner", 1), ("left", 3), ("semi", 1), ("anti", 2)])
 def test_joins(how: str, rows: int) -> None:
     sink = pa.BufferOutputStream()
