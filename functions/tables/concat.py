@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -13,8 +14,17 @@ def concat(tables: Sequence[pa.Table]) -> pa.Table:
     try:
         return pa.concat_tables(tables, promote_options="permissive")
     except (pa.ArrowTypeError, pa.ArrowInvalid):
-        texts = {name for table in tables for name in table.schema.names if _differs(name, tables)}
-        return pa.concat_tables([_as_text(table, texts) for table in tables], promote_options="permissive")
+        differ = {name for table in tables for name in table.schema.names if _differs(name, tables)}
+        return pa.concat_tables([_as_text(table, differ) for table in tables], promote_options="permissive")
+
+
+def texts(column: Any) -> Any:
+    """A column's values as text: as CSV has them, and what it has no notation for as JSON."""
+    try:
+        return column.cast(pa.string())
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        found = [None if one is None else json.dumps(one, ensure_ascii=False, default=str) for one in column.to_pylist()]
+        return pa.chunked_array([pa.array(found, pa.string())])
 
 
 def _differs(name: str, tables: Sequence[pa.Table]) -> bool:
@@ -28,14 +38,8 @@ def _differs(name: str, tables: Sequence[pa.Table]) -> bool:
 
 
 def _as_text(table: pa.Table, names: set[str]) -> pa.Table:
-    """The table with these columns as text: what Arrow cannot cast, as JSON."""
+    """The table with these columns as text."""
     for place, name in enumerate(table.schema.names):
         if name in names and not pa.types.is_null(table.schema.field(name).type):
-            column = table.column(place)
-            try:
-                text = column.cast(pa.string())
-            except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-                values = column.to_pylist()
-                text = pa.array([None if one is None else json.dumps(one, ensure_ascii=False, default=str) for one in values])
-            table = table.set_column(place, name, text)
+            table = table.set_column(place, name, texts(table.column(place)))
     return table

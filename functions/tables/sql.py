@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from events.errors import Reject
+from functions.tables.concat import texts
 
 
 def query(sql: str, **tables: pa.Table) -> pa.Table:
@@ -73,6 +74,8 @@ class Shaped:
 
 def _cast(column: Any, field: Any) -> Any:
     """A column as the type of the field. Raises ``Reject`` where that does not hold it; Arrow drops parts of structures."""
+    if field.type == pa.string():
+        return texts(column)
     try:
         if pa.types.is_nested(column.type):
             both = pa.unify_schemas([pa.schema([field]), pa.schema([(field.name, column.type)])], promote_options="permissive")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -18,11 +18,20 @@ def type_of(text: str) -> Any:
     text = _NAMED.sub("", text)
     try:
         found = _type(text)
-    except (TypeError, pa.ArrowException) as error:  # of other parts than the type has
+    except (TypeError, RecursionError, pa.ArrowException) as error:  # of other parts than the type has
         raise ValueError(f"{text} is no type: {error}") from error
     if str(found) != text:  # names of fields may have any characters
         raise ValueError(f"{text} may be another type than {found}")
     return found
+
+
+def common(kinds: Sequence[Any]) -> Any:
+    """The type that holds the values of all these; text, where they have none in common."""
+    try:
+        fields = [pa.schema([("", kind)]) for kind in dict.fromkeys(kinds)]
+        return pa.unify_schemas(fields, promote_options="permissive").field(0).type
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.string()
 
 
 def _type(text: str) -> Any:

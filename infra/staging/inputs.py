@@ -11,7 +11,7 @@ import pyarrow as pa
 from events.errors import Reject
 from functions.planner.dataset import split_address
 from infra.console.client import Client
-from infra.staging.column_types import type_of
+from infra.staging.column_types import common, type_of
 
 
 def objects_of(api: Client, inputs: Sequence[str]) -> list[str]:
@@ -58,18 +58,19 @@ def _named(api: Client, name: str) -> list[str]:
 
 
 def schema_of(api: Client, objects: Sequence[str]) -> pa.Schema:
-    """The columns of all these tables together, each of a type that holds them all. Raises ``Reject`` where there is none."""
-    schemas = []
+    """The columns of all these tables together, each of a type that holds them all: text, where no other does.
+
+    Raises ``Reject`` for a table or a column that the catalogue does not know enough of.
+    """
+    kinds: dict[str, list[Any]] = {}
     for one in objects:
         bucket, key = split_address(one)
         columns: Any = api.get(f"/catalog/{quote(bucket, safe='')}/{quote(key)}")["metadata"].get("columns")
         if not isinstance(columns, dict):
             raise Reject(f"{one} has no columns that the catalogue knows: only CSV, JSON Lines and Parquet can be combined")
-        schemas.append(pa.schema([(name, _type(str(kind))) for name, kind in columns.items()]))
-    try:
-        return pa.unify_schemas(schemas, promote_options="permissive")
-    except pa.ArrowException as error:
-        raise Reject(f"the tables cannot be combined: {error}") from error
+        for name, kind in columns.items():
+            kinds.setdefault(name, []).append(_type(str(kind)))
+    return pa.schema([(name, common(found)) for name, found in kinds.items()])
 
 
 def _type(kind: str) -> Any:

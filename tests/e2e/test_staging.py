@@ -187,6 +187,30 @@ def nothing(_: pa.Table) -> bytes:
     return b""
 
 
+def test_columns_without_a_common_type_are_combined_as_text(executor: SluiceExecutor, lake: Sluice) -> None:
+    contents = {
+        "a.csv": b"w,x,y\n1,1.50,2026-01-01\n20,3,2026-01-02\n",
+        "b.csv": b"w,x,y\nmany,2,true\nfew,4,false\n",
+        "c.jsonl": b'{"w": [1, 2], "x": 5, "y": null}\n',
+    }
+    for name, content in contents.items():
+        executor.objects.write("lake", f"mixed/{name}", content)
+    inputs = [f"s3://lake/mixed/{name}" for name in contents]
+    eventually(lambda: len(lake.get("/catalog", bucket="lake", prefix="mixed/", state="ready")["entries"]) == 3, what="inputs")
+    with Client(lake.endpoints["http"]) as api:
+        for number in range(3):  # in any order
+            turned = inputs[number:] + inputs[:number]
+            assert [str(one.type) for one in schema_of(api, turned)] == ["string", "double", "string"]
+        united = operations.union(executor, inputs, Output("s3://lake/out"), schema=schema_of(api, inputs))
+    assert [tuple(row.values()) for row in rows(executor, united.objects)] == [
+        ("1", 1.5, "2026-01-01"),
+        ("20", 3.0, "2026-01-02"),
+        ("many", 2.0, "true"),
+        ("few", 4.0, "false"),
+        ("[1, 2]", 5.0, None),
+    ]
+
+
 def test_columns_of_any_type_are_combined(executor: SluiceExecutor, lake: Sluice) -> None:
     kinds = pa.schema(
         [

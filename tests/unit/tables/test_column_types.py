@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from infra.staging.column_types import type_of
+from infra.staging.column_types import common, type_of
 
 DEEP = pa.struct(
     [("a b", pa.int64()), ("c", pa.list_(pa.struct([("d", pa.decimal128(10, 2)), ("e", pa.timestamp("us", "UTC"))])))]
@@ -62,3 +63,20 @@ def test_names_that_parquet_gives_the_parts_of_a_map_make_no_difference() -> Non
 def test_other_texts_are_none(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         type_of(text)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "wanted"),
+    [
+        ([pa.int64(), pa.float64(), pa.null()], pa.float64()),
+        ([pa.int64(), pa.string(), pa.null()], pa.string()),
+        ([pa.int64(), pa.string(), pa.binary()], pa.string()),
+        ([pa.bool_(), pa.int64(), pa.float64()], pa.string()),
+        ([pa.list_(pa.int64()), pa.int64()], pa.string()),
+        ([pa.list_(pa.int64()), pa.list_(pa.field("element", pa.float64())), pa.null()], pa.list_(pa.float64())),
+        ([pa.null(), pa.null()], pa.null()),
+    ],
+    ids=str,
+)
+def test_the_type_of_several_holds_all_in_any_order(kinds: list[Any], wanted: Any) -> None:
+    assert all(common(one) == wanted for one in permutations(kinds))

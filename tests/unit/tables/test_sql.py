@@ -26,6 +26,13 @@ def test_other_sql_is_refused(sql: str) -> None:
 def test_columns_of_other_tables_are_cast_filled_and_left_out() -> None:
     wanted = pa.schema([("b", pa.string()), ("a", pa.float64()), ("c", pa.int8())])
     assert Shaped(wanted)(TABLE).to_pylist()[0] == {"b": "x", "a": 1.0, "c": None}
+    mixed = pa.table({"a": [1.5, 2.0, None], "b": [[1], None, []], "c": pa.nulls(3), "d": [True, False, None]})
+    assert Shaped(pa.schema(dict.fromkeys("abcd", pa.string())))(mixed).to_pydict() == {
+        "a": ["1.5", "2", None],
+        "b": ["[1]", None, "[]"],
+        "c": [None] * 3,
+        "d": ["true", "false", None],
+    }
 
 
 def test_columns_are_cast_only_to_what_holds_them() -> None:
