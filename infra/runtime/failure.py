@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from events.errors import Reject
 from events.ports import Changed, NotFound
 from functions.formats.format import Slice
@@ -9,6 +12,20 @@ from infra.runtime.journal import Outcome
 
 #: Errors that a repetition does not change.
 FINAL = (Reject, Changed, NotFound)
+
+
+@contextmanager
+def contained() -> Iterator[None]:
+    """Let what a task raises to end its process (``sys.exit()``) end its slice only: ``except Exception`` catches that, too.
+
+    Raises ``RuntimeError`` in its place: sent to the caller of the map as it is, it would end the caller.
+    """
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException as error:
+        raise RuntimeError(f"{type(error).__name__}: {error}".rstrip(": ")) from error
 
 
 def noted(error: BaseException, outcome: Outcome, part: Slice, which: str) -> BaseException:

@@ -6,11 +6,12 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from infra.runtime import capacity
+from infra.runtime.failure import contained
 from infra.runtime.journal import Journal, alive
 from infra.runtime.lithops_folder import ALWAYS, JOBS_PREFIX, FunctionExecutor
 from infra.runtime.measure import Worker
@@ -95,7 +96,8 @@ class Lanes:
             )
             for future in done:
                 try:
-                    future.result(internal_storage=lane.internal_storage)
+                    with contained() if future.error else nullcontext():  # the worker's error, or a Ctrl-C of the caller
+                        future.result(internal_storage=lane.internal_storage)
                     ended[id(future)] = None
                 except Exception as error:
                     ended[id(future)] = error

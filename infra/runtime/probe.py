@@ -23,6 +23,7 @@ import msgspec
 from events.ports import ObjectInfo, ObjectStore
 from functions.formats.format import Slice
 from infra.objects.s3 import S3Store
+from infra.runtime.failure import contained
 from infra.runtime.journal import Journal, Measured, Outcome, Place, Written, began
 from infra.runtime.memory import Watch
 from infra.runtime.results import Target
@@ -148,7 +149,8 @@ class Work:
     def _loaded(self) -> Any:
         """The function, or one that raises what unpickling it raised: that too is an outcome of every slice."""
         try:
-            return cloudpickle.loads(self.function)
+            with contained():
+                return cloudpickle.loads(self.function)
         except Exception as error:
             failure = error
 
@@ -178,7 +180,7 @@ class Work:
 
     def _one(self, function: Any, worker: int, place: Place, part: Slice, store: MeteredStore) -> Outcome:
         try:
-            with self.opened(place, part, store) as opened:
+            with contained(), self.opened(place, part, store) as opened:
                 result = function(opened, *self.args, **self.kwargs)
                 written: Written | None = None
                 if self.into is not None:  # while the slice is open: its folder may hold what the result names

@@ -8,6 +8,8 @@ from typing import Any
 
 import cloudpickle
 
+from infra.runtime.failure import contained
+
 
 @dataclass(frozen=True)
 class Reduction:
@@ -28,8 +30,9 @@ class Reduction:
     def __call__(self, results: bytes) -> bytes:
         """The reduced value, pickled: Lithops' own pickle does not know the classes of a user's module."""
         sys.path.extend(entry for entry in self.path if entry not in sys.path)
-        function = cloudpickle.loads(self.function)
-        return bytes(cloudpickle.dumps(function(cloudpickle.loads(results), *self.args, **self.kwargs)))
+        with contained():
+            function = cloudpickle.loads(self.function)
+            return bytes(cloudpickle.dumps(function(cloudpickle.loads(results), *self.args, **self.kwargs)))
 
     @staticmethod
     def read(value: bytes) -> Any:
