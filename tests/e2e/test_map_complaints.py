@@ -1,0 +1,68 @@
+"""What people are told of maps from the command line that cannot run, or fail: a sentence, and exit code 1."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Sluice, eventually
+from tests.e2e.test_cli import Caller
+
+TASKS = """
+import sys, time
+from pathlib import Path
+
+def leaves(table):
+    sys.exit(0)
+
+def interrupted(table):
+    raise KeyboardInterrupt
+
+def waits(table):
+    Path("begun").touch()
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def call(standing_sluice: Sluice, tmp_path: Path) -> Caller:
+    """The command line in a folder with tasks, against a lake with ``s3://complaints/numbers.csv``."""
+    (tmp_path / "complaint_tasks.py").write_text(TASKS)
+    (tmp_path / "numbers.csv").write_text("n,square\n1,1\n2,4\n")
+    called = Caller(standing_sluice, tmp_path)
+    called("put", "numbers.csv", "s3://complaints/")
+    called.settle()
+    return called
+
+
+DATA = "s3://complaints/numbers.csv"
+
+
+def complaint(call: Caller, *arguments: str) -> str:
+    """The one line that it ends with, and nothing else."""
+    assert call(*arguments, "--json", code=1) == ""
+    assert call.errors.startswith("sluice: ")
+    assert call.errors.count("\n") == 1, call.errors
+    return call.errors.removeprefix("sluice: ").rstrip("\n")
+
+
+@pytest.mark.parametrize(("task", "told"), [("leaves", "SystemExit: 0"), ("interrupted", "KeyboardInterrupt")])
+def test_a_task_that_ends_its_process_does_not_end_the_command(call: Caller, task: str, told: str) -> None:
+    what = f"complaint_tasks:{task} failed in slice 0 of 1: part 0 of 1 of {DATA}: RuntimeError: {told}"
+    assert complaint(call, "map", f"complaint_tasks:{task}", DATA, "--slices", "1") == what
+
+
+def test_control_c_ends_a_map_with_its_own_code(call: Caller) -> None:
+    running = call.start("map", "complaint_tasks:waits", DATA, "--json")
+    eventually((call.folder / "begun").exists, 60.0, "the task to be at work")
+    for _ in range(5):  # Python loses an interrupt that comes while it finalizes an object; a person presses again
+        running.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            running.wait(20)
+            break
+    assert running.communicate(timeout=60) == ("", "")
+    assert running.returncode == 130
