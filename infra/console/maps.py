@@ -43,6 +43,10 @@ def map_(
     """Run a function over the slices of objects with Lithops; the results come in the order of the slices."""
     if dataset and not into:
         raise Complaint("--dataset needs --into: say where its objects are to be written")
+    from functions.planner.dataset import split_address
+
+    for each in objects:
+        split_address(each)  # raises for what Lithops would take for plain data
     task, conditions = find_function(function), [condition(one) for one in where]
     names = [name.strip() for name in columns.split(",")] if columns else None
     from infra.runtime.lithops import SluiceExecutor

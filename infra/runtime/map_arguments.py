@@ -6,18 +6,22 @@ from typing import Any
 
 import msgspec
 
+from events.errors import Reject
 from events.ports import Query
 
 DataSet = str | list[str] | Query
 
 
 def data_set(data: Any) -> DataSet | None:
-    """The data set that ``data`` names, or ``None`` where it is plain iterdata."""
+    """The data set that ``data`` names, or ``None`` where it is plain iterdata. Raises ``Reject`` for a list of both."""
     if isinstance(data, Query) or (isinstance(data, str) and data.startswith("s3://")):
         return data
-    if isinstance(data, list | tuple) and data and all(isinstance(one, str) and one.startswith("s3://") for one in data):
-        return list(data)
-    return None
+    if not isinstance(data, list | tuple):
+        return None
+    others = [one for one in data if not (isinstance(one, str) and one.startswith("s3://"))]
+    if others and len(others) < len(data):  # Lithops would give the function all of them as they are
+        raise Reject(f"{others[0]!r} names no object, and others of the list do: write s3://bucket/key")
+    return None if others or not data else list(data)
 
 
 def told(query: Query) -> dict[str, Any]:

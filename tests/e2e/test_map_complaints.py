@@ -66,3 +66,10 @@ def test_control_c_ends_a_map_with_its_own_code(call: Caller) -> None:
             break
     assert running.communicate(timeout=60) == ("", "")
     assert running.returncode == 130
+
+
+def test_what_is_no_address_is_refused_as_by_plan(call: Caller) -> None:
+    told = "'d/a.csv' names no object: write s3://bucket/key"
+    assert complaint(call, "plan", "leaves", "d/a.csv") == told
+    assert complaint(call, "map", "complaint_tasks:leaves", "d/a.csv") == told
+    assert complaint(call, "map", "complaint_tasks:leaves", DATA, "d/a.csv") == told
