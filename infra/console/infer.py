@@ -15,7 +15,7 @@ from events.types import InferenceCompleted, ObjectVersion
 from infra.console import address, text
 from infra.console.client import Complaint
 from infra.console.plan import Deadline, Memory, Objective, Slices, Workers
-from infra.console.session import Session, command
+from infra.console.session import Session, command, mapping
 
 
 @command
@@ -68,7 +68,8 @@ def infer(
                 batch.task(found, options), objects, extra_args=(found.content,),
                 objective=objective, deadline=deadline, slices=slices, workers=workers, memory=memory,
             )  # fmt: skip
-            results = run.result()
+            with mapping("the inference"):
+                results = run.result()
         with tempfile.TemporaryDirectory(prefix="sluice-") as folder:
             made = Path(folder, "results.parquet")
             count = batch.write(made, run.slices, results, found.record)

@@ -14,7 +14,7 @@ import typer
 from infra.console import text
 from infra.console.client import Complaint
 from infra.console.plan import Deadline, Memory, Objective, Slices, Workers, basis_of, interval
-from infra.console.session import Session, command
+from infra.console.session import Session, command, mapping
 from infra.console.stage import Condition, Form, condition
 
 
@@ -58,11 +58,8 @@ def map_(
             task, objects, objective=objective, deadline=deadline, slices=slices, workers=workers, memory=memory,
             columns=names, where=conditions, into=into, form=form, dataset=dataset,
         )  # fmt: skip
-        try:
+        with mapping(function):
             results = run.result()
-        except Exception as error:  # the user's own function: its error in a line, and where
-            notes = getattr(error, "__notes__", [])
-            raise Complaint(f"{function} failed {notes[0] if notes else ''}: {type(error).__name__}: {error}") from error
         statistics, plan = run.statistics, msgspec.to_builtins(run.plan)
     if session.json:
         session.answer(

@@ -21,6 +21,7 @@ from rich.console import Console
 from infra import config as configuration
 from infra.config import Config, ConfigError
 from infra.console.client import Client, Complaint, locate
+from infra.delivery.retry import cause
 from infra.objects.door_keys import door_keys
 from infra.runtime.endpoints import Endpoints
 
@@ -147,6 +148,20 @@ def telling() -> Iterator[None]:
     except _told() as error:
         sys.stderr.write(f"sluice: {_lines(str(error))}\n")
         raise typer.Exit(1) from None
+
+
+@contextmanager
+def mapping(what: str) -> Iterator[None]:
+    """Turn an error of a map into a ``Complaint``: what failed, in which slice, and how. It is of the user's code or data."""
+    try:
+        yield
+    except Exception as error:
+        from infra.runtime.failure import slice_of
+
+        where = slice_of(error)
+        if not where and isinstance(error, _told()):
+            raise
+        raise Complaint(f"{' '.join(filter(None, (what, 'failed', where)))}: {cause(error)}") from error
 
 
 def _lines(text: str) -> str:

@@ -16,7 +16,7 @@ import yaml
 from infra.console import text
 from infra.console.client import Client, Complaint
 from infra.console.plan import Deadline, Memory, Objective, Slices, Workers
-from infra.console.session import Session, command
+from infra.console.session import Session, command, mapping
 
 if TYPE_CHECKING:
     from infra.runtime.lithops import SluiceExecutor
@@ -48,7 +48,8 @@ class Stage:
         """Run one of ``infra.staging.operations``, and show what was made."""
         from infra.staging import operations
 
-        staged: Staged = getattr(operations, name)(self.executor, self.objects, *more, self.output, **options, **self.plan)
+        with mapping(name):
+            staged: Staged = getattr(operations, name)(self.executor, self.objects, *more, self.output, **options, **self.plan)
         objects = [msgspec.to_builtins(vars(one)) for one in staged.objects]
         if self.session.json:
             self.session.answer({"run": staged.run, "data-set": self.output.dataset, "objects": objects})

@@ -29,10 +29,15 @@ def contained() -> Iterator[None]:
 
 
 def noted(error: BaseException, outcome: Outcome, part: Slice, which: str) -> BaseException:
-    """The error with notes of which slice it was (``which``), of what object, and where in the function."""
+    """The error with notes of which slice it was (``which``: "in slice 0 of 2"), of what object, and where in the function."""
     error.add_note(f"{which}: part {part.number} of {part.of} of s3://{part.bucket}/{part.key}")
     error.add_note(outcome.trace)
     return error
+
+
+def slice_of(error: BaseException) -> str:
+    """Which slice the error was noted to be of; empty for one of none."""
+    return next((note for note in getattr(error, "__notes__", ()) if note.startswith("in slice ")), "")
 
 
 def killed(error: MemoryError) -> bool:

@@ -7,7 +7,9 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from tests.conftest import Sluice, eventually
 from tests.e2e.test_cli import Caller
@@ -73,3 +75,14 @@ def test_what_is_no_address_is_refused_as_by_plan(call: Caller) -> None:
     assert complaint(call, "plan", "leaves", "d/a.csv") == told
     assert complaint(call, "map", "complaint_tasks:leaves", "d/a.csv") == told
     assert complaint(call, "map", "complaint_tasks:leaves", DATA, "d/a.csv") == told
+
+
+def test_an_error_in_the_data_of_a_stage_is_told(call: Caller) -> None:
+    parquet.write_table(pa.table({"s": [{"x": 1}, {"x": 2}]}), call.folder / "structs.parquet")
+    call("put", "structs.parquet", "s3://complaints/")
+    call.settle()
+    data = "s3://complaints/structs.parquet"
+    told = complaint(call, "stage", "filter", data, "--into", "s3://complaints/out", "--where", "s > 3", "--slices", "1")
+    assert told.startswith(f"filter failed in slice 0 of 1: part 0 of 1 of {data}: ")
+    assert "struct" in told
+    assert complaint(call, "stage", "filter", data, "--into", "s3://complaints/out") == "nothing to filter by: give conditions"
