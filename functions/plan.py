@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from math import isfinite
 
 import msgspec
 
@@ -13,7 +12,7 @@ from events.event import Event
 from events.ports import Catalog, Entry, ObjectStore, Profiles, Settings
 from events.route import on
 from events.types import PlannedObject, PlanReady, PlanRequested, Wave
-from functions.planner.choice import weights
+from functions.planner.choice import check_deadline, weights
 from functions.planner.coverage import Coverage
 from functions.planner.dataset import cut, entries, share_out
 from functions.planner.decide import Decision, Prices, decide
@@ -54,8 +53,7 @@ def plan(
 
 def _check(data: PlanRequested) -> None:
     weights(data.objective)
-    if data.deadline_s is not None and not (isfinite(data.deadline_s) and data.deadline_s > 0):
-        raise Reject(f"a deadline of {data.deadline_s} s cannot be kept: give seconds from now, more than 0")
+    check_deadline(data.deadline_s)
     if min(data.workers, data.slices, data.memory_mb) < 0:
         raise Reject("workers, slices and memory_mb must not be negative; 0 leaves them to the planner")
     if not 0 <= data.done < 1:

@@ -44,6 +44,12 @@ def weights(objective: str) -> tuple[float, float] | None:
     return time / largest, cost / largest  # only their ratio counts, and so no product of them can overflow
 
 
+def check_deadline(seconds: float | None) -> None:
+    """Raises ``Reject`` for what is no deadline. JSON has no number for some of it: it must be asked before it is sent."""
+    if seconds is not None and not 0 < seconds < inf:
+        raise Reject(f"a deadline of {seconds} s cannot be kept: give seconds from now, more than 0")
+
+
 def choose(time: Vector, cost: Vector, slices: Vector, objective: str) -> int:
     """The index of the best configuration; among those that are nearly as good, one with few ``slices``.
 

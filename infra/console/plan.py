@@ -33,6 +33,9 @@ def plan(
     svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw that into this file.", show_default=False)] = None,
 ) -> None:
     """Ask how a map would run: workers, memory, slices, and what that takes. Nothing runs."""
+    from functions.planner.choice import check_deadline
+
+    check_deadline(deadline)
     request = {
         "task": task, "objects": objects, "objective": objective, "deadline_s": deadline, "slices": slices,
         "workers": workers, "memory_mb": memory,

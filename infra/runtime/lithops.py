@@ -26,6 +26,7 @@ from events.types import ObjectDerived, PlanReady, PlanRequested, TaskExecuted
 from functions.formats import by_name
 from functions.formats.format import Index, Slice, decode_index
 from functions.formats.where import Where
+from functions.planner.choice import check_deadline
 from functions.planner.dataset import split_address
 from infra.config import Config, load
 from infra.objects.s3 import S3Store
@@ -157,6 +158,7 @@ class SluiceExecutor(FunctionExecutor):  # type: ignore[misc]
                 raise TypeError(f"{ours} are for maps over s3:// objects or a Query only")
             self._planned = None
             return super().map(map_function, map_iterdata, *args, **kwargs)
+        check_deadline(deadline)
         given = inspect.signature(FunctionExecutor.map).bind(self, map_function, map_iterdata, *args, **kwargs).arguments
         memory = memory or given.get("runtime_memory") or 0
         request = PlanRequested(

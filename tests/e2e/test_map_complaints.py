@@ -86,3 +86,18 @@ def test_an_error_in_the_data_of_a_stage_is_told(call: Caller) -> None:
     assert told.startswith(f"filter failed in slice 0 of 1: part 0 of 1 of {data}: ")
     assert "struct" in told
     assert complaint(call, "stage", "filter", data, "--into", "s3://complaints/out") == "nothing to filter by: give conditions"
+
+
+@pytest.mark.parametrize("seconds", ["nan", "0"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["plan", "leaves", DATA],
+        ["map", "complaint_tasks:leaves", DATA],
+        ["stage", "filter", DATA, "--into", "s3://complaints/out", "--where", "n > 1"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_what_is_no_deadline_is_refused(call: Caller, command: list[str], seconds: str) -> None:
+    told = f"a deadline of {float(seconds)} s cannot be kept: give seconds from now, more than 0"
+    assert complaint(call, *command, "--deadline", seconds) == told
