@@ -25,5 +25,5 @@ def wait(error: BaseException, attempts: int, settings: Delivery, most: int) -> 
 
 def cause(error: BaseException) -> str:
     """The error in one line, for people: the text of what was raised on purpose, type and text of anything else."""
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()) or ("memory did not suffice" if isinstance(error, MemoryError) else "")
     return text if isinstance(error, Reject | Retry) else f"{type(error).__name__}: {text}".rstrip(": ")

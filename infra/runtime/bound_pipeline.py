@@ -10,6 +10,7 @@ from events.errors import Reject, Retry
 from events.ports import Changed, NotFound
 from events.tasks import TaskRule
 from events.types import FunctionRequested, ObjectDerived, ObjectVersion, PlanReady, PlanRequested
+from infra.delivery.retry import cause
 from infra.runtime.pipeline_lake import Lake
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def pipeline_of(task: Any, rule: TaskRule) -> Pipeline | None:
     try:
         made = task(**rule.args)
     except Exception as error:
-        raise Reject(f"the pipeline {rule.task}: {type(error).__name__}: {error}") from error
+        raise Reject(f"the pipeline {rule.task}: {cause(error)}") from error
     if not isinstance(made, Pipeline):
         raise Reject(f"the pipeline {rule.task}: a {type(made).__name__} was made for it")
     return made
@@ -92,7 +93,7 @@ def run(pipeline: Pipeline, executor: SluiceExecutor, request: FunctionRequested
     except Exception as error:
         if not getattr(error, "__notes__", ()):  # of which slice it was: no task raised it
             raise
-        raise Reject(f"the task {rule.task}: {type(error).__name__}: {error}") from error
+        raise Reject(f"the task {rule.task}: {cause(error)}") from error
     wanted = {(part.bucket, part.key, part.etag) for part in ran.stages[0].plan.objects}
     if wanted != {(request.bucket, request.key, request.etag)}:
         raise Changed(f"{address} is another version by now")

@@ -21,6 +21,7 @@ from events.types import FunctionRequested
 from infra.catalog.bindings import StoredBindings
 from infra.catalog.database import Database
 from infra.config import Config, ConfigError, Objects
+from infra.delivery.retry import cause
 from infra.objects.providers import Providers, split
 from infra.runtime import bound_pipeline
 from infra.runtime.bound_pipeline import RESULTS
@@ -131,7 +132,7 @@ def _mapped(executor: SluiceExecutor, task: Callable[..., Any], request: Functio
     except (Reject, Retry, Changed, NotFound):
         raise
     except Exception as error:  # the map has tried it again already
-        raise Reject(f"the task {rule.task}: {type(error).__name__}: {error}") from error
+        raise Reject(f"the task {rule.task}: {cause(error)}") from error
 
 
 def _clear(objects: ObjectStore, bucket: str, prefix: str) -> None:

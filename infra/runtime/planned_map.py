@@ -20,6 +20,7 @@ from events.types import PlanReady, PlanRequested, TaskExecuted
 from functions.formats.format import Slice
 from functions.planner.coverage import volume
 from functions.planner.probe import probe_parts
+from infra.delivery.retry import cause
 from infra.runtime import measure
 from infra.runtime.board import Board
 from infra.runtime.dealing import Placed, partition, split
@@ -254,8 +255,7 @@ class PlannedMap:
         blamed = left[:1] if worker.began else left
         for place in blamed:
             self._tried[place] += 1
-            text = f"{type(why).__name__}: {why}"
-            self._failing(worker, place, why, Outcome(worker.number, place, error=pickle.dumps(why), trace=text))
+            self._failing(worker, place, why, Outcome(worker.number, place, error=pickle.dumps(why), trace=cause(why)))
         self._again += left[len(blamed) :]
 
     def _vanished(self, worker: Worker) -> bool:
@@ -391,6 +391,6 @@ class PlannedMap:
             predicted_s=self._before + plan.time_s.value if plan.time_s and well else 0.0,
             cost=sum(paid) + len(self._workers) * settings.price_per_request,
             predicted_cost=plan.cost.value if plan.cost and well and not self._before else 0.0,
-            error=f"{type(self._error).__name__}: {self._error}"[:500] if self._error else "",
+            error=cause(self._error)[:500] if self._error else "",
             ran=measure.workers(self._waves, self._board.outcomes, self._asked),
         )

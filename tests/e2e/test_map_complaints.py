@@ -24,6 +24,9 @@ def leaves(table):
 def interrupted(table):
     raise KeyboardInterrupt
 
+def hungry(table):
+    raise MemoryError
+
 def waits(table):
     Path("begun").touch()
     time.sleep(600)
@@ -52,9 +55,16 @@ def complaint(call: Caller, *arguments: str) -> str:
     return call.errors.removeprefix("sluice: ").rstrip("\n")
 
 
-@pytest.mark.parametrize(("task", "told"), [("leaves", "SystemExit: 0"), ("interrupted", "KeyboardInterrupt")])
-def test_a_task_that_ends_its_process_does_not_end_the_command(call: Caller, task: str, told: str) -> None:
-    what = f"complaint_tasks:{task} failed in slice 0 of 1: part 0 of 1 of {DATA}: RuntimeError: {told}"
+@pytest.mark.parametrize(
+    ("task", "told"),
+    [
+        ("leaves", "RuntimeError: SystemExit: 0"),
+        ("interrupted", "RuntimeError: KeyboardInterrupt"),
+        ("hungry", "MemoryError: memory did not suffice"),
+    ],
+)
+def test_what_a_task_raises_is_told_and_does_not_end_the_command(call: Caller, task: str, told: str) -> None:
+    what = f"complaint_tasks:{task} failed in slice 0 of 1: part 0 of 1 of {DATA}: {told}"
     assert complaint(call, "map", f"complaint_tasks:{task}", DATA, "--slices", "1") == what
 
 

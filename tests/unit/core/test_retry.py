@@ -37,3 +37,5 @@ def test_the_cause_is_one_line_for_people():
     assert cause(Reject("s3://b/k is\nempty")) == "s3://b/k is empty"
     assert cause(KeyError("x")) == "KeyError: 'x'"
     assert cause(ValueError()) == "ValueError"
+    assert cause(MemoryError()) == "MemoryError: memory did not suffice"
+    assert cause(MemoryError("of 3 GB")) == "MemoryError: of 3 GB"
