@@ -267,13 +267,13 @@ def _parquet(path: str) -> dict[str, Any]:
     groups, rows, codecs = [], [], set()
     for number in range(footer.num_row_groups):
         group = footer.row_group(number)
-        starts, ends = [], []
+        chunks = []
         for column in map(group.column, range(group.num_columns)):
-            dictionary = column.dictionary_page_offset if column.has_dictionary_page else None
-            starts.append(min(page for page in (column.data_page_offset, dictionary) if page is not None))
-            ends.append(starts[-1] + column.total_compressed_size)
             codecs.add(column.compression)
-        groups.append([min(starts, default=4), max(ends, default=4)])
+            dictionary = column.dictionary_page_offset if column.has_dictionary_page else None
+            if pages := [page for page in (column.data_page_offset, dictionary) if page]:  # of no rows there may be none
+                chunks.append((min(pages), min(pages) + column.total_compressed_size))
+        groups.append([min((start for start, _ in chunks), default=4), max((end for _, end in chunks), default=4)])
         rows.append(group.num_rows)
     return {
         "columns": {field.name: str(field.type) for field in footer.schema.to_arrow_schema()},

@@ -117,7 +117,7 @@ def _opened(part: Slice, objects: ObjectStore, columns: Sequence[str] | None, wh
         schema = footer.schema.to_arrow_schema()
         needed = wanted.check(columns, where, schema.names, source)
         groups = [number for number in range(low, high) if _may_match(footer.row_group(number), where)]
-        ahead = [_place(column) for number in groups for column in _columns(footer.row_group(number), needed)]
+        ahead = [place for number in groups for place in _places(footer.row_group(number), needed)]
         with source.open(ahead=ahead) as file, parquet.ParquetFile(file, metadata=footer, pre_buffer=False) as opened:
             table = opened.read_row_groups(groups, columns=needed) if groups else _empty(schema, needed)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
@@ -125,17 +125,12 @@ def _opened(part: Slice, objects: ObjectStore, columns: Sequence[str] | None, wh
     yield wanted.table(table, columns, where)
 
 
-def _columns(group: Any, needed: list[str] | None) -> Iterator[Any]:
-    """The column chunks of a row group, of all columns or the ones needed."""
+def _places(group: Any, needed: list[str] | None) -> Iterator[tuple[int, int]]:
+    """Where the column chunks of a row group lie, of all columns or the ones needed; one of no rows may have no page."""
     for column in map(group.column, range(group.num_columns)):
-        if needed is None or column.path_in_schema.split(".")[0] in needed:
-            yield column
-
-
-def _place(column: Any) -> tuple[int, int]:
-    """Where a column chunk lies."""
-    pages = [page for page in (column.dictionary_page_offset, column.data_page_offset) if page]
-    return min(pages), min(pages) + int(column.total_compressed_size)
+        pages = [page for page in (column.dictionary_page_offset, column.data_page_offset) if page]
+        if pages and (needed is None or column.path_in_schema.split(".")[0] in needed):
+            yield min(pages), min(pages) + int(column.total_compressed_size)
 
 
 def _empty(schema: Any, needed: list[str] | None) -> Any:

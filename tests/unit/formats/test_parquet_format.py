@@ -118,3 +118,34 @@ def test_a_condition_keeps_what_arrow_keeps(lake: Any, values: Any, rows: int, c
         with part.open(lake, where=[("v", symbol, value)]) as some:
             found += some.column("v").to_pylist()
     assert found == pq.read_table(io.BytesIO(data), filters=[("v", symbol, value)]).column("v").to_pylist()
+
+
+TYPES = [
+    pa.null(), pa.bool_(), pa.int8(), pa.uint16(), pa.int64(), pa.uint64(), pa.float16(), pa.float32(), pa.float64(),
+    pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary_view(), pa.binary(3),
+    pa.decimal128(9, 2), pa.decimal256(50, 2), pa.date32(), pa.date64(), pa.time32("ms"), pa.time64("us"),
+    pa.timestamp("ns", "UTC"), pa.duration("us"), pa.list_(pa.bool_()), pa.large_list(pa.int8()), pa.list_(pa.bool_(),
+    2), pa.map_(pa.string(), pa.bool_()), pa.struct([("a", pa.bool_()), ("b", pa.int8())]), pa.dictionary(pa.int32(),
+    pa.string()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=str)
+@pytest.mark.parametrize("dictionary", [True, False])
+@pytest.mark.parametrize("groups", [(0,), (0, 3, 0, 0, 4), (3, 0, 4), (0, 0)], ids=str)
+def test_row_groups_without_rows_are_read_as_arrow_reads_them(lake: Any, kind: Any, dictionary: bool, groups: Any) -> None:
+    schema, buffer = pa.schema([("v", kind), ("n", pa.int32())]), io.BytesIO()
+    with pq.ParquetWriter(buffer, schema, use_dictionary=dictionary) as writer:
+        for rows in groups:
+            writer.write_table(pa.table([pa.nulls(rows, kind), pa.array(range(rows), pa.int32())], schema=schema))
+    whole = pq.read_table(io.BytesIO(buffer.getvalue()))
+    source = lake.put("g.parquet", buffer.getvalue())
+    places = lake.index("parquet", source).data["groups"]
+    assert sum(end - start for start, end in places) <= source.size, "no two row groups overlap"
+    for count in (1, 2, len(groups)):
+        for columns in (None, ["v"]):
+            tables = []
+            for part in lake.cut("parquet", source, count):
+                with part.open(lake, columns=columns) as table:
+                    tables.append(table)
+            assert pa.concat_tables(tables).equals(whole if columns is None else whole.select(columns))
