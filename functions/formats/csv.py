@@ -207,10 +207,10 @@ def begin(head: bytes, cut: bool, encoding: str, delimiter: str, what: object) -
         comments -= 1  # a header that begins with #
     if not rows:
         raise Broken(f"{what} has no record in its first {len(head)} bytes")
-    first, second = rows[comments], rows[comments + 1] if len(rows) > comments + 1 else []
+    first, below = rows[comments], rows[comments + 1 :]
     if len(first) > MAX_COLUMNS:
         raise Broken(f"{what} has {len(first)} columns; at most {MAX_COLUMNS} are read")
-    header = _is_header(first, second)
+    header = _is_header(first, below)
     skip = comments + header
     return {
         "delimiter": delimiter,
@@ -235,10 +235,19 @@ def _start(head: bytes, delimiter: str, skip: int) -> int:
     return -1
 
 
-def _is_header(first: list[str], second: list[str]) -> bool:
-    """Names are no numbers and differ from each other. A file of text only is taken to have a header."""
+def _is_header(first: list[str], below: list[list[str]]) -> bool:
+    """Names are no numbers, and differ from each other or stand over numbers. A file of text only is taken to have a header."""
     named = [field for field in first if field]
-    return bool(named) and len(set(named)) == len(named) and not any(_number(field) for field in named) and first != second
+    if not named or any(_number(field) for field in named) or below[:1] == [first]:
+        return False
+    return len(set(named)) == len(named) or _over_numbers(first, below)
+
+
+def _over_numbers(first: list[str], below: list[list[str]]) -> bool:
+    """Whether some column of the records below holds numbers and nothing else."""
+    columns = zip(*(row for row in below if len(row) == len(first)), strict=True)
+    values = ([field for field in column if field] for column in columns)
+    return any(column and all(map(_number, column)) for column in values)
 
 
 def _number(field: str) -> bool:

@@ -123,6 +123,24 @@ def test_without_a_header_the_columns_are_numbered(lake: Any) -> None:
     assert lake.describe("csv", source)["rows"] == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        (b"time,flux,flux\n1,2,x\n3,4,y\n", {"time": "int64", "flux": "int64", "flux_": "string"}),
+        (b"time,flux,flux\n,,\n1,2,3\n", {"time": "int64", "flux": "int64", "flux_": "int64"}),
+        (b"a,a,a_\n1,2,3\n", {"a": "int64", "a_": "int64", "a__": "int64"}),
+        (b"yes,yes\nno,yes\n", {"f0": "string", "f1": "string"}),
+        (b"yes,yes\nno,7\nyes,no\n", {"f0": "string", "f1": "string"}),
+    ],
+)
+def test_a_name_that_is_repeated_over_numbers_is_one(lake: Any, text: bytes, columns: dict[str, str]) -> None:
+    source = lake.put("r.csv", text)
+    assert lake.describe("csv", source)["columns"] == columns
+    (part,) = lake.cut("csv", source, 1)
+    with part.open(lake) as table:
+        assert {field.name: str(field.type) for field in table.schema} == columns
+
+
 def test_types_come_from_the_whole_file_not_its_head(lake: Any) -> None:
     body = "".join(f"{number},{number}\n" for number in range(700_000)) + "0.5,late text\n"
     source = lake.put("late.csv", ("a,b\n" + body).encode())
