@@ -203,7 +203,7 @@ def begin(head: bytes, cut: bool, encoding: str, delimiter: str, what: object) -
     comments = 0
     while comments < len(rows) - 1 and rows[comments][0].startswith("#"):
         comments += 1
-    while comments and len(rows[comments - 1]) == len(rows[comments]) > 1:
+    if comments and len(rows[comments - 1]) == len(rows[comments]) > 1 and not _names(rows[comments], rows[comments + 1 :]):
         comments -= 1  # a header that begins with #
     if not rows:
         raise Broken(f"{what} has no record in its first {len(head)} bytes")
@@ -241,6 +241,14 @@ def _is_header(first: list[str], below: list[list[str]]) -> bool:
     if not named or any(_number(field) for field in named) or below[:1] == [first]:
         return False
     return len(set(named)) == len(named) or _over_numbers(first, below)
+
+
+def _names(fields: list[str], below: list[list[str]]) -> bool:
+    """Whether a line can be nothing but a header: no number and no missing value is in it, but numbers stand below."""
+    from pyarrow.csv import ConvertOptions
+
+    missing = ConvertOptions().null_values
+    return not any(_number(field) or field in missing for field in fields) and _over_numbers(fields, below)
 
 
 def _over_numbers(first: list[str], below: list[list[str]]) -> bool:

@@ -296,6 +296,30 @@ def test_comments_before_the_header_and_lines_of_blanks_are_no_rows(lake: Any) -
     assert lake.describe("csv", lake.put("v.tsv", b"##x\n#a\tb\n1\t2\n"))["columns"] == {"#a": "int64", "b": "int64"}
 
 
+@pytest.mark.parametrize(
+    ("text", "names", "rows"),
+    [
+        (b"# made by x, y\ntime,flux\n1,2\n3,4\n", ["time", "flux"], 2),
+        (b"# made by x, y\n# at noon, UTC\ntime,flux\n1,2\n", ["time", "flux"], 1),
+        (b"# made by x, y\ntime,flux,flux\n1,2,3\n", ["time", "flux", "flux_"], 1),
+        (b"#time,flux\n1,2\n", ["#time", "flux"], 1),
+        (b"# made by x, y\n#time,flux\n1,2\n", ["#time", "flux"], 1),
+        (b"#name,flux\nbob,NA\nann,3\n", ["#name", "flux"], 2),
+        (b"#name,flux\nbob,\nann,3\n", ["#name", "flux"], 2),
+        (b"#name,kind\nbob,x\nann,y\n", ["#name", "kind"], 2),
+    ],
+)
+def test_a_comment_of_as_many_fields_is_no_header_where_one_follows(
+    lake: Any, text: bytes, names: list[str], rows: int
+) -> None:
+    source = lake.put("c.csv", text)
+    found = lake.describe("csv", source)
+    assert (list(found["columns"]), found["header"], found["rows"]) == (names, True, rows)
+    (part,) = lake.cut("csv", source, 1)
+    with part.open(lake) as table:
+        assert (table.schema.names, table.num_rows) == (names, rows)
+
+
 def test_half_a_character_at_the_end_is_told(lake: Any) -> None:
     source = lake.put("u.csv", "a,b\n1,2\n".encode("utf-16") + b"x")
     with pytest.raises(Broken, match="ends inside of a character"):
