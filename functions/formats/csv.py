@@ -19,7 +19,7 @@ import numpy as np
 from events.ports import ObjectStore
 from functions.formats import where as wanted
 from functions.formats.csv_scan import DELIMITERS, HEAD, CsvScanner
-from functions.formats.csv_table import WHOLE, Dialect, common
+from functions.formats.csv_table import WHOLE, Dialect, types
 from functions.formats.format import Broken, Index, Part, Slice, cut
 from functions.formats.records import bom_of, encoding_of, samples, shares, unpack
 from functions.formats.source import Source
@@ -186,8 +186,8 @@ def _layout(source: Source, scan: dict[str, Any]) -> dict[str, Any]:
         if data.strip():
             for kinds, kind in zip(seen, dialect.kinds(data, source, first), strict=True):
                 kinds.add(kind)
-    found["columns"] = {name: common(kinds - {"null"}) for name, kinds in zip(dialect.names, seen, strict=True)}
     found["start"] = found["start"] if found["start"] >= 0 else source.size
+    found["columns"] = types(dialect.names, seen, whole=source.size - found["start"] <= WHOLE)
     source.memo["csv"] = found
     return found
 

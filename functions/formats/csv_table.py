@@ -150,6 +150,12 @@ def _exact(column: Any) -> bool:
     return largest is None or largest <= 1 << 53
 
 
+def types(names: Iterable[str], seen: Iterable[set[str]], *, whole: bool) -> dict[str, str]:
+    """Each column's type by the kinds that were seen of it. Without any row in the ``whole`` text it is one that fits all."""
+    unseen = "null" if whole else "string"
+    return {name: common(kinds - {"null"}) if kinds else unseen for name, kinds in zip(names, seen, strict=True)}
+
+
 def common(kinds: Iterable[str]) -> str:
     """The narrowest type that holds values of all these."""
     import pyarrow

@@ -9,7 +9,7 @@ from typing import Any
 import zstandard
 
 from functions.formats.csv import SAMPLE, SAMPLES, begin
-from functions.formats.csv_table import WHOLE, Dialect, common
+from functions.formats.csv_table import WHOLE, Dialect, types
 from functions.formats.format import Broken
 from functions.formats.gzip_records import Rows
 from functions.formats.gzip_text import text_between
@@ -39,7 +39,7 @@ def layout(source: Source, scan: dict[str, Any]) -> dict[str, Any]:
         if data.strip():
             for kinds, kind in zip(seen, dialect.kinds(data, source, first), strict=True):
                 kinds.add(kind)
-    found["columns"] = {name: common(kinds - {"null"}) for name, kinds in zip(dialect.names, seen, strict=True)}
+    found["columns"] = types(dialect.names, seen, whole=length <= WHOLE)
     source.memo["gzip"] = found
     return found
 

@@ -19,6 +19,8 @@ from functions.formats import csv_scan as scan_module
 from functions.formats.csv_scan import CsvScanner
 from functions.formats.format import Broken, decode_index
 from functions.formats.records import unpack
+from functions.tables.aggregate import Aggregate, value_of
+from functions.tables.concat import concat
 
 FORMAT = by_name("csv")
 SETTINGS = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
@@ -318,6 +320,25 @@ def test_a_comment_of_as_many_fields_is_no_header_where_one_follows(
     (part,) = lake.cut("csv", source, 1)
     with part.open(lake) as table:
         assert (table.schema.names, table.num_rows) == (names, rows)
+
+
+@pytest.mark.parametrize("text", [b"id,t\n", b"id,t", b"id,t\n   \n", b"# none today\nid,t\n"])
+def test_columns_without_rows_fit_every_other_table(lake: Any, text: bytes) -> None:
+    source = lake.put("e.csv", text)
+    assert lake.describe("csv", source)["columns"] == {"id": "null", "t": "null"}
+    (part,) = lake.cut("csv", source, 3)
+    with part.open(lake) as empty:
+        assert empty.num_rows == 0
+    with part.open(lake, columns=["t"], where=[("id", ">", 1), ("t", "==", "x")]) as chosen:
+        assert chosen.schema.names == ["t"]
+    (part,) = lake.cut("csv", lake.put("f.csv", b"id,t\n1,x\n2,y\n"), 1)
+    with part.open(lake) as full:
+        aggregate = Aggregate((), (value_of("sum(id)"), value_of("max(t)"), value_of("avg(id)")))
+        for tables in ((empty, full), (full, empty)):
+            assert concat(tables).equals(full)
+            assert aggregate.combine([aggregate(each) for each in tables]).to_pylist() == [
+                {"sum_id": 3, "max_t": "y", "avg_id": 1.5}
+            ]
 
 
 def test_half_a_character_at_the_end_is_told(lake: Any) -> None:
