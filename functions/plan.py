@@ -77,15 +77,16 @@ def _load(data: PlanRequested, settings: Settings, cuts: list[Coverage]) -> Load
         nearest = min(sizes, key=lambda size: abs(size.memory_mb - data.memory_mb))
         sizes = [msgspec.structs.replace(nearest, memory_mb=data.memory_mb)]
     volume, units = sum(one.bytes for one in cuts), sum(one.units for one in cuts)
+    objects = 1 if data.measured else len(cuts)
     return configurations(
         sizes,
         volume=max(1, int(volume * (1 - data.done))),
         units=max(1, int(units * (1 - data.done))),
-        objects=1 if data.measured else len(cuts),
+        objects=objects,
         unit_bytes=max(one.largest for one in cuts),
         cores=settings.cores if data.cores is None else data.cores,
         workers=data.workers,
-        slices=min(data.slices, units),
+        slices=data.slices and min(max(data.slices, objects), units),
         before_s=data.before_s,
     )
 

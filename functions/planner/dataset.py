@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+import numpy as np
 
 from events.errors import Reject
 from events.ports import Catalog, Entry, NotFound, ObjectStore, Query
@@ -54,10 +55,8 @@ def cut(entry: Entry, objects: ObjectStore, bucket: str) -> Coverage:
 
 def share_out(found: Sequence[Entry], cuts: Sequence[Coverage], slices: int) -> list[PlannedObject]:
     """``slices`` over the objects by what is read of them: at least one each, never more than an object's units."""
-    volume = sum(one.bytes for one in cuts) or 1
     parts = []
-    for entry, one in zip(found, cuts, strict=True):
-        count = max(1, min(one.units, round(slices * one.bytes / volume)))
+    for entry, one, count in zip(found, cuts, _shares(cuts, slices), strict=True):
         parts.append(
             PlannedObject(
                 bucket=entry.bucket,
@@ -71,6 +70,21 @@ def share_out(found: Sequence[Entry], cuts: Sequence[Coverage], slices: int) -> 
             )
         )
     return parts
+
+
+def _shares(cuts: Sequence[Coverage], slices: int) -> list[int]:
+    """The slices of each, in all as many as asked for where that can be: by its bytes, the largest remainders rounded up."""
+    volume = np.array([max(one.bytes, 1) for one in cuts], dtype=float)
+    units = np.array([one.units for one in cuts])
+    total = max(len(cuts), min(slices, int(units.sum())))
+    low, high = 1 / volume.max(), float((units / volume).max())  # slices a byte: one slice each, and as many as there are units
+    for _ in range(64):  # halves the logarithm of the distance, which may be wide, to less than a double tells
+        middle = float(np.sqrt(low * high))
+        low, high = (middle, high) if np.clip(middle * volume, 1, units).sum() <= total else (low, middle)
+    shares = np.clip(low * volume, 1, units)
+    counts = np.floor(shares).astype(int)
+    counts[np.argsort(counts - shares, kind="stable")[: total - counts.sum()]] += 1
+    return [int(count) for count in counts]
 
 
 def _entry(address: str, catalog: Catalog) -> Entry:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from events.errors import Reject
 from events.event import Event
@@ -16,6 +19,8 @@ from events.ports import Entry, NotFound, ObjectInfo, Query, Settings
 from events.types import PlanReady, PlanRequested, TaskExecuted, Wave, WorkerSize
 from functions.formats.format import Index
 from functions.plan import plan
+from functions.planner.coverage import Coverage
+from functions.planner.dataset import share_out
 from functions.profile import profile
 
 SIZES = [WorkerSize(memory_mb=mb, vcpus=1, max_workers=8) for mb in (512, 2048)]
@@ -200,8 +205,47 @@ def test_slices_are_shared_out_by_size_and_every_object_gets_one(ports: Ports) -
     ports.add("small.csv", size=1000, units=3)
     ports.add("empty.csv", size=0, units=0)
     ready = ports.ask(objects=["s3://b/one.csv", "s3://b/small.csv", "s3://b/empty.csv"], slices=16)
-    assert [part.slices for part in ready.objects] == [16, 1, 1]
-    assert ready.slices == 18
+    assert [part.slices for part in ready.objects] == [14, 1, 1]
+    assert ready.slices == 16
+
+
+@pytest.mark.parametrize("runs", [0, 3])
+@pytest.mark.parametrize(
+    ("sizes", "asked", "expected"),
+    [
+        ([(150, 100)] * 6, 9, [2, 2, 2, 1, 1, 1]),  # each would be one and a half
+        ([(240, 100), (250, 100), (260, 100), (250, 100)], 10, [2, 3, 3, 2]),
+        ([(1, 100)] * 7 + [(993, 100)], 9, [1] * 7 + [2]),
+        ([(900, 2), (50, 100), (50, 100)], 10, [2, 4, 4]),  # what one cannot take the others do, by their bytes
+        ([(1000, 2), (30, 100), (10, 100)], 10, [2, 6, 2]),
+        ([(100, 3), (100, 1)], 50, [3, 1]),
+        ([(100, 9), (100, 9), (5, 9)], 2, [1, 1, 1]),
+        ([(10**15, 10**9), (1, 1)], 9, [8, 1]),
+    ],
+)
+def test_as_many_slices_as_asked_for_are_given_and_told(
+    ports: Ports, runs: int, sizes: list[tuple[int, int]], asked: int, expected: list[int]
+) -> None:
+    ports.teach(runs=runs, volume=1000)
+    for number, (size, units) in enumerate(sizes):
+        ports.add(f"{number}.csv", size=size, units=units)
+    ready = ports.ask(objects=[f"s3://b/{number}.csv" for number in range(len(sizes))], slices=asked)
+    assert [part.slices for part in ready.objects] == expected
+    assert ready.slices == sum(expected)
+    assert f" for {sum(expected)} slices" in ready.explanation
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 10**12), st.integers(1, 10**6)), min_size=1, max_size=30), st.integers(0, 10**6))
+def test_slices_are_shared_out_within_bounds_and_larger_objects_get_no_fewer(sizes: list[tuple[int, int]], asked: int) -> None:
+    found = [Entry(bucket="b", key=str(number), etag="e", size=size) for number, (size, _) in enumerate(sizes)]
+    cuts = [Coverage(units, size, 1.0) for size, units in sizes]
+    counts = [part.slices for part in share_out(found, cuts, asked)]
+    assert sum(counts) == max(len(cuts), min(asked, sum(one.units for one in cuts)))
+    assert all(1 <= count <= one.units for count, one in zip(counts, cuts, strict=True))
+    ordered = sorted(zip(cuts, counts, strict=True), key=lambda pair: pair[0].bytes)
+    for (small, few), (large, many) in pairwise(ordered):
+        assert many >= min(few, large.units) - (small.bytes == large.bytes)
 
 
 def test_a_query_pages_through_the_catalogue(ports: Ports) -> None:
