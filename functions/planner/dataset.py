@@ -40,7 +40,8 @@ def cut(entry: Entry, objects: ObjectStore, bucket: str) -> Coverage:
     """How the object can be cut. ``bucket`` is the lake's own. Raises ``Reject`` for one without an index."""
     if not entry.index:
         what = f"s3://{entry.bucket}/{entry.key} (format {entry.format or 'unknown'})"
-        raise Reject(f"{what} has no slice index, so it cannot be handed out to workers: its format is not one that is cut")
+        why = entry.metadata.get("unsliceable") or "its format is not one that is cut"
+        raise Reject(f"{what} has no slice index, so it cannot be handed out to workers: {why}")
     known = kept(entry.metadata, entry.size)
     if known is not None:
         return known

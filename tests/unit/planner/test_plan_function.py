@@ -269,7 +269,8 @@ def test_a_query_pages_through_the_catalogue(ports: Ports) -> None:
         ({"objects": ["s3://b/one.csv"], "deadline_s": -1.0}, "more than 0"),
         ({"objects": ["s3://b/one.csv"], "workers": -1}, "must not be negative"),
         ({"objects": ["s3://b/broken.fits"]}, "it is broken: truncated"),
-        ({"objects": ["s3://b/blob"]}, "has no slice index"),
+        ({"objects": ["s3://b/blob"]}, "has no slice index, .*: its format is not one that is cut"),
+        ({"objects": ["s3://b/rows.npy"], "slices": 3}, r"rows.npy \(format fixed\) has no .*: it is in Fortran order"),
         ({"objects": ["s3://b/gone.csv"]}, "was removed"),
         ({"objects": ["s3://b/lost.csv"]}, "index of s3://b/lost.csv is missing"),
     ],
@@ -277,6 +278,7 @@ def test_a_query_pages_through_the_catalogue(ports: Ports) -> None:
 def test_requests_without_sense_are_rejected_with_a_reason(ports: Ports, request_: dict[str, Any], text: str) -> None:
     ports.add("broken.fits", state="failed", cause="truncated")
     ports.add("blob", index="", format="opaque")
+    ports.add("rows.npy", index="", format="fixed", metadata={"unsliceable": "it is in Fortran order"})
     ports.add("gone.csv", state="removed")
     ports.add("lost.csv")
     del ports.content["index/lost.csv"]
