@@ -304,4 +304,4 @@ def table_of(data: bytes, part: Slice, what: object, columns: Sequence[str] | No
     rows = int(part.data.get("rows", part.units))
     if table.num_rows + blank != rows and needed != []:
         raise Broken(f"{what}, rows from {first}: {table.num_rows} rows where {rows} were counted")
-    return wanted.table(table, columns, where)
+    return wanted.table(table, columns, where, what)

@@ -270,7 +270,7 @@ def _opened(part: Slice, objects: ObjectStore, columns: Sequence[str] | None, wh
         yield table
         return
     wanted.check(columns, where, table.colnames, source)
-    yield wanted.rows(table, columns, where)
+    yield wanted.rows(table, columns, where, source)
 
 
 def _image(data: bytes, part: Slice) -> Any:

@@ -149,4 +149,4 @@ def _opened(part: Slice, objects: ObjectStore, columns: Sequence[str] | None, wh
         wanted.check(columns, where, dtype.names or (), source)
     ((start, end),) = part.ranges
     array = np.frombuffer(bytearray(source.exactly(start, end)), dtype=dtype).reshape((part.units, *part.data["shape"]))
-    yield wanted.rows(array, columns, where)
+    yield wanted.rows(array, columns, where, source)

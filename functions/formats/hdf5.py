@@ -149,4 +149,4 @@ def _opened(part: Slice, objects: ObjectStore, columns: Sequence[str] | None, wh
             rows = (dataset.fields(needed) if needed else dataset)[first:end]
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         raise Broken(f"{source}, rows {first} to {end} of {part.data['dataset']}: {short(error)}") from error
-    yield wanted.rows(rows, columns, where)
+    yield wanted.rows(rows, columns, where, source)

@@ -141,4 +141,4 @@ def _opened(part: Slice, objects: ObjectStore, columns: Sequence[str] | None, wh
     if needed is not None:
         schema = pyarrow.schema([schema.field(name) for name in needed])
     data, first = source.exactly(start, end), int(part.data["first_row"])
-    yield wanted.table(json_table.table(data, schema, source, first, others=needed is None), columns, where)
+    yield wanted.table(json_table.table(data, schema, source, first, others=needed is None), columns, where, source)

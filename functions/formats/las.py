@@ -251,13 +251,22 @@ def _opened(part: Slice, objects: ObjectStore, columns: Sequence[str] | None, wh
     header = _parsed(zstandard.decompress(index.data["header"]), str(source))
     names = ["x", "y", "z", *header.point_format.dimension_names]
     wanted.check(columns, where, names, source)
-    data = _points(source, part, index, header, where)
-    packed = PackedPointRecord(np.frombuffer(data, header.point_format.dtype()), header.point_format)
-    points = ScaleAwarePointRecord(packed.array, header.point_format, header.scales, header.offsets)
-    if where:
+
+    def met(points: Any) -> Any:
+        """Which of the points meet every condition."""
         mask = np.ones(len(points), dtype=bool)
-        for name, symbol, value in where:
-            mask &= wanted.OPERATORS[symbol](np.asarray(points[name]), value)
+        for condition in where:
+            mask &= wanted.met(condition, np.asarray(points[condition[0]]), source)
+        return mask
+
+    def points_of(data: bytes | bytearray) -> Any:
+        packed = PackedPointRecord(np.frombuffer(data, header.point_format.dtype()), header.point_format)
+        return ScaleAwarePointRecord(packed.array, header.point_format, header.scales, header.offsets)
+
+    met(points_of(b""))  # conditions that do not fit are told before anything is read
+    points = points_of(_points(source, part, index, header, where))
+    if where:
+        mask = met(points)
         points = points[mask]
     if columns is not None:
         arrays = [np.asarray(points[name]) for name in columns]

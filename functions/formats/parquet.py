@@ -116,13 +116,14 @@ def _opened(part: Slice, objects: ObjectStore, columns: Sequence[str] | None, wh
         footer = parquet.read_metadata(pyarrow.BufferReader(MAGIC + source.exactly(*part.ranges[-1])))
         schema = footer.schema.to_arrow_schema()
         needed = wanted.check(columns, where, schema.names, source)
+        wanted.compare(where, schema, source)
         groups = [number for number in range(low, high) if _may_match(footer.row_group(number), where)]
         ahead = [place for number in groups for place in _places(footer.row_group(number), needed)]
         with source.open(ahead=ahead) as file, parquet.ParquetFile(file, metadata=footer, pre_buffer=False) as opened:
             table = opened.read_row_groups(groups, columns=needed) if groups else _empty(schema, needed)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise Broken(f"{source}, row groups {low} to {high}: {short(error)}") from error
-    yield wanted.table(table, columns, where)
+    yield wanted.table(table, columns, where, source)
 
 
 def _places(group: Any, needed: list[str] | None) -> Iterator[tuple[int, int]]:

@@ -229,7 +229,7 @@ def _opened(part: Slice, objects: ObjectStore, columns: Sequence[str] | None, wh
         raise Broken(f"{source}, rows {first} to {end}: {type(error).__name__} {short(error)}") from error
     if columns is not None or where:
         wanted.check(columns, where, rows.dtype.names or (), source)
-    yield wanted.rows(rows, columns, where)
+    yield wanted.rows(rows, columns, where, source)
 
 
 def _content(source: Source, name: str, data: bytes, size: int) -> bytes:

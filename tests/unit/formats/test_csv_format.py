@@ -252,6 +252,10 @@ def test_one_late_value_is_wider_in_its_slice_and_nothing_is_lost(lake: Any, mon
     assert [int(one) for table in tables for one in table.column("id").to_pylist() if one != value[0]] == [
         number for number in range(5000) if number != 800
     ]
+    if kind == "string":
+        told = "column 'id' of type string, so the condition id > 3 cannot be tried"
+        with pytest.raises(Reject, match=told), lake.cut("csv", source, 4)[0].open(lake, where=[("id", ">", 3)]):
+            pass
     with lake.cut("csv", source, 4)[0].open(lake, columns=["t"]) as chosen:
         assert chosen.schema.metadata is None
 
@@ -329,7 +333,7 @@ def test_columns_without_rows_fit_every_other_table(lake: Any, text: bytes) -> N
     (part,) = lake.cut("csv", source, 3)
     with part.open(lake) as empty:
         assert empty.num_rows == 0
-    with part.open(lake, columns=["t"], where=[("id", ">", 1), ("t", "==", "x")]) as chosen:
+    with part.open(lake, columns=["t"], where=[("id", ">", 1), ("t", "in", ["x"])]) as chosen:
         assert chosen.schema.names == ["t"]
     (part,) = lake.cut("csv", lake.put("f.csv", b"id,t\n1,x\n2,y\n"), 1)
     with part.open(lake) as full:

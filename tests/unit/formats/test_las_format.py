@@ -145,6 +145,12 @@ def test_conditions_on_places_leave_octree_nodes_unread(lake: Any) -> None:
     assert lake.read_bytes < 0.6 * len(data)
     with pytest.raises(Reject, match="has no column 'colour'"), part.open(lake, columns=["colour"]):
         pass
+    lake.read_bytes = 0
+    for condition in (("x", "<", "a"), ("intensity", "in", ["a"])):
+        told = f"column '{condition[0]}' of type .*, so the condition {condition[0]}"
+        with pytest.raises(Reject, match=told), part.open(lake, where=[condition]):
+            pass
+    assert lake.read_bytes < 0.1 * len(data)
 
 
 def test_describe_encode_and_sniff(lake: Any) -> None:
