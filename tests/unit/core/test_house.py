@@ -15,6 +15,14 @@ LAYERS = ("events", "functions", "infra")
 SOURCES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
 
 
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_tests_are_about_one_noun_a_file_too(path):
+    assert path.read_text().count("\n") <= 400, "a file of more than 400 lines is about more than one noun"
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_one_noun_a_file_and_everything_public_is_documented(path):
     text = path.read_text()

@@ -105,6 +105,13 @@ class Hall(Shop):
         for each in produced:
             self.run(each)
 
+    def until(self, kind: type[Any]) -> Event:
+        """Deal with things until an event of this kind lies about; which it is."""
+        while not (found := [line[0] for line in self.lines.values() if getattr(line[0], "type", "") == NAMES[kind]]):
+            self.step(0)
+        event: Event = found[0]
+        return event
+
     def settle(self, order: Any) -> None:
         while self.lines:
             self.step(order.draw(st.integers(0, 7)) if order else 0)
@@ -213,14 +220,12 @@ def test_a_submission_that_failed_holds_nobody_up_and_may_be_replayed(hall):
 @pytest.mark.parametrize("kind", [ModelSubmitted, ModelStored])
 def test_what_failed_is_published_when_it_is_replayed(hall, kind):
     hall.put(UPLOAD, MODELS[1])
-    hall.step(0)
-    while not (waiting := [line[0] for line in hall.lines.values() if line[0].type == NAMES[kind]]):
-        hall.step(0)
+    waiting = hall.until(kind)
     hall.lines.clear()
-    hall.run(failed(waiting[0]))
+    hall.run(failed(waiting))
     hall.settle(None)
     assert hall.models.versions() == []
-    hall.run(waiting[0])
+    hall.run(waiting)
     hall.settle(None)
     assert [each.version for each in hall.models.versions()] == [1]
 
@@ -228,10 +233,8 @@ def test_what_failed_is_published_when_it_is_replayed(hall, kind):
 @pytest.mark.parametrize("kind", [ModelSubmitted, ModelStored])
 def test_a_subscriber_that_fails_changes_nothing(hall, kind):
     hall.put(UPLOAD, MODELS[1])
-    hall.step(0)
-    while not (event := [line[0] for line in hall.lines.values() if line[0].type == NAMES[kind]]):
-        hall.step(0)
-    hall.lines["a webhook"] = deque([failed(event[0], "subscription/hook")])
+    event = hall.until(kind)
+    hall.lines["a webhook"] = deque([failed(event, "subscription/hook")])
     hall.put(UPLOAD, MODELS[2])
     while len(hall.lines) > 1:  # the upload before what was on its way
         hall.step(sorted(hall.lines).index("a webhook") if "a webhook" in hall.lines else len(hall.lines) - 1)
@@ -242,17 +245,15 @@ def test_a_subscriber_that_fails_changes_nothing(hall, kind):
 
 def test_what_was_stored_but_not_announced_keeps_its_place_and_nobody_waits_for_it(hall):
     hall.put(UPLOAD, MODELS[1])
-    hall.step(0)
-    while not (stored := [line[0] for line in hall.lines.values() if line[0].type == NAMES[ModelStored]]):
-        hall.step(0)
+    stored = hall.until(ModelStored)
     hall.lines.clear()
     hall.put(UPLOAD, MODELS[2])
-    hall.run(failed(stored[0], "model_version"))
+    hall.run(failed(stored, "model_version"))
     hall.settle(None)
     hall.put(UPLOAD, MODELS[3])
     hall.settle(None)
     assert contents(hall) == [(2, MODELS[2]), (3, MODELS[3])]
-    hall.run(stored[0])  # it is replayed
+    hall.run(stored)  # it is replayed
     hall.settle(None)
     assert contents(hall) == [(1, MODELS[1]), (2, MODELS[2]), (3, MODELS[3])]
     assert read(hall.seen, ModelRejected) == []
@@ -308,10 +309,8 @@ def test_a_lost_submission_is_made_again_with_its_number(hall, monkeypatch):
 def test_events_of_a_lake_before_are_still_understood(hall):
     """What was stored did not tell of its upload then."""
     hall.put(UPLOAD, MODELS[1])
-    hall.step(0)
-    while not (waiting := [line[0] for line in hall.lines.values() if line[0].type == NAMES[ModelStored]]):
-        hall.step(0)
+    waiting = hall.until(ModelStored)
     hall.lines.clear()
-    hall.run(waiting[0].reply(msgspec.structs.replace(waiting[0].read(ModelStored), upload="")))
+    hall.run(waiting.reply(msgspec.structs.replace(waiting.read(ModelStored), upload="")))
     hall.settle(None)
     assert [each.digest for each in hall.models.versions()] == [f"sha256:{store.digest_of(MODELS[1], 'sha256')}"]

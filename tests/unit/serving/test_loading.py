@@ -20,7 +20,7 @@ from infra.serving.model import OnnxModel
 from infra.serving.shelf import Shelf
 from tests.conftest import eventually
 from tests.onnx_models import linear
-from tests.unit.serving.test_serving import REPOSITORY, Bucket
+from tests.unit.serving.bucket import REPOSITORY, Bucket
 
 ROOT = Path(__file__).parents[3]
 
@@ -141,7 +141,7 @@ from infra.serving import loading
 from infra.serving.app import Serving
 from infra.serving.shelf import Shelf
 from tests.onnx_models import linear
-from tests.unit.serving.test_serving import REPOSITORY, Bucket
+from tests.unit.serving.bucket import REPOSITORY, Bucket
 
 zeros = helper.make_tensor("v", TensorProto.FLOAT, [1], [0.0])
 nodes = [helper.make_node("ConstantOfShape", ["shape"], ["m0"], value=zeros)]

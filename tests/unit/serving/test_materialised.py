@@ -23,7 +23,8 @@ from infra.serving.results_sqlite import SqliteResults
 from infra.serving.shelf import Shelf
 from tests.conftest import eventually, serving
 from tests.onnx_models import linear
-from tests.unit.serving.test_serving import REPOSITORY, Bucket, ask
+from tests.unit.serving.bucket import REPOSITORY, Bucket
+from tests.unit.serving.test_serving import ask
 
 
 class Store(Bucket):

@@ -24,7 +24,7 @@ from infra.serving.results_sqlite import SqliteResults
 from infra.serving.shelf import Shelf
 from tests.conftest import eventually
 from tests.onnx_models import linear
-from tests.unit.serving.test_serving import REPOSITORY, Bucket
+from tests.unit.serving.bucket import REPOSITORY, Bucket
 
 TOLD: list[str] = []
 

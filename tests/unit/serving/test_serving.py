@@ -15,58 +15,16 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from events.models import Repository
-from events.ports import NotFound, ObjectInfo
-from functions.repository import layout, sidecar
 from infra.models.loader import Loader
 from infra.serving import tensors
 from infra.serving.app import Serving
 from infra.serving.model import OnnxModel, Unable
 from infra.serving.shelf import Shelf
 from tests.conftest import eventually, serving
-from tests.onnx_models import endless, linear, operators, rowed
+from tests.onnx_models import endless, linear, rowed
+from tests.unit.serving.bucket import REPOSITORY, Bucket
 
-REPOSITORY = Repository(name="models", bucket="models")
 TOKEN = {"authorization": "Bearer secret"}
-
-
-class Bucket:
-    """A repository in memory, which publishes what it is told."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, bytes] = {}
-
-    def stream(self, bucket, key, *, etag=""):
-        yield self.read(bucket, key, 0, 1 << 30)
-
-    def read(self, bucket, key, start, end, *, etag=""):
-        if key not in self.found:
-            raise NotFound(key)
-        return self.found[key][start:end]
-
-    def list(self, bucket, prefix=""):
-        return (ObjectInfo(bucket=bucket, key=key, size=0, etag="") for key in sorted(self.found) if key.startswith(prefix))
-
-    def put(self, key: str, content: bytes) -> str:
-        made = sidecar.hasher("sha256")
-        made.update(content)
-        self.found[key] = content
-        self.found[sidecar.key(key, "sha256")] = sidecar.text(made.hexdigest(), key.rsplit("/", 1)[-1])
-        return f"sha256:{made.hexdigest()}"
-
-    def publish(self, name: str, version: int, content: bytes) -> None:
-        key = layout.file_key("", name, version)
-        digest = self.put(key, content)
-        record = {
-            "name": name, "version": version, "key": key, "digest": digest, "size": len(content),
-            "metadata": {"operators": operators(content)},
-        }  # fmt: skip
-        self.put(layout.record_key("", name, version), json.dumps(record).encode())
-
-    def promote(self, name: str, alias: str, version: int) -> None:
-        digest = json.loads(self.found[layout.record_key("", name, version)])["digest"]
-        told = {"name": name, "alias": alias, "version": version, "digest": digest}
-        self.put(layout.alias_key("", name, alias), json.dumps(told).encode())
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ from infra.serving.published import Published
 from infra.serving.shelf import Shelf, Unknown
 from tests.conftest import serving
 from tests.onnx_models import linear
-from tests.unit.serving.test_serving import REPOSITORY, TOKEN, Bucket, ask
+from tests.unit.serving.bucket import REPOSITORY, Bucket
+from tests.unit.serving.test_serving import TOKEN, ask
 
 ALIAS = "linear/aliases/champion.json"
 
